@@ -1,0 +1,140 @@
+//! Where packets come from and go to: the [`Device`] trait and its implementations.
+//!
+//! A device carries raw IP packets. Its types speak of offload from the start: a received packet may be a super-segment
+//! that the kernel merged, or carry a checksum that the device vouches for ([`RxMeta`]); a sent one may ask the device to
+//! cut it up or to complete its checksum ([`TxMeta`]). A plain device says so in its [`Capabilities`] and sees neither.
+
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+
+pub mod capture;
+pub mod fd;
+pub mod impair;
+pub mod link;
+#[cfg(feature = "tun-tap")]
+pub mod tun;
+
+/// What the device knows about the transport checksum of a received packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RxChecksum {
+    /// Nothing: the stack verifies it.
+    #[default]
+    Unverified,
+    /// The device has verified it.
+    Verified,
+    /// The sender left it unfinished because the packet never crossed a wire; its content is vouched for.
+    Partial,
+}
+
+/// What comes with a received packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RxMeta {
+    /// Bytes of the packet, from its IP header on.
+    pub len: usize,
+    /// State of the transport checksum.
+    pub checksum: RxChecksum,
+    /// Payload bytes of each wire segment that was merged into this packet, or 0 for a packet as it was on the wire.
+    pub gso_size: u16,
+}
+
+impl RxMeta {
+    /// A packet as it was on the wire, with nothing vouched for.
+    pub const fn plain(len: usize) -> RxMeta {
+        RxMeta { len, checksum: RxChecksum::Unverified, gso_size: 0 }
+    }
+}
+
+/// What is left to the device on sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TxChecksum {
+    /// Nothing: the checksum is complete.
+    #[default]
+    Complete,
+    /// The device sums from `start` to the end and stores the result at `start + offset`; the field holds the sum of the
+    /// pseudo-header.
+    Partial {
+        /// Bytes from the start of the packet to the transport header.
+        start: u16,
+        /// Bytes from there to the checksum field.
+        offset: u16,
+    },
+}
+
+/// What goes with a sent packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TxMeta {
+    /// State of the transport checksum.
+    pub checksum: TxChecksum,
+    /// The device cuts the payload into wire segments of this many bytes; 0: the packet goes out as it is.
+    pub gso_size: u16,
+    /// Bytes of IP and transport header before the payload (meaningful with `gso_size`).
+    pub header_len: u16,
+    /// The segment belongs to a flow that uses ECN, so CWR is set only on the first piece.
+    pub ecn: bool,
+}
+
+/// What a device can do. It does not change during the life of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The largest IP packet on the wire, in bytes.
+    pub mtu: usize,
+    /// The largest packet that it takes with a `gso_size` over IPv4; equal to `mtu` without such an offload.
+    pub max_super_v4: usize,
+    /// The same over IPv6.
+    pub max_super_v6: usize,
+    /// It completes transport checksums on sending.
+    pub tx_checksum: bool,
+}
+
+impl Capabilities {
+    /// A device without offloads.
+    pub const fn plain(mtu: usize) -> Capabilities {
+        Capabilities { mtu, max_super_v4: mtu, max_super_v6: mtu, tx_checksum: false }
+    }
+}
+
+/// A carrier of raw IP packets. All calls take `&self` and none blocks, so that one thread may receive while another sends.
+pub trait Device: Send + Sync {
+    /// What the device can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Receives one packet into `buffer`, which should hold 64 KiB.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; anything else means that the device is gone for good.
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta>;
+
+    /// Sends one packet, given in pieces.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the device takes no more for now; anything else means that the device is gone for good.
+    fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()>;
+
+    /// The descriptor to poll for readiness, if the device has one.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// The name by which a person knows the device.
+    fn name(&self) -> &str;
+}
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
+        (**self).receive(buffer)
+    }
+
+    fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
+        (**self).transmit(packet, meta)
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        (**self).as_fd()
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}
