@@ -1,0 +1,181 @@
+//! The pool that all buffers of a shard draw their chunks from.
+
+use std::fmt;
+
+/// Octets in a small chunk: the first of an empty buffer.
+pub const SMALL: usize = 4 * 1024;
+
+/// Octets in a large chunk: every later one. As long as the longest super-segment.
+pub const LARGE: usize = 64 * 1024;
+
+/// Small chunks kept for reuse (1 MiB); more are given back to the allocator.
+pub const SPARE_SMALL: usize = 256;
+
+/// Large chunks kept for reuse (4 MiB); more are given back to the allocator.
+pub const SPARE_LARGE: usize = 64;
+
+/// The two sizes of chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChunkSize {
+    /// [`SMALL`] octets.
+    #[default]
+    Small,
+    /// [`LARGE`] octets.
+    Large,
+}
+
+impl ChunkSize {
+    /// The size in octets.
+    pub const fn bytes(self) -> usize {
+        match self {
+            ChunkSize::Small => SMALL,
+            ChunkSize::Large => LARGE,
+        }
+    }
+}
+
+/// A piece of memory on loan from a [`Pool`]. Its content is whatever its last user left.
+///
+/// It stays charged until [`Pool::put`]: dropping it frees the memory but not the charge.
+#[must_use = "a chunk that is dropped stays charged to its pool"]
+pub struct Chunk(Box<[u8]>);
+
+impl Chunk {
+    fn allocate(size: ChunkSize) -> Chunk {
+        Chunk(vec![0; size.bytes()].into_boxed_slice())
+    }
+
+    /// Which of the two sizes it has.
+    pub fn size(&self) -> ChunkSize {
+        if self.0.len() == SMALL { ChunkSize::Small } else { ChunkSize::Large }
+    }
+
+    /// All its octets.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// All its octets, to write.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for Chunk {
+    /// The size alone: user data does not belong in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chunk({})", self.0.len())
+    }
+}
+
+/// Chunks of memory for all buffers of one shard, with one limit over all of them.
+///
+/// Last in, first out: the chunk that was just read empty is still in the processor's cache and is the next one written.
+#[derive(Debug)]
+pub struct Pool {
+    spare_small: Vec<Chunk>,
+    spare_large: Vec<Chunk>,
+    limit: usize,
+    charged: usize,
+    /// How many times the limit refused memory.
+    pub exhausted: u64,
+}
+
+impl Pool {
+    /// A pool that lends at most `limit_bytes` octets at a time. It allocates nothing yet.
+    ///
+    /// Spare chunks come on top of the limit, at most [`SPARE_SMALL`] and [`SPARE_LARGE`] of them.
+    pub fn new(limit_bytes: usize) -> Pool {
+        Pool { spare_small: Vec::new(), spare_large: Vec::new(), limit: limit_bytes, charged: 0, exhausted: 0 }
+    }
+
+    /// A chunk of this size, or `None` (counted) where it would exceed the limit.
+    pub fn get(&mut self, size: ChunkSize) -> Option<Chunk> {
+        if !self.admits(size.bytes()) {
+            return None;
+        }
+        self.charged += size.bytes();
+        Some(self.spare(size).0.pop().unwrap_or_else(|| Chunk::allocate(size)))
+    }
+
+    /// Takes a chunk back and releases its charge.
+    pub fn put(&mut self, chunk: Chunk) {
+        debug_assert!(self.charged >= chunk.bytes().len(), "a chunk that this pool did not lend");
+        self.charged = self.charged.saturating_sub(chunk.bytes().len());
+        let (spare, most) = self.spare(chunk.size());
+        if spare.len() < most {
+            spare.push(chunk);
+        }
+    }
+
+    /// Whether chunks of `bytes` octets in all can be had now; if not, that counts as exhaustion.
+    ///
+    /// Whoever needs several chunks or none asks this first: after it the calls of [`Pool::get`] do not fail.
+    pub fn admits(&mut self, bytes: usize) -> bool {
+        let admitted = bytes <= self.limit.saturating_sub(self.charged);
+        self.exhausted += u64::from(!admitted);
+        admitted
+    }
+
+    /// Octets on loan, in whole chunks.
+    pub fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Octets that may be on loan at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn spare(&mut self, size: ChunkSize) -> (&mut Vec<Chunk>, usize) {
+        match size {
+            ChunkSize::Small => (&mut self.spare_small, SPARE_SMALL),
+            ChunkSize::Large => (&mut self.spare_large, SPARE_LARGE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_exact_and_counted() {
+        let mut pool = Pool::new(SMALL + LARGE);
+        let large = pool.get(ChunkSize::Large).unwrap();
+        assert!(pool.get(ChunkSize::Large).is_none());
+        let small = pool.get(ChunkSize::Small).unwrap();
+        assert_eq!((large.bytes().len(), small.bytes().len()), (LARGE, SMALL));
+        assert!(pool.get(ChunkSize::Small).is_none());
+        assert_eq!((pool.charged(), pool.limit(), pool.exhausted), (SMALL + LARGE, SMALL + LARGE, 2));
+        pool.put(large);
+        pool.put(small);
+        assert_eq!(pool.charged(), 0);
+        assert!(pool.admits(SMALL + LARGE) && !pool.admits(SMALL + LARGE + 1));
+        assert!(Pool::new(SMALL - 1).get(ChunkSize::Small).is_none());
+    }
+
+    #[test]
+    fn the_last_chunk_put_is_the_first_one_got_and_is_not_cleared() {
+        let mut pool = Pool::new(usize::MAX);
+        let (mut first, mut second) = (pool.get(ChunkSize::Small).unwrap(), pool.get(ChunkSize::Small).unwrap());
+        assert_eq!((first.bytes()[0], second.bytes()[SMALL - 1]), (0, 0));
+        first.bytes_mut()[0] = 1;
+        second.bytes_mut()[0] = 2;
+        pool.put(first);
+        pool.put(second);
+        assert_eq!(pool.get(ChunkSize::Large).unwrap().bytes()[0], 0);
+        let (last_put, first_put) = (pool.get(ChunkSize::Small).unwrap(), pool.get(ChunkSize::Small).unwrap());
+        assert_eq!((last_put.bytes()[0], first_put.bytes()[0]), (2, 1));
+    }
+
+    #[test]
+    fn spare_chunks_are_bounded() {
+        let mut pool = Pool::new(usize::MAX);
+        let chunks: Vec<Chunk> = (0..SPARE_SMALL + 3).map(|_| pool.get(ChunkSize::Small).unwrap()).collect();
+        chunks.into_iter().for_each(|chunk| pool.put(chunk));
+        let chunks: Vec<Chunk> = (0..SPARE_LARGE + 3).map(|_| pool.get(ChunkSize::Large).unwrap()).collect();
+        chunks.into_iter().for_each(|chunk| pool.put(chunk));
+        assert_eq!((pool.spare_small.len(), pool.spare_large.len(), pool.charged()), (SPARE_SMALL, SPARE_LARGE, 0));
+    }
+}

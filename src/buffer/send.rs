@@ -1,0 +1,164 @@
+//! Bytes the application has written and the peer has not acknowledged yet.
+
+use super::chain::Chain;
+use super::pool::Pool;
+
+/// The bytes from SND.UNA on: first those in flight, then those not sent yet.
+///
+/// Offsets count from SND.UNA, so a segment at SEG.SEQ finds its bytes at `SEG.SEQ - SND.UNA`. The buffer itself knows
+/// nothing of sequence numbers, of SYN and of FIN.
+#[derive(Debug, Default)]
+pub struct SendBuffer {
+    chain: Chain,
+    len: usize,
+}
+
+impl SendBuffer {
+    /// An empty buffer. It holds no memory.
+    pub fn new() -> SendBuffer {
+        SendBuffer::default()
+    }
+
+    /// Appends as much of `data` as fits `capacity` octets in all and the pool's limit. Returns the octets taken.
+    pub fn write(&mut self, pool: &mut Pool, data: &[u8], capacity: usize) -> usize {
+        let fits = data.len().min(capacity.saturating_sub(self.len));
+        let taken = self.chain.write(pool, self.len, &data[..fits]);
+        self.len += taken;
+        taken
+    }
+
+    /// Octets held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// No octet is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Lends the `len` octets from `offset` on, both in octets, `offset` counted from SND.UNA.
+    ///
+    /// Shorter where the buffer ends, and where the octets lie in more than two chunks: up to [`LARGE`](super::LARGE)
+    /// octets never do. The second piece is empty unless the first one is full.
+    pub fn slices(&self, offset: usize, len: usize) -> [&[u8]; 2] {
+        let offset = offset.min(self.len);
+        self.chain.pieces(offset, len.min(self.len - offset))
+    }
+
+    /// Frees the first `count` octets: they were acknowledged. More than are held counts as all of them.
+    pub fn advance(&mut self, pool: &mut Pool, count: usize) {
+        let count = count.min(self.len);
+        self.len -= count;
+        if self.len == 0 {
+            self.chain.clear(pool);
+        } else {
+            self.chain.drop_front(pool, count);
+        }
+    }
+
+    /// Forgets all octets and gives all chunks back.
+    pub fn clear(&mut self, pool: &mut Pool) {
+        self.advance(pool, self.len);
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds(&self) -> (usize, bool) {
+        self.chain.holds()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::{LARGE, SMALL};
+    use super::*;
+
+    fn text(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i % 251) as u8).collect()
+    }
+
+    #[test]
+    fn it_is_small_and_free_while_empty() {
+        assert!(size_of::<SendBuffer>() <= 56, "{}", size_of::<SendBuffer>());
+        let mut pool = Pool::new(usize::MAX);
+        let mut buffer = SendBuffer::new();
+        assert_eq!(buffer.write(&mut pool, b"", 10), 0);
+        assert_eq!(buffer.write(&mut pool, b"x", 0), 0);
+        assert_eq!((buffer.holds(), pool.charged()), ((0, false), 0));
+        assert_eq!(buffer.write(&mut pool, b"x", 1), 1);
+        assert_eq!(pool.charged(), SMALL);
+        buffer.advance(&mut pool, 1);
+        assert_eq!((buffer.holds(), pool.charged()), ((0, false), 0));
+    }
+
+    #[test]
+    fn it_takes_what_capacity_and_pool_allow() {
+        let mut pool = Pool::new(SMALL + LARGE);
+        let mut buffer = SendBuffer::new();
+        let data = text(2 * LARGE);
+        assert_eq!(buffer.write(&mut pool, &data, 100), 100);
+        assert_eq!(buffer.write(&mut pool, &data[100..], 100), 0);
+        assert_eq!(buffer.write(&mut pool, &data[100..], 50), 0, "the capacity was lowered below the length");
+        assert_eq!(buffer.write(&mut pool, &data[100..], usize::MAX), SMALL + LARGE - 100);
+        assert_eq!((buffer.len(), pool.charged(), pool.exhausted), (SMALL + LARGE, SMALL + LARGE, 1));
+        assert_eq!(buffer.slices(0, usize::MAX).concat(), data[..SMALL + LARGE]);
+
+        // Another buffer gets nothing, and holds nothing for having asked.
+        let mut other = SendBuffer::new();
+        assert_eq!((other.write(&mut pool, &data, LARGE), other.holds()), (0, (0, false)));
+
+        buffer.advance(&mut pool, SMALL);
+        assert_eq!(other.write(&mut pool, &data, LARGE), SMALL);
+        buffer.clear(&mut pool);
+        other.clear(&mut pool);
+        assert_eq!(pool.charged(), 0);
+    }
+
+    #[test]
+    fn slices_at_every_edge() {
+        let mut pool = Pool::new(usize::MAX);
+        let mut buffer = SendBuffer::new();
+        let data = text(SMALL + 2 * LARGE + 10);
+        buffer.write(&mut pool, &data, usize::MAX);
+        let end = data.len();
+        for (offset, len, first, second) in [
+            (0, 0, 0, 0),
+            (0, 1, 1, 0),
+            (0, SMALL, SMALL, 0),
+            (0, SMALL + 1, SMALL, 1),
+            (SMALL - 1, LARGE, 1, LARGE - 1),
+            (SMALL, LARGE, LARGE, 0),
+            (SMALL + 1, LARGE, LARGE - 1, 1),
+            (SMALL + LARGE, LARGE + 10, LARGE, 10),
+            // Three chunks: what lies in the third is left out.
+            (SMALL - 1, LARGE + 5, 1, LARGE),
+            (end - 1, 5, 1, 0),
+            (end, 5, 0, 0),
+            (end + 1, 5, 0, 0),
+            (usize::MAX, usize::MAX, 0, 0),
+        ] {
+            let [a, b] = buffer.slices(offset, len);
+            assert_eq!((a.len(), b.len()), (first, second), "{offset} {len}");
+            if first > 0 {
+                assert_eq!([a, b].concat(), data[offset..offset + first + second]);
+            }
+        }
+        buffer.advance(&mut pool, usize::MAX);
+        assert_eq!((buffer.is_empty(), pool.charged()), (true, 0));
+    }
+
+    #[test]
+    fn a_thousand_chunks_come_and_go_one_by_one() {
+        let mut pool = Pool::new(usize::MAX);
+        let mut buffer = SendBuffer::new();
+        let data = text(LARGE);
+        (0..1000).for_each(|_| assert_eq!(buffer.write(&mut pool, &data, usize::MAX), LARGE));
+        assert_eq!(buffer.slices(999 * LARGE, LARGE).concat(), data);
+        for left in (0..1000).rev() {
+            buffer.advance(&mut pool, LARGE);
+            assert_eq!(buffer.len(), left * LARGE);
+            assert!(pool.charged() <= (left + 1) * LARGE);
+        }
+        assert_eq!((buffer.holds(), pool.charged()), ((0, false), 0));
+    }
+}
