@@ -1,0 +1,195 @@
+//! Ephemeral ports (RFC 6056): which local port a connection gets that did not ask for one.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use siphasher::sip::SipHasher24;
+
+use super::flow_table::address_octets;
+
+/// Counters that peers share: the more, the less one peer can learn of the connections to others.
+const COUNTERS: usize = 1024;
+
+/// Chooses ephemeral ports by the double-hash algorithm (RFC 6056 section 3.3.4, "algorithm 4").
+///
+/// For one peer address and port the choices walk through the range one by one, so that a port is used again as late as
+/// possible. Where the walk starts is a keyed hash of the peer, and how far it is depends on a counter found by another
+/// keyed hash, so that the ports one peer sees say nothing about the ports another will see.
+#[derive(Clone)]
+pub struct PortAllocator {
+    offset_hash: SipHasher24,
+    counter_hash: SipHasher24,
+    /// Steps made, modulo the number of ports.
+    counters: Box<[u16; COUNTERS]>,
+    first: u16,
+    /// Ports in the range, 0 to 65,535.
+    ports: u32,
+}
+
+impl PortAllocator {
+    /// The largest sensible range: all ports but the well-known ones.
+    // 6056-3.2: RFC 6056 asks for 1024-65535; ports of services within it are refused one by one by `is_free`.
+    pub const EPHEMERAL: RangeInclusive<u16> = 1024..=65535;
+
+    /// An allocator with two secret keys (128 bits each) over a range of ports. Port 0 is never given.
+    pub fn new(key1: [u8; 16], key2: [u8; 16], range: RangeInclusive<u16>) -> PortAllocator {
+        let first = (*range.start()).max(1);
+        let ports = (u32::from(*range.end()) + 1).saturating_sub(u32::from(first));
+        PortAllocator {
+            offset_hash: SipHasher24::new_with_key(&key1),
+            counter_hash: SipHasher24::new_with_key(&key2),
+            counters: Box::new([0; COUNTERS]),
+            first,
+            ports,
+        }
+    }
+
+    /// A port for a connection from the address `local` to `remote`, the first for which `is_free` is true.
+    ///
+    /// `is_free` refuses a port that would make a four-tuple that exists, or on which something listens. It is asked at
+    /// most once for each port of the range; `None` if it refuses them all.
+    // 6056-3.1: the caller decides by the whole four-tuple and the listeners, so one port serves many peers at once.
+    pub fn pick(&mut self, local: IpAddr, remote: (IpAddr, u16), mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
+        let mut block = [0; 34];
+        block[..16].copy_from_slice(&address_octets(local));
+        block[16..32].copy_from_slice(&address_octets(remote.0));
+        block[32..].copy_from_slice(&remote.1.to_be_bytes());
+        // 6056-3.3: both hashes are keyed, so neither start nor counter of another peer can be computed off path.
+        let offset = self.offset_hash.hash(&block);
+        let counter = &mut self.counters[self.counter_hash.hash(&block) as usize % COUNTERS];
+        for _ in 0..self.ports {
+            let step = (offset % u64::from(self.ports)) as u32 + u32::from(*counter);
+            let port = self.first + (step % self.ports) as u16;
+            // The counter moves for a refused port too: the next caller need not try it again.
+            *counter = ((u32::from(*counter) + 1) % self.ports) as u16;
+            if is_free(port) {
+                return Some(port);
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Debug for PortAllocator {
+    /// Without the keys, which must not end in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortAllocator").field("first", &self.first).field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
+    fn peer(number: u32) -> (IpAddr, u16) {
+        (IpAddr::V4(Ipv4Addr::from_bits(0xc000_0200 + number)), 443)
+    }
+
+    fn allocator(range: RangeInclusive<u16>) -> PortAllocator {
+        PortAllocator::new([1; 16], [2; 16], range)
+    }
+
+    /// 6056-3.1
+    #[test]
+    fn no_tuple_is_given_twice_and_exhaustion_is_a_clean_none() {
+        let mut ports = allocator(PortAllocator::EPHEMERAL);
+        let listeners = BTreeSet::from([8080, 9000]);
+        for number in [0, 1] {
+            let mut taken = BTreeSet::new();
+            while let Some(port) =
+                ports.pick(LOCAL, peer(number), |port| !listeners.contains(&port) && !taken.contains(&port))
+            {
+                assert!(taken.insert(port), "port {port} was given twice");
+            }
+            assert_eq!(taken.len(), 64_512 - 2, "all but those with a listener");
+            assert!(taken.is_disjoint(&listeners));
+            assert!(taken.iter().all(|port| PortAllocator::EPHEMERAL.contains(port)));
+
+            let mut asked = BTreeSet::new();
+            assert_eq!(ports.pick(LOCAL, peer(number), |port| !asked.insert(port)), None);
+            assert_eq!(asked.len(), 64_512, "each port was tried, and none twice");
+
+            assert_eq!(ports.pick(LOCAL, peer(number), |port| port == 5_000), Some(5_000), "one given back is found");
+        }
+    }
+
+    /// 6056-3.1
+    #[test]
+    fn ranges_of_one_port_of_none_and_with_port_zero() {
+        assert_eq!(allocator(7..=7).pick(LOCAL, peer(0), |_| true), Some(7));
+        assert_eq!(allocator(7..=7).pick(LOCAL, peer(0), |_| false), None);
+        assert_eq!(allocator(0..=0).pick(LOCAL, peer(0), |_| true), None);
+        #[expect(clippy::reversed_empty_ranges)]
+        let reversed = 9..=8;
+        assert_eq!(allocator(reversed).pick(LOCAL, peer(0), |_| true), None);
+        let mut whole = allocator(0..=u16::MAX);
+        let given: BTreeSet<u16> = (0..65_535).filter_map(|_| whole.pick(LOCAL, peer(0), |_| true)).collect();
+        assert!(given.iter().copied().eq(1..=u16::MAX));
+    }
+
+    /// 6056-3.2
+    #[test]
+    fn choices_for_many_peers_spread_evenly_over_the_whole_range() {
+        let mut ports = allocator(PortAllocator::EPHEMERAL);
+        let mut histogram = [0u32; 63];
+        for number in 0..100_000 {
+            let port = ports.pick(LOCAL, peer(number), |_| true).unwrap();
+            histogram[usize::from(port - 1024) / 1024] += 1;
+        }
+        // 1,587 are expected in each of the 63 stretches; the standard deviation is 40.
+        assert!(histogram.iter().all(|count| (1_387..1_787).contains(count)), "{histogram:?}");
+    }
+
+    /// 6056-3.3
+    #[test]
+    fn one_peer_sees_each_port_once_before_any_comes_again() {
+        let mut ports = allocator(PortAllocator::EPHEMERAL);
+        let mut pick = || ports.pick(LOCAL, peer(0), |_| true).unwrap();
+        let first = pick();
+        let mut previous = first;
+        for _ in 1..64_512 {
+            let port = pick();
+            assert_eq!(port, if previous == u16::MAX { 1024 } else { previous + 1 });
+            assert_ne!(port, first);
+            previous = port;
+        }
+        assert_eq!(pick(), first);
+    }
+
+    /// 6056-3.3
+    #[test]
+    fn the_port_for_one_peer_does_not_tell_the_port_for_the_next() {
+        let mut ports = allocator(PortAllocator::EPHEMERAL);
+        let mut pick = |remote| i64::from(ports.pick(LOCAL, remote, |_| true).unwrap());
+        // An attacker who owns peer 0 sees one port and guesses the next peer's: by the same distance, or by one more.
+        let distances: BTreeSet<i64> = (1..=1_000).map(|number| pick(peer(number)) - pick(peer(0))).collect();
+        assert!(distances.len() > 980, "only {} of 1,000 distances differ", distances.len());
+        let near = distances.iter().filter(|distance| distance.abs() < 16).count();
+        assert!(near < 10, "{near} of 1,000 are next to one that was seen");
+        let (host, _) = peer(0);
+        let of_ports: BTreeSet<i64> = (1..=1_000).map(|port| pick((host, port)) - pick(peer(0))).collect();
+        assert!(of_ports.len() > 980, "the peer's port counts as well");
+    }
+
+    /// 6056-3.3
+    #[test]
+    fn both_keys_matter_and_nothing_else_does() {
+        let picks = |key1, key2| -> Vec<u16> {
+            let mut ports = PortAllocator::new(key1, key2, PortAllocator::EPHEMERAL);
+            // Twice as many peers as counters, so that it shows who shares a counter with whom.
+            (0..2_048).filter_map(|number| ports.pick(LOCAL, peer(number), |_| true)).collect()
+        };
+        let base = picks([1; 16], [2; 16]);
+        assert_eq!(base, picks([1; 16], [2; 16]));
+        assert_ne!(base, picks([1; 16], [3; 16]));
+        let other = picks([3; 16], [2; 16]);
+        assert!(base.iter().zip(&other).filter(|(a, b)| a == b).count() < 10);
+        assert!(!format!("{:?}", allocator(1..=2)).contains("hash"));
+    }
+}
