@@ -11,8 +11,10 @@ pub mod capture;
 pub mod fd;
 pub mod impair;
 pub mod link;
+pub mod pcapng;
 #[cfg(feature = "tun-tap")]
 pub mod tun;
+pub mod wire_view;
 
 /// What the device knows about the transport checksum of a received packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
