@@ -50,7 +50,7 @@ impl KeyedRng {
 
     /// A number below `bound` (0 if `bound` is 0). The bias is below 2^-32 for bounds below 2^32.
     pub fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next_u64()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// True with a probability of `per_million` in a million.

@@ -1,0 +1,223 @@
+//! The fifth step of SEGMENT ARRIVES: the ACK field, and everything that an acknowledgment means to the sender.
+
+use std::time::Duration;
+
+use super::acceptance::{self, AckRange};
+use super::congestion::{Acked, Loss};
+use super::connection::{Connection, Context, Events};
+use super::input::Rejected;
+use super::recovery::new_reno::{Action, Phase};
+use super::recovery::sent::Acknowledged;
+use super::segment::Segment;
+use super::state::{Cause, State};
+use crate::counters::DropReason;
+
+/// Fifth: the ACK field.
+///
+/// # Errors
+/// How and why the segment was rejected.
+pub(super) fn acknowledge(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_>,
+) -> Result<(), Rejected> {
+    let space = connection.space();
+    if connection.state() == State::SynReceived {
+        if !acceptance::establishes(&space, segment.ack) {
+            // 9293-3.10.7.4-23
+            return Err(Rejected::Reset(DropReason::TcpAckRange));
+        }
+        // 9293-3.10.7.4-22: ESTABLISHED, and on with the same segment.
+        connection.advance(Cause::SynAcknowledged);
+        acknowledge_syn(connection, segment, cx);
+        return Ok(());
+    }
+    match acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd) {
+        AckRange::BeyondNext | AckRange::TooOld => {
+            connection.owe_challenge(cx);
+            return Err(Rejected::Drop(DropReason::TcpAckRange));
+        }
+        AckRange::New => new_ack(connection, segment, cx),
+        AckRange::Duplicate => duplicate_ack(connection, segment, cx),
+    }
+    update_window(connection, segment, cx);
+    // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
+    if connection.fin_acknowledged() && connection.advance(Cause::FinAcknowledged) {
+        connection.watch_fin_wait_2(cx);
+        if connection.state() == State::Closed {
+            connection.end(Cause::FinAcknowledged, None, cx.pool, cx.transfers);
+        }
+    }
+    Ok(())
+}
+
+/// The ACK that completes the handshake: our SYN is acknowledged and the connection is ESTABLISHED.
+pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    // 9293-3.10.7.3-10, 9293-3.10.7.4-22
+    connection.take_window(segment);
+    let mss = connection.segment_payload();
+    connection.congestion.get_mut().start(mss, connection.snd.syn_losses);
+    new_ack(connection, segment, cx);
+    connection.backoff = 0;
+    connection.events.add(Events::WRITE);
+    if connection.snd.fin.is_some() {
+        // 9293-3.10.4-3: the application closed while text was waiting for this.
+        connection.advance(Cause::Close);
+    }
+}
+
+/// SND.UNA < SEG.ACK =< SND.NXT.
+// 9293-3.10.7.4-24
+fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    let flight = connection.flight();
+    let done = match connection.transfer.as_mut() {
+        Some(transfer) => transfer.sent.acknowledge(segment.ack),
+        None => Acknowledged::default(),
+    };
+    connection.snd.una = segment.ack;
+    let text = done.octets - u32::from(done.syn) - u32::from(done.fin);
+    connection.send_buffer.advance(cx.pool, text as usize);
+    connection.statistics.octets_acknowledged += u64::from(text);
+    if text > 0 || done.fin {
+        connection.events.add(Events::WRITE);
+    }
+    if connection.snd.up.is_some_and(|up| up.le(segment.ack)) {
+        connection.snd.up = None;
+    }
+    let rtt = round_trip(connection, segment, &done);
+    if let Some(rtt) = rtt {
+        connection.rtt.sample(rtt);
+        // 6298-5.5: the backed-off value held until something was sent and acknowledged without doubt.
+        connection.backoff = 0;
+    }
+    // 5681-3.1-2: the handshake does not grow cwnd.
+    if !done.syn {
+        recover(connection, segment, &done, flight, rtt, cx);
+    } else {
+        connection.restart_timers(cx);
+    }
+    if connection.flight() == 0 {
+        connection.forget_transfer(cx.transfers);
+    }
+}
+
+/// What the ACK means to loss recovery and congestion control.
+fn recover(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    done: &Acknowledged,
+    flight: u32,
+    rtt: Option<Duration>,
+    cx: &mut Context<'_>,
+) {
+    let mss = connection.segment_payload();
+    let in_recovery = connection.recovery.phase == Phase::FastRecovery;
+    let mut restart_timer = true;
+    match connection.recovery.new_ack(segment.ack, done.octets, mss) {
+        Action::Retransmit { restart_timer: restart } => {
+            if let Some(transfer) = connection.transfer.as_mut() {
+                transfer.sent.mark_first_lost(mss);
+                connection.retransmit_now = true;
+            }
+            restart_timer = restart;
+        }
+        Action::LeaveRecovery => {
+            let flight = connection.flight();
+            connection.congestion.get_mut().recovered(flight, mss);
+        }
+        Action::None | Action::EnterRecovery { .. } => {}
+    }
+    if !in_recovery {
+        let acked = Acked { now: cx.now, octets: done.octets, flight, mss, rtt };
+        connection.congestion.get_mut().acked(&acked);
+    }
+    if restart_timer || connection.flight() == 0 {
+        connection.restart_timers(cx);
+    }
+}
+
+/// The RTT sample that an ACK gives.
+fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
+    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
+    if let Some(sent_at) = done.sent_once_at {
+        return Some(segment.arrived - sent_at);
+    }
+    // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
+    let echo = segment.options.timestamp?.echo;
+    if !connection.agreed.timestamps || echo == 0 {
+        return None;
+    }
+    let millis = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
+    (millis < 1 << 30).then(|| Duration::from_millis(u64::from(millis)))
+}
+
+/// SEG.ACK =< SND.UNA, within what an honest peer may send: not an ACK any more, but perhaps a sign of loss.
+// 9293-3.10.7.4-26: the rest of the segment is processed.
+fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    // 5681-2-2: all five conditions, so that window updates and data do not count.
+    let counts = segment.ack == connection.snd.una
+        && connection.flight() > 0
+        && segment.is_empty()
+        && connection.snd.shift.scale(segment.window) == connection.snd.wnd;
+    // With SACK, an ACK that reports nothing new above it was caused by something else than a gap: a challenge, a
+    // keep-alive, a segment that arrived twice.
+    let reports_gap = !connection.agreed.sack
+        || segment.options.sack.iter().any(|(left, _)| super::sequence::SeqNumber(left).gt(segment.ack));
+    if !counts || !reports_gap {
+        return;
+    }
+    let mss = connection.segment_payload();
+    // The device may have merged several into one.
+    for _ in 0..segment.coalesced.max(1) {
+        let action = connection.recovery.duplicate_ack(connection.snd.una, connection.snd.nxt, mss);
+        if let Action::EnterRecovery { flight } = action {
+            connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
+            cx.counters.fast_retransmits += 1;
+            if let Some(transfer) = connection.transfer.as_mut() {
+                transfer.sent.mark_first_lost(mss);
+                connection.retransmit_now = true;
+            }
+            tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
+        }
+    }
+}
+
+/// Takes the send window from the segment if it is not older than the last one that did.
+// 9293-3.10.7.4-28
+fn update_window(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    let snd = &connection.snd;
+    let newer = snd.wl1.lt(segment.seq) || (snd.wl1 == segment.seq && snd.wl2.le(segment.ack));
+    if !newer {
+        return;
+    }
+    let closed = snd.wnd == 0;
+    connection.take_window(segment);
+    if closed && connection.snd.wnd > 0 {
+        window_opened(connection, cx);
+    }
+}
+
+/// The peer's window has opened again.
+fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
+    connection.deadlines.persist.cancel();
+    connection.backoff = 0;
+    connection.probe_now = false;
+    if let Some(transfer) = connection.transfer.as_mut() {
+        // What was in flight met a closed window: the peer has dropped it. That says nothing of congestion.
+        transfer.sent.mark_all_lost();
+        connection.retransmit_now = true;
+    }
+    connection.restart_timers(cx);
+}
+
+impl Connection {
+    /// SND.WND, SND.WL1 and SND.WL2 from this segment.
+    pub(super) fn take_window(&mut self, segment: &Segment<'_>) {
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands.
+        let wnd = if segment.syn() { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
+        self.snd.wnd = wnd;
+        self.snd.max_wnd = self.snd.max_wnd.max(wnd);
+        self.snd.wl1 = segment.seq;
+        self.snd.wl2 = segment.ack;
+    }
+}

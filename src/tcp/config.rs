@@ -1,0 +1,156 @@
+//! Settings: the constants of the stack with their sources, and what an application may set per connection.
+
+use std::time::Duration;
+
+use super::congestion::Algorithm;
+
+/// Settings of TCP for a whole stack. The defaults are the decisions of the house, with their sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpConfig {
+    /// Octets that an application may have queued for sending on one connection. Default 1 MiB.
+    pub send_capacity: u32,
+    /// Octets received that may wait for the application on one connection. Default 1 MiB.
+    pub receive_capacity: u32,
+    /// RTO before the first RTT sample (RFC 6298 (2.1)). Default 1 s.
+    pub initial_rto: Duration,
+    /// Floor of the RTO. RFC 6298 (2.4) says 1 s; deployed stacks use 200 ms, which is the default here.
+    pub min_rto: Duration,
+    /// Cap of the RTO, at least 60 s (RFC 6298 (2.5)). Default 120 s.
+    pub max_rto: Duration,
+    /// How long an acknowledgment may wait (RFC 9293 section 3.8.6.3: below 0.5 s). Default 40 ms.
+    pub delayed_ack: Duration,
+    /// Segments at the start of a connection that are acknowledged at once. Default 16.
+    pub quick_acks: u8,
+    /// How long TIME-WAIT lasts, 2 MSL (RFC 9293 section 3.4.2). Default 60 s.
+    pub time_wait: Duration,
+    /// R2 for data: how long unanswered data is retransmitted before the connection ends (RFC 9293 section 3.8.3: at
+    /// least 100 s). Default 300 s.
+    pub give_up: Duration,
+    /// R2 for a SYN (at least 180 s). Default 180 s.
+    pub give_up_syn: Duration,
+    /// R1: retransmissions after which the path is suspected (at least 3). Default 3.
+    pub suspect_after: u8,
+    /// How long FIN-WAIT-2 waits for the peer's FIN once the application has let go. Default 60 s.
+    pub fin_wait_2: Duration,
+    /// How long a connection may take to finish once its application has let go. Default 60 s.
+    pub orphan: Duration,
+    /// Offer timestamps (RFC 7323). Default on.
+    pub timestamps: bool,
+    /// Offer SACK (RFC 2018). Default on.
+    pub sack: bool,
+    /// Offer window scaling (RFC 7323). Default on.
+    pub window_scaling: bool,
+    /// Half-open records over all listeners; beyond it SYN cookies answer. Default 4,096.
+    pub max_half_open: u32,
+    /// Send SYN cookies when the SYN queue is full (RFC 4987 section 3.6). Default on.
+    pub syn_cookies: bool,
+    /// Connections, half-open and TIME-WAIT records not counted. Default 1,048,576.
+    pub max_connections: u32,
+    /// TIME-WAIT records; beyond it the oldest makes room. Default 65,536.
+    pub max_time_wait: u32,
+    /// Octets of buffer memory over all connections. Default 1 GiB.
+    pub buffer_memory: usize,
+    /// Challenge ACKs and answers to unacceptable segments without data, per connection and second (RFC 5961 section 7).
+    /// Default 10.
+    pub challenge_acks_per_second: u8,
+    /// RSTs and other answers that belong to no connection, per second over the stack. Default 1,000.
+    pub resets_per_second: u32,
+    /// What an accepted or new connection starts with.
+    pub socket: SocketOptions,
+}
+
+impl Default for TcpConfig {
+    fn default() -> TcpConfig {
+        TcpConfig {
+            send_capacity: 1 << 20,
+            receive_capacity: 1 << 20,
+            // 8961-4.1: at least 1 s without knowledge of the path. 6298-2.1.
+            initial_rto: Duration::from_secs(1),
+            // 6298-2.4: configurable, and lower than the RFC's 1 s by decision of the house (design 8.3).
+            min_rto: Duration::from_millis(200),
+            // 6298-2.5: a cap of at least 60 s.
+            max_rto: Duration::from_secs(120),
+            // 9293-MUST-40: less than 0.5 s.
+            delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
+            // 9293-MUST-13: 2 MSL.
+            time_wait: Duration::from_secs(60),
+            // 9293-SHLD-11: at least 100 s.
+            give_up: Duration::from_secs(300),
+            // 9293-MUST-23: at least 3 minutes.
+            give_up_syn: Duration::from_secs(180),
+            // 9293-SHLD-10: at least 3 retransmissions.
+            suspect_after: 3,
+            fin_wait_2: Duration::from_secs(60),
+            orphan: Duration::from_secs(60),
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+            max_half_open: 4_096,
+            syn_cookies: true,
+            max_connections: 1 << 20,
+            max_time_wait: 65_536,
+            buffer_memory: 1 << 30,
+            challenge_acks_per_second: 10,
+            resets_per_second: 1_000,
+            socket: SocketOptions::default(),
+        }
+    }
+}
+
+/// What an application may set on one connection, or on a listener for the connections that it takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SocketOptions {
+    /// Send short segments at once (TCP_NODELAY). Default off: Nagle's algorithm is on.
+    pub nodelay: bool,
+    /// Hold short segments back until they are full (TCP_CORK), for at most 200 ms. Default off.
+    pub cork: bool,
+    /// Send keep-alives (SO_KEEPALIVE). Default off.
+    pub keep_alive: bool,
+    /// Idle time before the first keep-alive (TCP_KEEPIDLE). Default 2 h.
+    pub keep_alive_idle: Duration,
+    /// Time between unanswered keep-alives (TCP_KEEPINTVL). Default 75 s.
+    pub keep_alive_interval: Duration,
+    /// Unanswered keep-alives that end the connection (TCP_KEEPCNT). Default 9.
+    pub keep_alive_probes: u8,
+    /// R2 of this connection (TCP_USER_TIMEOUT): how long anything may stay unanswered. `None`: the stack's. For ever:
+    /// `Some(Duration::MAX)`.
+    pub user_timeout: Option<Duration>,
+    /// What closing does (SO_LINGER): `None` finishes in the background, zero aborts, a time waits that long.
+    pub linger: Option<Duration>,
+    /// TTL or hop limit, 1 to 255. Default 64.
+    pub hop_limit: u8,
+    /// DSCP, 0 to 63. Default 0.
+    pub dscp: u8,
+    /// Octets that may be queued for sending.
+    pub send_capacity: Option<u32>,
+    /// Octets received that may wait.
+    pub receive_capacity: Option<u32>,
+    /// The congestion control algorithm.
+    pub congestion: Algorithm,
+    /// Largest segment payload to announce and to send, lowered from what the device allows (TCP_MAXSEG).
+    pub max_segment: Option<u16>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> SocketOptions {
+        SocketOptions {
+            nodelay: false,
+            cork: false,
+            // 9293-MUST-25: off unless asked for.
+            keep_alive: false,
+            // 9293-MUST-28: two hours or more.
+            keep_alive_idle: Duration::from_secs(7_200),
+            keep_alive_interval: Duration::from_secs(75),
+            keep_alive_probes: 9,
+            user_timeout: None,
+            linger: None,
+            hop_limit: 64,
+            dscp: 0,
+            send_capacity: None,
+            receive_capacity: None,
+            congestion: Algorithm::Reno,
+            max_segment: None,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Slow start and congestion avoidance (RFC 5681 section 3.1, RFC 6928's initial window, RFC 3465's byte counting).
+
+use super::{Acked, Controller, Loss};
+
+/// Limit L of RFC 3465 in segments: how much one ACK may grow cwnd in slow start. Peers acknowledge whole super-segments,
+/// so the decision of the house (design 8.8) is 8, by RFC 9406.
+const SLOW_START_LIMIT: u32 = 8;
+
+/// The state of Reno, in octets.
+#[derive(Clone, Copy, Debug)]
+pub struct Reno {
+    cwnd: u32,
+    ssthresh: u32,
+    /// Octets acknowledged since cwnd last grew in congestion avoidance.
+    counted: u32,
+}
+
+/// The initial window of RFC 6928, in octets.
+pub fn initial_window(mss: u32) -> u32 {
+    (10 * mss).min((2 * mss).max(14_600))
+}
+
+impl Reno {
+    /// Before the handshake.
+    pub fn new() -> Reno {
+        // 5681-3.1-5: ssthresh begins arbitrarily high.
+        Reno { cwnd: initial_window(536), ssthresh: u32::MAX, counted: 0 }
+    }
+
+    fn halve(&mut self, loss: &Loss) {
+        // 5681-3.1-8: half of what was really in flight, not of cwnd.
+        self.ssthresh = (loss.flight / 2).max(2 * loss.mss);
+        self.counted = 0;
+    }
+}
+
+impl Default for Reno {
+    fn default() -> Reno {
+        Reno::new()
+    }
+}
+
+impl Controller for Reno {
+    fn window(&self) -> u32 {
+        self.cwnd
+    }
+
+    fn slow_start_threshold(&self) -> u32 {
+        self.ssthresh
+    }
+
+    fn start(&mut self, mss: u32, syn_losses: u8) {
+        // 5681-3.1-3: a lost SYN starts with one segment; RFC 6928 relaxes that to more than one loss.
+        self.cwnd = if syn_losses > 1 { mss } else { initial_window(mss) };
+    }
+
+    fn acked(&mut self, acked: &Acked) {
+        let Acked { octets, flight, mss, .. } = *acked;
+        // 5681-3.1-1: ssthresh chooses between the two.
+        if self.cwnd < self.ssthresh {
+            // A window that was not used gives no reason for a larger one (RFC 7661).
+            if flight.saturating_mul(2) >= self.cwnd {
+                // 5681-3.1-6: counted in octets, so that dividing ACKs gains nothing (limit: design 8.8).
+                self.cwnd = self.cwnd.saturating_add(octets.min(SLOW_START_LIMIT * mss));
+            }
+        } else if flight.saturating_add(mss) >= self.cwnd {
+            // 5681-3.1-7: one segment for each whole window acknowledged.
+            self.counted = self.counted.saturating_add(octets);
+            if self.counted >= self.cwnd {
+                self.counted -= self.cwnd;
+                self.cwnd = self.cwnd.saturating_add(mss);
+            }
+        }
+    }
+
+    fn loss(&mut self, loss: &Loss) {
+        self.halve(loss);
+        self.cwnd = self.ssthresh;
+    }
+
+    fn timeout(&mut self, loss: &Loss, first: bool) {
+        // A second expiry for the same data leaves ssthresh alone (RFC 5681 section 3.1).
+        if first {
+            self.halve(loss);
+        }
+        // 5681-3.1-9, 8961-4.3: one segment.
+        self.cwnd = loss.mss;
+        self.counted = 0;
+    }
+
+    fn recovered(&mut self, flight: u32, mss: u32) {
+        // RFC 6582 section 3.2 (3), first option: no burst after recovery.
+        self.cwnd = self.ssthresh.min(flight.max(mss).saturating_add(mss));
+    }
+
+    fn restart(&mut self, mss: u32) {
+        // 5681-4.1: the restart window.
+        self.cwnd = self.cwnd.min(initial_window(mss));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    const MSS: u32 = 1_000;
+
+    fn ack(octets: u32, flight: u32) -> Acked {
+        Acked { now: Instant::ZERO, octets, flight, mss: MSS, rtt: None }
+    }
+
+    fn loss(flight: u32) -> Loss {
+        Loss { now: Instant::ZERO, flight, mss: MSS }
+    }
+
+    fn started() -> Reno {
+        let mut reno = Reno::new();
+        reno.start(MSS, 0);
+        reno
+    }
+
+    /// 5681-3.1-1, 9293-MUST-19, 5681-3.1-5
+    #[test]
+    fn slow_start_doubles_and_avoidance_adds_one_segment_per_round() {
+        let mut reno = started();
+        assert_eq!((reno.window(), reno.slow_start_threshold()), (10 * MSS, u32::MAX));
+        for _ in 0..10 {
+            reno.acked(&ack(MSS, 10 * MSS));
+        }
+        assert_eq!(reno.window(), 20 * MSS);
+        reno.loss(&loss(20 * MSS));
+        assert_eq!((reno.window(), reno.slow_start_threshold()), (10 * MSS, 10 * MSS));
+        // 5681-3.1-7
+        for round in 0..50 {
+            let flight = reno.window();
+            for _ in 0..flight / MSS {
+                reno.acked(&ack(MSS, flight));
+            }
+            assert_eq!(reno.window(), (11 + round) * MSS);
+        }
+    }
+
+    /// 5681-3.1-6
+    #[test]
+    fn dividing_acks_gains_nothing() {
+        let (mut whole, mut divided) = (started(), started());
+        whole.acked(&ack(MSS, 10 * MSS));
+        for _ in 0..MSS {
+            divided.acked(&ack(1, 10 * MSS));
+        }
+        assert_eq!(whole.window(), divided.window());
+    }
+
+    /// 5681-3.1-8, 5681-3.1-9, 8961-4.3, 9293-MUST-19
+    #[test]
+    fn a_timeout_goes_by_flight_size_and_starts_from_one_segment() {
+        let mut reno = started();
+        for _ in 0..90 {
+            reno.acked(&ack(MSS, reno.window()));
+        }
+        assert_eq!(reno.window(), 100 * MSS);
+        reno.timeout(&loss(8 * MSS), true);
+        assert_eq!((reno.window(), reno.slow_start_threshold()), (MSS, 4 * MSS));
+        reno.timeout(&loss(MSS), false);
+        assert_eq!((reno.window(), reno.slow_start_threshold()), (MSS, 4 * MSS));
+        reno.timeout(&loss(MSS), true);
+        assert_eq!(reno.slow_start_threshold(), 2 * MSS);
+    }
+
+    /// 5681-3.1-3
+    #[test]
+    fn lost_syns_shrink_the_initial_window() {
+        for (losses, window) in [(0, 10 * MSS), (1, 10 * MSS), (2, MSS), (5, MSS)] {
+            let mut reno = Reno::new();
+            reno.start(MSS, losses);
+            assert_eq!(reno.window(), window, "{losses}");
+        }
+    }
+
+    /// 5681-4.1
+    #[test]
+    fn idleness_brings_the_restart_window() {
+        let mut reno = started();
+        for _ in 0..90 {
+            reno.acked(&ack(MSS, reno.window()));
+        }
+        reno.restart(MSS);
+        assert_eq!(reno.window(), 10 * MSS);
+    }
+
+    #[test]
+    fn an_unused_window_does_not_grow() {
+        let mut reno = started();
+        for _ in 0..100 {
+            reno.acked(&ack(10, 10));
+        }
+        assert_eq!(reno.window(), 10 * MSS);
+    }
+}

@@ -1,0 +1,434 @@
+//! The record of one connection (the TCB of RFC 9293 section 3.3.1).
+
+use std::time::Duration;
+
+use super::FourTuple;
+use super::acceptance::Space;
+use super::config::{SocketOptions, TcpConfig};
+use super::congestion::Congestion;
+use super::error::TcpError;
+use super::option::Agreed;
+use super::receiver::Owed;
+use super::recovery::new_reno::NewReno;
+use super::recovery::rto::{Rto, RtoBounds};
+use super::recovery::rtt::RttEstimator;
+use super::recovery::{Transfer, TransferPool};
+use super::sequence::SeqNumber;
+use super::state::{Cause, State, transition};
+use super::timer::Deadlines;
+use super::window::WindowShift;
+use crate::buffer::{Pool, ReceiveBuffer, SendBuffer};
+use crate::counters::Counters;
+use crate::time::Instant;
+
+/// The send sequence space (RFC 9293 figure 3).
+///
+/// ```text
+///        1         2          3          4
+///   ----------|----------|----------|----------
+///          SND.UNA    SND.NXT    SND.UNA
+///                               +SND.WND
+///   1 acknowledged   2 in flight   3 may be sent   4 must not be sent yet
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SendSpace {
+    /// SND.UNA: the oldest octet not acknowledged.
+    pub una: SeqNumber,
+    /// SND.NXT: the next octet to send.
+    pub nxt: SeqNumber,
+    /// SND.WND, in octets (scaled).
+    pub wnd: u32,
+    /// The largest SND.WND seen, in octets.
+    pub max_wnd: u32,
+    /// SND.WL1: SEG.SEQ of the last window update.
+    pub wl1: SeqNumber,
+    /// SND.WL2: SEG.ACK of the last window update.
+    pub wl2: SeqNumber,
+    /// ISS.
+    pub iss: SeqNumber,
+    /// The octet after the last urgent one to send, while there is any (SND.UP).
+    pub up: Option<SeqNumber>,
+    /// Where our FIN stands, once the application has closed its sending side.
+    pub fin: Option<SeqNumber>,
+    /// How the peer scales the windows that it sends.
+    pub shift: WindowShift,
+    /// The largest segment that may be sent, text and TCP options together, in octets (RFC 6691).
+    pub mss: u16,
+    /// The end of the last short segment sent, for Nagle's algorithm.
+    pub short_end: SeqNumber,
+    /// Retransmissions of our SYN or SYN-ACK.
+    pub syn_losses: u8,
+}
+
+/// The receive sequence space (RFC 9293 figure 4).
+///
+/// ```text
+///        1          2          3
+///   ----------|----------|----------
+///          RCV.NXT    RCV.NXT
+///                    +RCV.WND = edge
+///   1 received   2 may be sent by the peer   3 may not yet
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiveSpace {
+    /// RCV.NXT: the next octet expected.
+    pub nxt: SeqNumber,
+    /// The right edge: RCV.NXT + RCV.WND of the most that was ever offered. It never moves left.
+    pub edge: SeqNumber,
+    /// IRS.
+    pub irs: SeqNumber,
+    /// SEG.ACK of the last segment sent (Last.ACK.sent of RFC 7323).
+    pub last_ack: SeqNumber,
+    /// RCV.UP: the octet after the last urgent one, while it is ahead of the reader.
+    pub up: Option<SeqNumber>,
+    /// Where the peer's FIN stands, once it is known.
+    pub fin: Option<SeqNumber>,
+    /// Octets that may wait for the application.
+    pub capacity: u32,
+    /// How we scale the windows that we send.
+    pub shift: WindowShift,
+    /// The MSS that we announced.
+    pub mss: u16,
+    /// The largest segment seen, in octets of text: what counts as full-sized.
+    pub segment_size: u16,
+    /// Segments that are still acknowledged at once.
+    pub quick_acks: u8,
+}
+
+impl ReceiveSpace {
+    /// RCV.WND: octets that the peer may still send.
+    pub fn wnd(&self) -> u32 {
+        self.edge.since(self.nxt)
+    }
+}
+
+/// Who opened it. SYN-RECEIVED needs to know (RFC 9293 section 3.10.7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By a listener.
+    // 9293-MUST-11: what came from a passive open is a half-open record until it is established; only an active open
+    // can be a connection in SYN-RECEIVED.
+    Passive,
+    /// By our application.
+    Active,
+}
+
+/// What happened since the application last looked: bits of [`Connection::events`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Events(pub u8);
+
+impl Events {
+    /// There is more to read, or the stream has ended.
+    pub const READ: Events = Events(1);
+    /// There is more room to write, or the connection is open, or writing fails now.
+    pub const WRITE: Events = Events(2);
+    /// The connection has ended in an error.
+    pub const ERROR: Events = Events(4);
+    /// Urgent data is announced.
+    pub const URGENT: Events = Events(8);
+
+    /// Notes these as well.
+    pub fn add(&mut self, events: Events) {
+        self.0 |= events.0;
+    }
+
+    /// Any of these.
+    pub fn any(self, events: Events) -> bool {
+        self.0 & events.0 != 0
+    }
+}
+
+/// Figures of one connection, for people and programs that watch it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statistics {
+    /// Octets of text that the peer has acknowledged.
+    pub octets_acknowledged: u64,
+    /// Octets of text received in order.
+    pub octets_received: u64,
+    /// Segments retransmitted.
+    pub retransmits: u32,
+    /// Retransmission timeouts.
+    pub timeouts: u32,
+    /// Segments received.
+    pub segments_in: u32,
+    /// Segments sent.
+    pub segments_out: u32,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its endpoints.
+    // 9293-MUST-45: the local address is part of the key and never changes.
+    pub tuple: FourTuple,
+    state: State,
+    /// Who opened it.
+    pub origin: Origin,
+    /// What happened since the application last looked.
+    pub events: Events,
+    /// The application has let go of it: nobody reads or writes any more.
+    pub orphan: bool,
+    /// The application has closed its reading side.
+    pub read_closed: bool,
+    /// Why it ended, until the application has been told.
+    pub error: Option<TcpError>,
+    /// An error that the connection survives (RFC 9293 section 3.9.2.2), until the application asks.
+    pub soft_error: Option<TcpError>,
+    /// The send sequence space.
+    pub snd: SendSpace,
+    /// The receive sequence space.
+    pub rcv: ReceiveSpace,
+    /// What both sides agreed on in the handshake.
+    pub agreed: Agreed,
+    /// What is owed to the peer.
+    pub owed: Owed,
+    /// Text from SND.UNA on.
+    pub send_buffer: SendBuffer,
+    /// Text for the application, and text out of order.
+    pub receive_buffer: ReceiveBuffer,
+    /// Exists only while something is in flight.
+    pub transfer: Option<Box<Transfer>>,
+    /// The round-trip time.
+    pub rtt: RttEstimator,
+    /// Loss recovery.
+    pub recovery: NewReno,
+    /// The congestion controller.
+    pub congestion: Congestion,
+    /// Doublings of the RTO or of the probe interval.
+    pub backoff: u8,
+    /// One segment leaves whatever cwnd says: a fast retransmit.
+    pub retransmit_now: bool,
+    /// A zero-window probe is due.
+    pub probe_now: bool,
+    /// The override timer of silly-window avoidance has expired: the next segment leaves however short it is.
+    pub overridden: bool,
+    /// Keep-alives sent without an answer.
+    pub keep_alive_probes: u8,
+    /// Challenge ACKs sent in the current second.
+    pub challenges: u8,
+    /// When the current second of challenge ACKs began.
+    pub challenges_since: Instant,
+    /// When timers expire.
+    pub deadlines: Deadlines,
+    /// When something was last sent that occupies sequence space.
+    pub last_sent: Instant,
+    /// When anything last arrived from the peer.
+    pub last_received: Instant,
+    /// What the application has set.
+    pub options: Box<SocketOptions>,
+    /// Figures.
+    pub statistics: Statistics,
+}
+
+/// What a new connection starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Its endpoints.
+    pub tuple: FourTuple,
+    /// Our initial sequence number.
+    pub iss: SeqNumber,
+    /// The offset of our timestamp clock.
+    pub timestamp_offset: u32,
+    /// The MSS that we announce.
+    pub mss: u16,
+    /// What the socket asks for.
+    pub options: SocketOptions,
+}
+
+impl Connection {
+    /// An active open: SYN-SENT, with the SYN not sent yet.
+    // 9293-3.10.1-2: SND.UNA = ISS; SND.NXT becomes ISS + 1 when the SYN leaves.
+    pub fn active(opening: &Opening, config: &TcpConfig, now: Instant) -> Connection {
+        let mut connection = Connection::blank(opening, config, now, Origin::Active);
+        connection.advance(Cause::ActiveOpen);
+        connection
+    }
+
+    /// In CLOSED, with nothing known of the peer.
+    pub(super) fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
+        let Opening { tuple, iss, timestamp_offset, mss, options } = *opening;
+        let capacity = options.receive_capacity.unwrap_or(config.receive_capacity);
+        Connection {
+            tuple,
+            state: State::Closed,
+            origin,
+            events: Events::default(),
+            orphan: false,
+            read_closed: false,
+            error: None,
+            soft_error: None,
+            snd: SendSpace {
+                una: iss,
+                nxt: iss,
+                wnd: 0,
+                max_wnd: 0,
+                wl1: SeqNumber(0),
+                wl2: SeqNumber(0),
+                iss,
+                up: None,
+                fin: None,
+                shift: WindowShift::default(),
+                mss,
+                short_end: iss,
+                syn_losses: 0,
+            },
+            rcv: ReceiveSpace {
+                nxt: SeqNumber(0),
+                edge: SeqNumber(0),
+                irs: SeqNumber(0),
+                last_ack: SeqNumber(0),
+                up: None,
+                fin: None,
+                capacity,
+                shift: if config.window_scaling { WindowShift::for_window(capacity) } else { WindowShift::default() },
+                mss,
+                segment_size: 0,
+                quick_acks: config.quick_acks,
+            },
+            agreed: Agreed { timestamp_offset, ..Agreed::default() },
+            owed: Owed::default(),
+            send_buffer: SendBuffer::default(),
+            receive_buffer: ReceiveBuffer::default(),
+            transfer: None,
+            rtt: RttEstimator::default(),
+            recovery: NewReno::new(iss),
+            congestion: Congestion::new(options.congestion),
+            backoff: 0,
+            retransmit_now: false,
+            probe_now: false,
+            overridden: false,
+            keep_alive_probes: 0,
+            challenges: 0,
+            challenges_since: now,
+            deadlines: Deadlines::default(),
+            last_sent: now,
+            last_received: now,
+            options: Box::new(options),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Changes the state by the table; false where the cause means nothing in this state.
+    pub fn advance(&mut self, cause: Cause) -> bool {
+        let Some(to) = transition(self.state, cause) else { return false };
+        if to != self.state {
+            tracing::debug!(target: "glasstcp::state", connection = %self.tuple, from = %self.state, %to, cause = cause.label(), "state");
+        }
+        self.state = to;
+        true
+    }
+
+    /// The few variables by which segments are accepted.
+    pub fn space(&self) -> Space {
+        Space { una: self.snd.una, nxt: self.snd.nxt, rcv_nxt: self.rcv.nxt, rcv_wnd: self.rcv.wnd() }
+    }
+
+    /// Octets of sequence space in flight (FlightSize).
+    pub fn flight(&self) -> u32 {
+        self.snd.nxt.since(self.snd.una)
+    }
+
+    /// Our SYN has left and is not acknowledged.
+    pub fn syn_in_flight(&self) -> bool {
+        self.snd.una == self.snd.iss && self.snd.nxt != self.snd.iss
+    }
+
+    /// The sequence number of the first octet in the send buffer.
+    pub fn text_una(&self) -> SeqNumber {
+        if self.snd.una == self.snd.iss { self.snd.iss + 1 } else { self.snd.una }
+    }
+
+    /// The sequence number after the last octet in the send buffer.
+    pub fn text_end(&self) -> SeqNumber {
+        self.text_una() + self.send_buffer.len() as u32
+    }
+
+    /// Octets of text that have never been sent.
+    pub fn unsent(&self) -> u32 {
+        self.text_end().saturating_since(self.snd.nxt.max(self.snd.iss + 1))
+    }
+
+    /// Our FIN has been sent at least once.
+    pub fn fin_sent(&self) -> bool {
+        self.snd.fin.is_some_and(|fin| self.snd.nxt.gt(fin))
+    }
+
+    /// Our FIN has been acknowledged.
+    // Pitfall 25: FIN is a sequence number; no other ACK counts as its acknowledgment.
+    pub fn fin_acknowledged(&self) -> bool {
+        self.snd.fin.is_some_and(|fin| self.snd.una.gt(fin))
+    }
+
+    /// The peer's FIN has been received, with everything before it.
+    pub fn fin_received(&self) -> bool {
+        self.rcv.fin.is_some_and(|fin| self.rcv.nxt.gt(fin))
+    }
+
+    /// The retransmission timeout as it stands, backoff included.
+    pub fn rto(&self, config: &TcpConfig) -> Rto {
+        // 6298-5.7: a SYN that timed out, and no sample since: 3 s once data is sent.
+        let syn_timed_out = self.snd.syn_losses > 0 && self.state.is_synchronized();
+        let floor = if syn_timed_out { Duration::from_secs(3) } else { Duration::ZERO };
+        let initial = config.initial_rto.max(floor);
+        let bounds = RtoBounds { initial, min: config.min_rto, max: config.max_rto };
+        Rto::new(&self.rtt, &bounds, self.backoff)
+    }
+
+    /// R2: how long anything may stay unanswered, or `None` for ever.
+    // 9293-MUST-21: set per connection, infinity included.
+    pub fn give_up(&self, config: &TcpConfig) -> Option<Duration> {
+        // 9293-MUST-23: a SYN has its own.
+        let default = if self.state.is_synchronized() { config.give_up } else { config.give_up_syn };
+        let limit = self.options.user_timeout.unwrap_or(default);
+        (limit != Duration::MAX).then_some(limit)
+    }
+
+    /// Octets that may be queued for sending.
+    pub fn send_capacity(&self, config: &TcpConfig) -> u32 {
+        self.options.send_capacity.unwrap_or(config.send_capacity)
+    }
+
+    /// Ends the connection for this cause: CLOSED, with the error kept for the application and all queues flushed.
+    pub fn end(&mut self, cause: Cause, error: Option<TcpError>, pool: &mut Pool, transfers: &mut TransferPool) {
+        self.advance(cause);
+        self.state = State::Closed;
+        self.error = self.error.or(error);
+        self.send_buffer.clear(pool);
+        self.forget_transfer(transfers);
+        self.receive_buffer.discard_out_of_order(pool);
+        self.deadlines = Deadlines::default();
+        self.owed = Owed::default();
+        self.retransmit_now = false;
+        self.probe_now = false;
+        self.events.add(Events::READ);
+        self.events.add(Events::WRITE);
+        self.events.add(Events::ERROR);
+    }
+
+    /// Gives back the records of what is in flight.
+    pub fn forget_transfer(&mut self, transfers: &mut TransferPool) {
+        if let Some(transfer) = self.transfer.take() {
+            transfers.put(transfer);
+        }
+    }
+}
+
+/// What the functions of a connection may use besides the connection.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time of what is happening: for a packet, when it arrived.
+    pub now: Instant,
+    /// The settings of the stack.
+    pub config: &'a TcpConfig,
+    /// Buffer memory.
+    pub pool: &'a mut Pool,
+    /// Boxes for what is in flight.
+    pub transfers: &'a mut TransferPool,
+    /// Counters of the stack.
+    pub counters: &'a mut Counters,
+}

@@ -1,0 +1,31 @@
+//! The eighth step of SEGMENT ARRIVES: the FIN bit.
+
+use super::connection::{Connection, Context, Events};
+use super::receiver::AckOwed;
+use super::segment::Segment;
+use super::state::{Cause, State};
+
+/// Eighth: the FIN bit. It is a position in sequence space, and is processed when everything before it is here.
+pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    if segment.fin() && connection.state().receives_text() && connection.rcv.fin.is_none() {
+        connection.rcv.fin = Some(segment.text_seq() + segment.payload.len() as u32);
+        if connection.rcv.fin != Some(connection.rcv.nxt) {
+            // It waits for the text in front of it.
+            connection.owe_ack_now(true);
+        }
+    }
+    // 9293-3.10.7.4-40: also when a later segment has filled the gap in front of it.
+    if connection.rcv.fin != Some(connection.rcv.nxt) {
+        return;
+    }
+    connection.rcv.nxt += 1;
+    // 9293-3.10.7.4-41, 9293-3.10.7.4-42, 9293-3.10.7.4-43, 9293-3.10.7.4-44: by the table. The ACK of our own FIN, if
+    // this segment carries it, was seen in the fifth step.
+    connection.advance(Cause::Fin);
+    connection.owed.ack(AckOwed::Now);
+    connection.events.add(Events::READ);
+    if connection.state() == State::TimeWait {
+        connection.stop_timers();
+        connection.forget_transfer(cx.transfers);
+    }
+}

@@ -1,0 +1,234 @@
+//! A half-open record: SYN-RECEIVED of a listener, in as few bytes as it takes (RFC 4987 section 3.5).
+
+use super::FourTuple;
+use super::acceptance::{self, Acceptance, ResetAction, Space};
+use super::config::{SocketOptions, TcpConfig};
+use super::connection::{Connection, Opening, Origin};
+use super::option::{self, Agreed};
+use super::reset::{self, Reply};
+use super::segment::Segment;
+use super::sequence::SeqNumber;
+use super::state::Cause;
+use super::timestamp::is_before;
+use super::window::{WindowShift, WireWindow};
+use crate::counters::DropReason;
+use crate::time::Instant;
+use crate::wire::option::{TcpOptions, Timestamp};
+use crate::wire::tcp::Flags;
+
+/// ACKs that one record sends in answer to unacceptable segments.
+const MAX_ANSWERS: u8 = 10;
+
+/// What a listener remembers of one SYN, beside its key (the four-tuple).
+// 4987-3.5
+#[derive(Clone, Copy, Debug)]
+pub struct HalfOpen {
+    /// ISS of our SYN-ACK.
+    pub iss: SeqNumber,
+    /// IRS of the peer's SYN.
+    pub irs: SeqNumber,
+    /// When the SYN arrived.
+    pub since: Instant,
+    /// When the SYN-ACK was last sent.
+    pub sent_at: Instant,
+    /// What both sides agree on.
+    pub agreed: Agreed,
+    /// The MSS that we announce.
+    pub announced: u16,
+    /// The largest segment to send.
+    pub send_mss: u16,
+    /// The window that our SYN-ACK offers.
+    pub offered: u16,
+    /// How the peer scales its windows.
+    pub peer_shift: WindowShift,
+    /// How we scale ours.
+    pub shift: WindowShift,
+    /// Retransmissions of the SYN-ACK.
+    pub syn_losses: u8,
+    /// Answers to unacceptable segments so far.
+    answers: u8,
+    /// TTL or hop limit of our answers.
+    pub hop_limit: u8,
+}
+
+/// What a segment means to a half-open record.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// Nothing.
+    Drop(DropReason),
+    /// This answer.
+    Answer(Reply, DropReason),
+    /// The record ends and the listener listens on.
+    Remove(DropReason),
+    /// The record becomes a connection, and the segment goes on there.
+    Establish,
+}
+
+impl HalfOpen {
+    /// From a SYN for a listener with these options.
+    // 9293-3.10.7.2-3: RCV.NXT = SEG.SEQ + 1, IRS = SEG.SEQ, SND.NXT = ISS + 1, SND.UNA = ISS.
+    // 9293-3.10.7.2-5: text and FIN of the SYN are not acknowledged; the peer sends them again.
+    pub fn new(
+        segment: &Segment<'_>,
+        iss: SeqNumber,
+        timestamp_offset: u32,
+        announced: u16,
+        options: &SocketOptions,
+        config: &TcpConfig,
+    ) -> HalfOpen {
+        let agreed = option::agree(config, &segment.options, timestamp_offset, segment.arrived);
+        let capacity = options.receive_capacity.unwrap_or(config.receive_capacity);
+        let ipv6 = segment.tuple.remote_addr.is_ipv6();
+        let scaled = |shift| if agreed.scaling { shift } else { WindowShift::default() };
+        HalfOpen {
+            iss,
+            irs: segment.seq,
+            since: segment.arrived,
+            sent_at: segment.arrived,
+            agreed,
+            announced,
+            send_mss: option::send_mss(segment.options.mss, announced, ipv6),
+            offered: u16::try_from(capacity).unwrap_or(u16::MAX),
+            peer_shift: scaled(WindowShift::from_option(segment.options.window_scale.unwrap_or(0))),
+            shift: scaled(WindowShift::for_window(capacity)),
+            syn_losses: 0,
+            answers: 0,
+            hop_limit: options.hop_limit,
+        }
+    }
+
+    /// The variables by which segments are accepted.
+    pub fn space(&self) -> Space {
+        Space { una: self.iss, nxt: self.iss + 1, rcv_nxt: self.irs + 1, rcv_wnd: u32::from(self.offered) }
+    }
+
+    /// Our SYN-ACK.
+    pub fn syn_ack(&self, tuple: FourTuple, now: Instant) -> Reply {
+        Reply {
+            tuple,
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: Flags::SYN | Flags::ACK,
+            // 7323-2.2-2: not scaled.
+            window: WireWindow(self.offered),
+            options: option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now)),
+            hop_limit: self.hop_limit,
+        }
+    }
+
+    fn timestamp_value(&self, now: Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.agreed.timestamp_offset)
+    }
+
+    /// An ACK of what is expected.
+    fn ack(&self, tuple: FourTuple, now: Instant) -> Reply {
+        let timestamp = self
+            .agreed
+            .timestamps
+            .then(|| Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
+        Reply {
+            tuple,
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: self.shift.unscale(u32::from(self.offered)),
+            options: TcpOptions { timestamp, ..TcpOptions::default() },
+            hop_limit: self.hop_limit,
+        }
+    }
+
+    /// An answer, as long as this record has some left.
+    fn answer(&mut self, segment: &Segment<'_>, reason: DropReason) -> Action {
+        if self.answers >= MAX_ANSWERS {
+            return Action::Drop(reason);
+        }
+        self.answers += 1;
+        // The SYN once more: our SYN-ACK may have been lost.
+        let again = segment.syn() && !segment.has_ack() && segment.seq == self.irs;
+        let reply = if again {
+            self.syn_ack(segment.tuple, segment.arrived)
+        } else {
+            self.ack(segment.tuple, segment.arrived)
+        };
+        Action::Answer(reply, reason)
+    }
+
+    /// The steps of RFC 9293 section 3.10.7.4, as far as SYN-RECEIVED after a passive open goes.
+    pub fn segment_arrives(&mut self, segment: &Segment<'_>) -> Action {
+        let space = self.space();
+        let old = segment
+            .options
+            .timestamp
+            .is_some_and(|timestamp| self.agreed.timestamps && is_before(timestamp.value, self.agreed.ts_recent));
+        if segment.rst() {
+            return match acceptance::reset(&space, segment.seq) {
+                // 9293-3.10.7.4-13: back to LISTEN, and nobody is told.
+                ResetAction::Reset => Action::Remove(DropReason::TcpResetRefused),
+                ResetAction::Challenge => self.answer(segment, DropReason::TcpResetRefused),
+                ResetAction::Drop => Action::Drop(DropReason::TcpResetRefused),
+            };
+        }
+        if old {
+            return self.answer(segment, DropReason::TcpPaws);
+        }
+        if acceptance::sequence(&space, segment.seq, segment.len()) != Acceptance::Whole {
+            return self.answer(segment, DropReason::TcpOutOfWindow);
+        }
+        if segment.syn() {
+            // 9293-3.10.7.4-18: back to LISTEN.
+            return Action::Remove(DropReason::TcpSynRefused);
+        }
+        if !segment.has_ack() {
+            return Action::Drop(DropReason::TcpNoAck);
+        }
+        if !acceptance::establishes(&space, segment.ack) {
+            // 9293-3.10.7.4-23
+            return match reset::reply(segment, self.hop_limit) {
+                Some(reply) => Action::Answer(reply, DropReason::TcpAckRange),
+                None => Action::Drop(DropReason::TcpAckRange),
+            };
+        }
+        Action::Establish
+    }
+
+    /// The connection that this record becomes: still in SYN-RECEIVED, so that the segment establishes it.
+    pub fn connection(&self, tuple: FourTuple, options: SocketOptions, config: &TcpConfig, now: Instant) -> Connection {
+        let opening = Opening {
+            tuple,
+            iss: self.iss,
+            timestamp_offset: self.agreed.timestamp_offset,
+            mss: self.announced,
+            options,
+        };
+        let mut connection = Connection::blank(&opening, config, now, Origin::Passive);
+        connection.advance(Cause::PassiveOpen);
+        connection.advance(Cause::Syn);
+        connection.agreed = self.agreed;
+        connection.snd.nxt = self.iss + 1;
+        connection.snd.mss = self.send_mss;
+        connection.snd.shift = self.peer_shift;
+        connection.snd.syn_losses = self.syn_losses;
+        connection.rcv.irs = self.irs;
+        connection.rcv.nxt = self.irs + 1;
+        connection.rcv.last_ack = self.irs + 1;
+        connection.rcv.edge = self.irs + 1 + u32::from(self.offered);
+        connection.rcv.shift = self.shift;
+        connection
+    }
+
+    /// The round-trip time of the handshake, unless the SYN-ACK was sent twice.
+    pub fn round_trip(&self, now: Instant) -> Option<std::time::Duration> {
+        (self.syn_losses == 0).then(|| now - self.sent_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 4987-3.5
+    #[test]
+    fn the_record_stays_small() {
+        assert!(size_of::<HalfOpen>() <= 96, "{}", size_of::<HalfOpen>());
+    }
+}

@@ -1,0 +1,240 @@
+//! From a [`Plan`] to bytes, and what a connection remembers of a segment that has left.
+
+use super::FourTuple;
+use super::connection::{Connection, Context};
+use super::option;
+use super::plan::{Plan, Reason};
+use super::recovery::sent::SentRecord;
+use super::reset::Reply;
+use super::sequence::SeqNumber;
+use super::window::WireWindow;
+use crate::device::{TxChecksum, TxMeta};
+use crate::wire::option::TcpOptions;
+use crate::wire::tcp::{self, Flags, TcpHeader};
+use crate::wire::{IpHeader, emit_ip, protocol};
+
+/// The longest header: IPv6 and TCP with all its options.
+pub const MAX_HEADER: usize = 40 + 60;
+
+/// What a packet needs besides its plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Offload {
+    /// The device completes checksums.
+    pub checksum: bool,
+    /// The IPv4 identification.
+    pub identification: u16,
+}
+
+/// A header, ready to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    bytes: [u8; MAX_HEADER],
+    len: usize,
+    /// What is left to the device.
+    pub meta: TxMeta,
+}
+
+impl Header {
+    /// The bytes of the IP and TCP headers.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Everything that a header says.
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    tuple: FourTuple,
+    seq: SeqNumber,
+    ack: SeqNumber,
+    flags: Flags,
+    window: WireWindow,
+    urgent: u16,
+    options: TcpOptions,
+    hop_limit: u8,
+    traffic_class: u8,
+    gso_size: u16,
+}
+
+/// Builds the header of a planned segment. `payload` is its text, in at most two pieces.
+pub fn header(connection: &Connection, plan: &Plan, payload: [&[u8]; 2], offload: Offload, cx: &Context<'_>) -> Header {
+    let acknowledges = plan.flags.contains(Flags::ACK);
+    let (window, _) = connection.offer();
+    let full = connection.segment_payload();
+    let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
+    let fields = Fields {
+        tuple: connection.tuple,
+        seq: plan.seq,
+        ack: if acknowledges { connection.rcv.nxt } else { SeqNumber(0) },
+        flags: plan.flags,
+        window,
+        // 9293-MUST-62, 9293-MUST-31: to the octet after the last urgent one, or as far as 16 bits reach.
+        urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
+        options: options(connection, plan, cx),
+        hop_limit: connection.options.hop_limit,
+        // 9293-MUST-48, 9293-SHLD-22: the DSCP as it was set; the two ECN bits are the stack's.
+        traffic_class: connection.options.dscp << 2,
+        gso_size: if plan.len > full { u16::try_from(full).unwrap_or(u16::MAX) } else { 0 },
+    };
+    build(&fields, payload, offload)
+}
+
+/// The options of a planned segment.
+fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions {
+    let timestamp = connection.timestamp_value(cx.now);
+    if !plan.flags.contains(Flags::SYN) {
+        // 9293-MUST-65: no MSS without SYN.
+        let mut options = connection.segment_options(cx.now);
+        if plan.len > 0 {
+            // A segment has room for its text because its options are of fixed size: SACK blocks travel on pure ACKs.
+            options.sack = Default::default();
+        }
+        options
+    } else if plan.flags.contains(Flags::ACK) {
+        option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
+    } else {
+        option::for_syn(cx.config, connection.rcv.mss, connection.rcv.shift, timestamp)
+    }
+}
+
+/// Builds the header of a segment that belongs to no connection.
+pub fn reply_header(reply: &Reply, offload: Offload) -> Header {
+    let fields = Fields {
+        tuple: reply.tuple,
+        seq: reply.seq,
+        ack: reply.ack,
+        flags: reply.flags,
+        window: reply.window,
+        urgent: 0,
+        options: reply.options,
+        hop_limit: reply.hop_limit,
+        traffic_class: 0,
+        gso_size: 0,
+    };
+    build(&fields, [&[], &[]], offload)
+}
+
+fn build(fields: &Fields, payload: [&[u8]; 2], offload: Offload) -> Header {
+    let mut bytes = [0; MAX_HEADER];
+    let ip = IpHeader {
+        source: fields.tuple.local_addr,
+        destination: fields.tuple.remote_addr,
+        protocol: protocol::TCP,
+        hop_limit: fields.hop_limit,
+        traffic_class: fields.traffic_class,
+        identification: offload.identification,
+        // 1191-3-1: always.
+        dont_fragment: true,
+    };
+    let tcp = TcpHeader {
+        source_port: fields.tuple.local_port,
+        destination_port: fields.tuple.remote_port,
+        seq: fields.seq.0,
+        ack: fields.ack.0,
+        flags: fields.flags,
+        window: fields.window.0,
+        urgent: fields.urgent,
+        options: fields.options,
+    };
+    let ip_len = if ip.source.is_ipv6() { 40 } else { 20 };
+    let tcp_len = tcp::emit(&tcp, &mut bytes[ip_len..]);
+    let text = payload[0].len() + payload[1].len();
+    emit_ip(&ip, tcp_len + text, &mut bytes);
+    let segment = &mut bytes[ip_len..ip_len + tcp_len];
+    let checksum = if offload.checksum {
+        tcp::fill_partial_checksum(ip.source, ip.destination, segment, text);
+        TxChecksum::Partial { start: ip_len as u16, offset: 16 }
+    } else {
+        // 9293-MUST-2
+        tcp::fill_checksum(ip.source, ip.destination, segment, payload);
+        TxChecksum::Complete
+    };
+    let len = ip_len + tcp_len;
+    Header {
+        bytes,
+        len,
+        meta: TxMeta { checksum, gso_size: fields.gso_size, header_len: len as u16, ecn: false },
+    }
+}
+
+/// The text of a planned segment.
+pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> [&'a [u8]; 2] {
+    if plan.len == 0 {
+        return [&[], &[]];
+    }
+    connection.send_buffer.slices(plan.seq.since(connection.text_una()) as usize, plan.len as usize)
+}
+
+/// What changes once a planned segment has left: SND.NXT, its record, the timers, and what is no longer owed.
+pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
+    let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
+    let octets = plan.len + u32::from(syn) + u32::from(fin);
+    connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
+    cx.counters.segments_out += 1;
+    if plan.flags.contains(Flags::ACK) {
+        let (_, edge) = connection.offer();
+        if plan.reason == Reason::Ack && connection.owed.ack == super::receiver::AckOwed::None {
+            connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
+        }
+        connection.acknowledged_peer(edge);
+    } else if syn {
+        // The window that a SYN offers, counted from wherever the peer will begin.
+        let (_, edge) = connection.offer();
+        connection.rcv.edge = edge;
+    }
+    if plan.reason == Reason::KeepAlive {
+        connection.owed.keep_alive = false;
+    }
+    if octets == 0 {
+        return;
+    }
+    connection.last_sent = cx.now;
+    note_sent(connection, plan, octets, cx);
+    match plan.reason {
+        Reason::Probe => connection.probe_now = false,
+        _ => connection.start_retransmission_timer(cx),
+    }
+    tracing::trace!(
+        target: "glasstcp::output",
+        connection = %connection.tuple,
+        seq = %plan.seq,
+        len = plan.len,
+        flags = %plan.flags,
+        reason = plan.reason.as_str(),
+        "sent"
+    );
+}
+
+/// Notes new octets at the end of the records, and octets sent again in their place.
+fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Context<'_>) {
+    let transfer = connection.transfer.get_or_insert_with(|| cx.transfers.take());
+    if plan.seq.lt(connection.snd.nxt) {
+        transfer.sent.retransmitted(plan.seq, octets, cx.now);
+        connection.retransmit_now = false;
+        connection.statistics.retransmits += 1;
+        cx.counters.retransmits += 1;
+        tracing::debug!(
+            target: "glasstcp::recovery",
+            connection = %connection.tuple,
+            seq = %plan.seq,
+            len = plan.len,
+            reason = plan.reason.as_str(),
+            "retransmitted"
+        );
+        return;
+    }
+    transfer.sent.push(SentRecord {
+        seq: plan.seq,
+        len: octets,
+        sent_at: cx.now,
+        transmissions: 1,
+        syn: plan.flags.contains(Flags::SYN),
+        fin: plan.flags.contains(Flags::FIN),
+        lost: false,
+    });
+    connection.snd.nxt = plan.seq + octets;
+    connection.overridden = false;
+    if plan.len % connection.segment_payload() != 0 {
+        connection.snd.short_end = connection.snd.nxt;
+    }
+}

@@ -1,0 +1,257 @@
+//! What leaves next: the one place where sending is decided.
+//!
+//! [`next`] is pure: it reads the connection and the time, and says what to send, or until when there is nothing to send
+//! and why. Window, congestion window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet
+//! here; [`super::output`] builds what is decided, and only its success changes the connection.
+
+use super::connection::Connection;
+use super::nagle::{Offer, may_send};
+use super::receiver::ack_is_due;
+use super::sequence::SeqNumber;
+use super::state::State;
+use crate::time::Instant;
+use crate::wire::tcp::Flags;
+
+/// What the device and the path allow.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Octets of IP packet that may leave in one piece: the MTU, or more where the device cuts super-segments.
+    pub max_packet: u32,
+}
+
+/// Why something is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Our SYN or SYN,ACK for the first time.
+    Syn,
+    /// New text, perhaps with our FIN.
+    Text,
+    /// Our FIN alone.
+    Fin,
+    /// Something again that was taken for lost.
+    Retransmission,
+    /// A zero-window probe.
+    Probe,
+    /// A keep-alive probe.
+    KeepAlive,
+    /// An acknowledgment, a duplicate one, or a window update.
+    Ack,
+}
+
+impl Reason {
+    /// In words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Syn => "SYN",
+            Reason::Text => "text",
+            Reason::Fin => "FIN",
+            Reason::Retransmission => "retransmission",
+            Reason::Probe => "zero-window probe",
+            Reason::KeepAlive => "keep-alive",
+            Reason::Ack => "ACK",
+        }
+    }
+}
+
+/// One (super-)segment to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// SEG.SEQ.
+    pub seq: SeqNumber,
+    /// Octets of text.
+    pub len: u32,
+    /// The control bits.
+    pub flags: Flags,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Send this and ask again.
+    Send(Plan),
+    /// Nothing before this time, unless something happens.
+    Wait(Instant),
+    /// Nothing until something happens.
+    Idle,
+}
+
+/// Decides.
+pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision {
+    if connection.state() == State::Closed {
+        return Decision::Idle;
+    }
+    let plan = syn(connection)
+        .or_else(|| report(connection, now))
+        .or_else(|| retransmission(connection, limits))
+        .or_else(|| text(connection, limits))
+        .or_else(|| probe(connection))
+        .or_else(|| keep_alive(connection))
+        .or_else(|| acknowledgment(connection, now));
+    match plan {
+        Some(plan) => Decision::Send(plan),
+        None => connection.deadlines.earliest().map_or(Decision::Idle, Decision::Wait),
+    }
+}
+
+/// Our SYN, which nothing can precede.
+fn syn(connection: &Connection) -> Option<Plan> {
+    (connection.snd.nxt == connection.snd.iss).then(|| Plan {
+        seq: connection.snd.iss,
+        len: 0,
+        flags: syn_flags(connection),
+        reason: Reason::Syn,
+    })
+}
+
+fn syn_flags(connection: &Connection) -> Flags {
+    if connection.state() == State::SynSent { Flags::SYN } else { Flags::SYN | Flags::ACK }
+}
+
+/// What is taken for lost, oldest first.
+fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
+    let sent = &connection.transfer.as_ref()?.sent;
+    let first = sent.first_lost()?;
+    if first.syn {
+        let plan = Plan { seq: first.seq, len: 0, flags: syn_flags(connection), reason: Reason::Retransmission };
+        return connection.retransmit_now.then_some(plan);
+    }
+    let mss = connection.segment_payload();
+    // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
+    // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
+    let unit = (1 << connection.snd.shift.count()) - 1;
+    let in_window = if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + unit).saturating_since(first.seq) };
+    // Once nothing is left in the network, one segment is always allowed.
+    let nothing_in_network = connection.flight() == sent.lost_octets();
+    let mut allowed = connection.usable_congestion_window();
+    if connection.retransmit_now || nothing_in_network {
+        allowed = allowed.max(mss);
+    }
+    let octets = sent.lost_run(allowed.min(in_window).min(max_payload(connection, limits)));
+    if octets == 0 || (octets < mss.min(first.len) && octets < in_window) {
+        return None;
+    }
+    let octets = if octets > mss { octets - octets % mss } else { octets };
+    Some(piece(connection, first.seq, octets, Reason::Retransmission))
+}
+
+/// New text, and our FIN behind it.
+fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
+    if !connection.state().is_synchronized() && connection.snd.fin.is_none() {
+        return None;
+    }
+    if connection.syn_in_flight() && connection.unsent() > 0 {
+        // 9293-3.10.2-3: what was written during the handshake waits for its end.
+        return None;
+    }
+    let fin_waits = connection.snd.fin.is_some() && !connection.fin_sent();
+    let queued = connection.unsent();
+    if queued == 0 && !fin_waits {
+        return None;
+    }
+    // What is lost goes first (and is all that the congestion window allows).
+    if connection.transfer.as_ref().is_some_and(|transfer| transfer.sent.lost_octets() > 0) {
+        return None;
+    }
+    // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.
+    let window = if connection.syn_in_flight() { 1 } else { connection.usable_window() };
+    if queued == 0 {
+        // Congestion control counts octets of text; the FIN takes one of sequence space, which the window must have.
+        return (window > 0).then(|| piece(connection, connection.snd.nxt, 1, Reason::Fin));
+    }
+    let mss = connection.segment_payload();
+    let usable = window.min(connection.usable_congestion_window());
+    let offer = Offer {
+        queued,
+        usable,
+        mss,
+        max_wnd: connection.snd.max_wnd,
+        idle: connection.snd.short_end.le(connection.snd.una),
+        // Nothing is gained by holding back the last segment of all.
+        no_delay: connection.options.nodelay || fin_waits || connection.snd.up.is_some(),
+        cork: connection.options.cork && !fin_waits,
+        overridden: connection.overridden,
+    };
+    if !may_send(&offer) {
+        return None;
+    }
+    let mut len = queued.min(usable).min(max_payload(connection, limits));
+    if len > mss {
+        // A super-segment is whole segments, unless it empties the queue and its tail may leave too.
+        let tail = len % mss;
+        let tail_may_leave = len == queued && (offer.idle || offer.no_delay) && !offer.cork;
+        len -= if tail_may_leave { 0 } else { tail };
+    }
+    // 9293-3.10.4-4, 9293-3.10.4-6: FIN only behind all text, and with it where the window has room.
+    let fin = u32::from(fin_waits && len == queued && window > len);
+    Some(piece(connection, connection.snd.nxt, len + fin, Reason::Text))
+}
+
+/// A zero-window probe: one octet, new or again.
+// 9293-MUST-36
+fn probe(connection: &Connection) -> Option<Plan> {
+    if !connection.probe_now {
+        return None;
+    }
+    let anything = connection.flight() > 0 || connection.unsent() > 0 || connection.snd.fin.is_some();
+    (anything && connection.state().is_synchronized())
+        .then(|| piece(connection, connection.snd.una, 1, Reason::Probe))
+}
+
+/// A keep-alive: no text, one before SND.NXT, so that the peer must answer.
+// 9293-SHLD-12
+fn keep_alive(connection: &Connection) -> Option<Plan> {
+    connection.owed.keep_alive.then(|| Plan {
+        seq: connection.snd.nxt - 1,
+        len: 0,
+        flags: Flags::ACK,
+        reason: Reason::KeepAlive,
+    })
+}
+
+/// An acknowledgment on its own.
+// 9293-3.10.7.4-37: SEQ = SND.NXT, ACK = RCV.NXT.
+fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
+    let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
+    (due && connection.state() != State::SynSent).then(|| Plan {
+        seq: connection.snd.nxt,
+        len: 0,
+        flags: Flags::ACK,
+        reason: Reason::Ack,
+    })
+}
+
+/// An acknowledgment that has SACK blocks to tell goes first and alone: text leaves no room for them.
+fn report(connection: &Connection, now: Instant) -> Option<Plan> {
+    let held = !connection.receive_buffer.out_of_order().is_empty() || connection.owed.dsack.is_some();
+    (connection.agreed.sack && held).then(|| acknowledgment(connection, now)).flatten()
+}
+
+/// `octets` of sequence space from `seq` on: text, and the FIN where it lies in them.
+fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -> Plan {
+    let end = seq + octets;
+    let fin = connection.snd.fin.is_some_and(|fin| end.gt(fin));
+    // 9293-3.10.2-4: every segment of text acknowledges.
+    let mut flags = Flags::ACK;
+    let len = octets - u32::from(fin);
+    if fin {
+        flags |= Flags::FIN;
+    }
+    // 9293-MUST-61, 9293-SHLD-27: PSH on the segment that empties the queue, however many writes filled it.
+    if len > 0 && (seq + len) == connection.text_end() {
+        flags |= Flags::PSH;
+    }
+    // 9293-3.10.2-5: URG while the pointer is ahead.
+    if connection.snd.up.is_some_and(|up| up.gt(seq)) {
+        flags |= Flags::URG;
+    }
+    Plan { seq, len, flags, reason }
+}
+
+/// Octets of text that may leave in one piece: at least one segment.
+fn max_payload(connection: &Connection, limits: &Limits) -> u32 {
+    let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
+    let options = u32::from(connection.snd.mss) - connection.segment_payload();
+    limits.max_packet.saturating_sub(headers + options).max(connection.segment_payload())
+}

@@ -1,0 +1,157 @@
+//! The receiving side: what is owed to the peer, when it is due, and the window that is offered.
+
+use std::time::Duration;
+
+use super::config::TcpConfig;
+use super::connection::{Connection, Context, ReceiveSpace};
+use super::option::DEFAULT_MSS_V4;
+use super::sequence::SeqNumber;
+use super::window::{WindowShift, WireWindow};
+use crate::time::Instant;
+
+/// How urgently an acknowledgment is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum AckOwed {
+    /// Not at all.
+    #[default]
+    None,
+    /// Before the delayed-ACK timer expires.
+    Delayed,
+    /// With the next chance to send.
+    Now,
+}
+
+/// What is owed to the peer after the segments of a batch.
+// 9293-MUST-59: the steps only note it; nothing leaves before the whole batch is processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// An acknowledgment.
+    pub ack: AckOwed,
+    /// Duplicate ACKs beyond it, for a peer without SACK, which must count them.
+    pub duplicate_acks: u8,
+    /// A range received twice, to report once (RFC 2883).
+    pub dsack: Option<(SeqNumber, SeqNumber)>,
+    /// The last range received out of order: the first SACK block.
+    pub sack_first: Option<SeqNumber>,
+    /// A keep-alive probe.
+    pub keep_alive: bool,
+}
+
+impl Owed {
+    /// An acknowledgment, at least this urgently.
+    // 9293-MUST-58: however many segments ask for it, it is one.
+    pub fn ack(&mut self, urgency: AckOwed) {
+        self.ack = self.ack.max(urgency);
+    }
+}
+
+impl ReceiveSpace {
+    /// What counts as a full-sized segment, in octets.
+    fn full_size(&self) -> u32 {
+        u32::from(self.segment_size.max(DEFAULT_MSS_V4))
+    }
+}
+
+impl Connection {
+    /// Owes an ACK for new text or a FIN that arrived in order.
+    pub(super) fn owe_ack_in_order(&mut self, cx: &Context<'_>) {
+        let unacknowledged = self.rcv.nxt.since(self.rcv.last_ack);
+        // 9293-SHLD-19: at least every second full-sized segment.
+        // The first segments of a connection are acknowledged at once, so that a peer's slow start is not held back.
+        if self.rcv.quick_acks > 0 || unacknowledged >= 2 * self.rcv.full_size() {
+            self.owed.ack(AckOwed::Now);
+        } else {
+            // 9293-SHLD-18
+            self.owed.ack(AckOwed::Delayed);
+            self.deadlines.delayed_ack.arm(cx.now + delay(cx.config));
+        }
+    }
+
+    /// Owes an ACK at once; `duplicate` for one that a peer without SACK counts.
+    // 5681-3.2-1: out of order, or filling a gap.
+    pub(super) fn owe_ack_now(&mut self, duplicate: bool) {
+        if duplicate && !self.agreed.sack && self.owed.ack == AckOwed::Now {
+            self.owed.duplicate_acks = self.owed.duplicate_acks.saturating_add(1);
+        }
+        self.owed.ack(AckOwed::Now);
+    }
+
+    /// Owes the answer to a segment that is not acceptable, within the limit of this connection.
+    // 5961-7-1, 5961-7-2: the limit is per connection, so that nobody learns anything from another one's.
+    pub(super) fn owe_challenge(&mut self, cx: &mut Context<'_>) {
+        if cx.now.saturating_since(self.challenges_since) >= Duration::from_secs(1) {
+            self.challenges_since = cx.now;
+            self.challenges = 0;
+        }
+        if self.challenges >= cx.config.challenge_acks_per_second {
+            cx.counters.challenge_acks_limited += 1;
+            return;
+        }
+        self.challenges += 1;
+        cx.counters.challenge_acks += 1;
+        self.owed.ack(AckOwed::Now);
+    }
+
+    /// Free receive memory from RCV.NXT on, in octets. Text out of order lies inside it.
+    fn free_window(&self) -> u32 {
+        let waiting = u32::try_from(self.receive_buffer.readable()).unwrap_or(u32::MAX);
+        self.rcv.capacity.saturating_sub(waiting)
+    }
+
+    /// The right edge to offer now.
+    // 9293-SHLD-14: it never moves left of what was offered.
+    // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
+    fn next_edge(&self) -> SeqNumber {
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled.
+        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
+        let candidate = self.rcv.nxt + self.free_window().min(shift.scale(WireWindow(u16::MAX)));
+        if candidate.saturating_since(self.rcv.edge) >= self.silly_window_step() { candidate } else { self.rcv.edge }
+    }
+
+    fn silly_window_step(&self) -> u32 {
+        (self.rcv.capacity / 2).min(self.rcv.full_size()).max(1)
+    }
+
+    /// The window field of the next segment, and the right edge that it stands for.
+    pub(super) fn offer(&self) -> (WireWindow, SeqNumber) {
+        let edge = self.next_edge();
+        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
+        (shift.unscale(edge.since(self.rcv.nxt)), edge)
+    }
+
+    /// Owes a window update once reading has made enough room.
+    ///
+    /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the buffer too. When the
+    /// reader has taken everything, that is always reached, so the peer cannot be left waiting.
+    pub(super) fn owe_window_update(&mut self) {
+        let growth = self.next_edge().saturating_since(self.rcv.edge);
+        if self.state().receives_text() && growth >= self.silly_window_step().max(self.rcv.capacity / 8) {
+            self.owed.ack(AckOwed::Now);
+        }
+    }
+
+    /// Everything that a segment with an ACK settles, once it has left.
+    pub(super) fn acknowledged_peer(&mut self, edge: SeqNumber) {
+        self.rcv.edge = self.rcv.edge.max(edge);
+        self.rcv.last_ack = self.rcv.nxt;
+        self.owed.ack = AckOwed::None;
+        self.owed.dsack = None;
+        self.deadlines.delayed_ack.cancel();
+        self.rcv.quick_acks = self.rcv.quick_acks.saturating_sub(1);
+    }
+}
+
+/// How long an acknowledgment may wait.
+// 9293-MUST-40: below 0.5 s, whatever the configuration says.
+fn delay(config: &TcpConfig) -> Duration {
+    config.delayed_ack.min(Duration::from_millis(499))
+}
+
+/// When a delayed ACK is due, for [`super::plan`].
+pub(super) fn ack_is_due(connection: &Connection, now: Instant) -> bool {
+    match connection.owed.ack {
+        AckOwed::None => false,
+        AckOwed::Delayed => connection.deadlines.delayed_ack.is_due(now),
+        AckOwed::Now => true,
+    }
+}

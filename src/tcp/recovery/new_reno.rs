@@ -1,0 +1,201 @@
+//! Loss recovery without SACK: fast retransmit, fast recovery and limited transmit (RFC 5681 section 3.2, RFC 6582,
+//! RFC 3042).
+//!
+//! The congestion controller owns cwnd; what is here owns only the inflation of it by segments that have left the network,
+//! so that a controller needs to know nothing of duplicate ACKs.
+
+use crate::tcp::sequence::SeqNumber;
+
+/// Duplicate ACKs that show a loss (RFC 5681 section 3.2).
+const DUPLICATE_THRESHOLD: u32 = 3;
+
+/// Where recovery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing is known to be lost.
+    Open,
+    /// Fast recovery: until everything sent before it began is acknowledged.
+    FastRecovery,
+    /// After a retransmission timeout: until everything sent before it is acknowledged.
+    Timeout,
+}
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Tell the controller of a loss with this FlightSize, and retransmit the first segment.
+    EnterRecovery {
+        /// Octets in flight, without those that limited transmit added.
+        flight: u32,
+    },
+    /// Retransmit the first segment that is not acknowledged.
+    Retransmit {
+        /// The retransmission timer starts afresh: the first partial ACK of a recovery.
+        restart_timer: bool,
+    },
+    /// Fast recovery is over: tell the controller.
+    LeaveRecovery,
+}
+
+/// The variables of RFC 6582.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewReno {
+    /// The phase.
+    pub phase: Phase,
+    /// Recovery ends when everything before this is acknowledged; also the mark below which a new one does not begin.
+    recover: SeqNumber,
+    /// Duplicate ACKs in a row.
+    duplicates: u32,
+    /// Octets by which cwnd counts as larger than it is.
+    inflation: u32,
+    /// A partial ACK has come in this recovery.
+    partial_seen: bool,
+}
+
+impl NewReno {
+    /// At the start of a connection.
+    pub fn new(iss: SeqNumber) -> NewReno {
+        NewReno { phase: Phase::Open, recover: iss, duplicates: 0, inflation: 0, partial_seen: false }
+    }
+
+    /// Octets by which cwnd counts as larger than it is.
+    pub fn inflation(&self) -> u32 {
+        self.inflation
+    }
+
+    /// A duplicate ACK arrived while `una..nxt` is in flight.
+    pub fn duplicate_ack(&mut self, una: SeqNumber, nxt: SeqNumber, mss: u32) -> Action {
+        match self.phase {
+            Phase::FastRecovery => {
+                // RFC 5681 (4): each further duplicate shows that one more segment has left the network.
+                self.inflation = self.inflation.saturating_add(mss);
+                Action::None
+            }
+            Phase::Timeout => Action::None,
+            Phase::Open => {
+                self.duplicates += 1;
+                // 5681-3.2-3, 3042-2: each of the first two lets one new segment out, and cwnd stays as it is.
+                if self.duplicates < DUPLICATE_THRESHOLD {
+                    self.inflation = self.duplicates * mss;
+                    return Action::None;
+                }
+                // RFC 6582 section 3.2 (1): not a second time for the same window of data (5681-4.3-1).
+                if self.duplicates > DUPLICATE_THRESHOLD || !una.gt(self.recover) {
+                    return Action::None;
+                }
+                // 5681-3.2-4: without the data that limited transmit added.
+                let flight = nxt.since(una).saturating_sub(self.inflation).max(mss);
+                self.phase = Phase::FastRecovery;
+                self.recover = nxt - 1;
+                self.inflation = DUPLICATE_THRESHOLD * mss;
+                self.partial_seen = false;
+                // 5681-3.2-2: the third duplicate retransmits without waiting for the timer.
+                Action::EnterRecovery { flight }
+            }
+        }
+    }
+
+    /// An ACK up to `una` acknowledged `octets` new octets.
+    pub fn new_ack(&mut self, una: SeqNumber, octets: u32, mss: u32) -> Action {
+        self.duplicates = 0;
+        let full = una.gt(self.recover);
+        match self.phase {
+            Phase::Open => {
+                self.inflation = 0;
+                Action::None
+            }
+            Phase::Timeout => {
+                if full {
+                    self.phase = Phase::Open;
+                }
+                Action::None
+            }
+            Phase::FastRecovery if full => {
+                self.phase = Phase::Open;
+                self.inflation = 0;
+                Action::LeaveRecovery
+            }
+            Phase::FastRecovery => {
+                // RFC 6582 section 3.2 (3): a partial ACK shows the next hole; deflate by what it acknowledged.
+                self.inflation = self.inflation.saturating_sub(octets);
+                if octets >= mss {
+                    self.inflation = self.inflation.saturating_add(mss);
+                }
+                // 6582-3.2-3: the impatient variant, the timer restarts on the first partial ACK only.
+                let restart_timer = !self.partial_seen;
+                self.partial_seen = true;
+                Action::Retransmit { restart_timer }
+            }
+        }
+    }
+
+    /// The retransmission timer expired.
+    pub fn timeout(&mut self, nxt: SeqNumber) {
+        // RFC 6582 section 3.2 (4): no fast retransmit for what was sent before.
+        *self =
+            NewReno { phase: Phase::Timeout, recover: nxt - 1, duplicates: 0, inflation: 0, partial_seen: false };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1_000;
+
+    /// 5681-3.2-2, 5681-3.2-3, 3042-2, 5681-3.2-4
+    #[test]
+    fn two_duplicates_transmit_a_little_and_the_third_enters_recovery() {
+        for iss in [0, u32::MAX, (1 << 31) - 3].map(SeqNumber) {
+            let mut reno = NewReno::new(iss);
+            let (una, mut nxt) = (iss + 1, iss + 1 + 10 * MSS);
+            assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::None);
+            assert_eq!(reno.inflation(), MSS);
+            nxt += MSS;
+            assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::None);
+            assert_eq!(reno.inflation(), 2 * MSS);
+            nxt += MSS;
+            assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::EnterRecovery { flight: 10 * MSS });
+            assert_eq!((reno.phase, reno.inflation()), (Phase::FastRecovery, 3 * MSS));
+            assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::None);
+            assert_eq!(reno.inflation(), 4 * MSS);
+        }
+    }
+
+    /// 6582-3.2-3, 5681-4.3-1
+    #[test]
+    fn partial_acks_retransmit_and_the_full_ack_ends_it() {
+        let mut reno = NewReno::new(SeqNumber(0));
+        let (una, nxt) = (SeqNumber(1), SeqNumber(10_001));
+        for _ in 0..3 {
+            reno.duplicate_ack(una, nxt, MSS);
+        }
+        assert_eq!(reno.new_ack(SeqNumber(3_001), 3_000, MSS), Action::Retransmit { restart_timer: true });
+        assert_eq!(reno.inflation(), MSS);
+        assert_eq!(reno.new_ack(SeqNumber(5_001), 2_000, MSS), Action::Retransmit { restart_timer: false });
+        assert_eq!(reno.new_ack(nxt, 5_000, MSS), Action::LeaveRecovery);
+        assert_eq!((reno.phase, reno.inflation()), (Phase::Open, 0));
+        // Duplicates of the same window do not start a second recovery: nothing beyond `recover` is acknowledged.
+        let mut reno = NewReno::new(SeqNumber(0));
+        reno.timeout(nxt);
+        reno.new_ack(nxt, 10_000, MSS);
+        for _ in 0..5 {
+            assert_ne!(reno.duplicate_ack(nxt - 1, nxt + MSS, MSS), Action::EnterRecovery { flight: MSS });
+        }
+    }
+
+    #[test]
+    fn after_a_timeout_duplicates_mean_nothing() {
+        let mut reno = NewReno::new(SeqNumber(0));
+        reno.timeout(SeqNumber(5_000));
+        for _ in 0..5 {
+            assert_eq!(reno.duplicate_ack(SeqNumber(1), SeqNumber(5_000), MSS), Action::None);
+        }
+        assert_eq!(reno.new_ack(SeqNumber(2_000), 1_999, MSS), Action::None);
+        assert_eq!(reno.phase, Phase::Timeout);
+        reno.new_ack(SeqNumber(5_000), 3_000, MSS);
+        assert_eq!(reno.phase, Phase::Open);
+    }
+}

@@ -1,0 +1,67 @@
+//! Segments that belong to no connection: the RST formats of RFC 9293 section 3.5.2, and the answers of half-open and
+//! TIME-WAIT records.
+
+use super::FourTuple;
+use super::segment::Segment;
+use super::sequence::SeqNumber;
+use super::window::WireWindow;
+use crate::wire::option::{TcpOptions, Timestamp};
+use crate::wire::tcp::Flags;
+
+/// A segment without text, to be sent as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply {
+    /// From where to where.
+    pub tuple: FourTuple,
+    /// SEG.SEQ.
+    pub seq: SeqNumber,
+    /// SEG.ACK.
+    pub ack: SeqNumber,
+    /// The control bits.
+    pub flags: Flags,
+    /// SEG.WND, as it stands in the header.
+    pub window: WireWindow,
+    /// The options.
+    pub options: TcpOptions,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+}
+
+/// The RST that answers `segment`, or `None` if it is a RST itself.
+// 9293-3.5.2-1, 9293-3.10.7.1-1: never a RST for a RST.
+pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
+    if segment.rst() {
+        return None;
+    }
+    let (seq, ack, flags) = if segment.has_ack() {
+        // 9293-3.10.7.1-3, 9293-3.10.7.2-2, 9293-3.10.7.3-1: it takes its sequence number from the ACK, and has none.
+        (segment.ack, SeqNumber(0), Flags::RST)
+    } else {
+        // 9293-3.10.7.1-2: SYN and FIN count in what is acknowledged.
+        (SeqNumber(0), segment.end(), Flags::RST | Flags::ACK)
+    };
+    Some(Reply {
+        tuple: segment.tuple,
+        seq,
+        ack,
+        flags,
+        window: WireWindow(0),
+        options: TcpOptions::default(),
+        hop_limit,
+    })
+}
+
+/// The RST by which we end a connection: at SND.NXT, with an ACK so that the peer believes it (RFC 9293 section 3.10.5).
+// 9293-3.10.5-2: SEQ = SND.NXT.
+pub fn abort(tuple: FourTuple, nxt: SeqNumber, rcv_nxt: SeqNumber, timestamp: Option<Timestamp>, hop: u8) -> Reply {
+    Reply {
+        tuple,
+        seq: nxt,
+        ack: rcv_nxt,
+        flags: Flags::RST | Flags::ACK,
+        window: WireWindow(0),
+        // 7323-5.2: a RST of a connection with timestamps carries one.
+        options: TcpOptions { timestamp, ..TcpOptions::default() },
+        hop_limit: hop,
+    }
+}

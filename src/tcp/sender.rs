@@ -1,0 +1,96 @@
+//! The sending side: how large a segment may be and how much may leave.
+
+use super::connection::{Connection, Context};
+use super::sequence::SeqNumber;
+use crate::wire::option::{TcpOptions, Timestamp};
+
+impl Connection {
+    /// Octets of text in a full segment: the effective send MSS less the options that every segment carries.
+    // 9293-MUST-16, 6691-2: option space comes off the text of each segment.
+    pub fn segment_payload(&self) -> u32 {
+        let options = if self.agreed.timestamps { 12 } else { 0 };
+        u32::from(self.snd.mss).saturating_sub(options).max(1)
+    }
+
+    /// SND.UNA + SND.WND: the right edge of what the peer allows.
+    pub fn send_edge(&self) -> SeqNumber {
+        self.snd.una + self.snd.wnd
+    }
+
+    /// Octets that the peer's window still allows beyond SND.NXT.
+    // 9293-MUST-34: a window that has shrunk below what is in flight leaves zero, not less.
+    // 9293-SHLD-15: and then nothing new is sent.
+    pub fn usable_window(&self) -> u32 {
+        self.send_edge().saturating_since(self.snd.nxt)
+    }
+
+    /// Octets that congestion control still allows.
+    // 5681-2-1: never more in flight than cwnd, inflated by what has left the network.
+    pub fn usable_congestion_window(&self) -> u32 {
+        let window = self.congestion.get().window().saturating_add(self.recovery.inflation());
+        let lost = self.transfer.as_ref().map_or(0, |transfer| transfer.sent.lost_octets());
+        window.saturating_sub(self.flight() - lost)
+    }
+
+    /// Our timestamp clock: milliseconds, with the offset of this connection.
+    // 7323-5.4, 7323-7.1
+    pub fn timestamp_value(&self, now: crate::time::Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.agreed.timestamp_offset)
+    }
+
+    /// The options of a segment without SYN: the timestamp, and SACK blocks where there is something to tell.
+    pub(super) fn segment_options(&self, now: crate::time::Instant) -> TcpOptions {
+        let mut options = TcpOptions::default();
+        if self.agreed.timestamps {
+            // 7323-3.2-1: in every segment once both SYNs had them.
+            options.timestamp = Some(Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
+        }
+        if self.agreed.sack {
+            self.fill_sack(&mut options);
+        }
+        options
+    }
+
+    /// SACK blocks: the D-SACK, the range that the last segment fell into, then the others.
+    // 2018-4-1: only if the peer's SYN permitted it. 2018-4-2: on every ACK while data is held out of order.
+    fn fill_sack(&self, options: &mut TcpOptions) {
+        let held = self.receive_buffer.out_of_order();
+        if held.is_empty() && self.owed.dsack.is_none() {
+            return;
+        }
+        let room = if self.agreed.timestamps { 3 } else { 4 };
+        // 2883-4-1: what was received twice comes first, once.
+        if let Some((left, right)) = self.owed.dsack {
+            options.sack.push(left.0, right.0);
+        }
+        let next = self.receive_buffer.next();
+        let seq = |position: u64| self.rcv.nxt + (position - next) as u32;
+        // 2018-4-3: then the block of the segment that caused this ACK; 2883-4-2: which is second behind a D-SACK.
+        let first = self
+            .owed
+            .sack_first
+            .and_then(|first| held.containing(next + u64::from(first.saturating_since(self.rcv.nxt))));
+        if let Some((start, end)) = first {
+            options.sack.push(seq(start).0, seq(end).0);
+        }
+        for (start, end) in held.iter() {
+            if options.sack.len() >= room {
+                break;
+            }
+            if first != Some((start, end)) {
+                options.sack.push(seq(start).0, seq(end).0);
+            }
+        }
+    }
+
+    /// Sending starts again after an idle time: cwnd may be too old to be true.
+    pub(super) fn restart_after_idle(&mut self, cx: &Context<'_>) {
+        if self.flight() == 0
+            && self.unsent() == 0
+            && cx.now.saturating_since(self.last_sent) > self.rto(cx.config).duration()
+        {
+            let mss = self.segment_payload();
+            self.congestion.get_mut().restart(mss);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! SEGMENT ARRIVES in SYN-SENT (RFC 9293 section 3.10.7.3).
+
+use super::acknowledge::acknowledge_syn;
+use super::connection::{Connection, Context};
+use super::error::TcpError;
+use super::finish::finish;
+use super::input::Rejected;
+use super::option;
+use super::receiver::AckOwed;
+use super::segment::Segment;
+use super::state::Cause;
+use super::text::text;
+use super::urgent::urgent;
+use super::window::WindowShift;
+use crate::counters::DropReason;
+
+/// Handles one segment in SYN-SENT.
+///
+/// # Errors
+/// How and why it was rejected.
+pub(super) fn segment_arrives(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_>,
+) -> Result<(), Rejected> {
+    // First: the ACK bit. 9293-3.10.7.3-2: no data leaves with our SYN, so only ISS + 1 is acceptable.
+    let acceptable = segment.has_ack() && segment.ack.gt(connection.snd.iss) && segment.ack.le(connection.snd.nxt);
+    if segment.has_ack() && !acceptable {
+        // 9293-3.10.7.3-1: nothing for a RST, and else a RST that lets a half-open peer go.
+        let reason = DropReason::TcpAckRange;
+        return Err(if segment.rst() { Rejected::Drop(reason) } else { Rejected::Reset(reason) });
+    }
+    // Second: the RST bit. 9293-3.10.7.3-5: there is no RCV.NXT yet; the ACK is what validates a RST.
+    if segment.rst() {
+        if !acceptable {
+            // 9293-3.10.7.3-4
+            return Err(Rejected::Drop(DropReason::TcpResetRefused));
+        }
+        // 9293-3.10.7.3-3
+        cx.counters.resets_in += 1;
+        connection.end(Cause::Reset, Some(TcpError::Refused), cx.pool, cx.transfers);
+        return Ok(());
+    }
+    // Third: security and compartment do not exist here. Fourth: the SYN bit.
+    if !segment.syn() {
+        // 9293-3.10.7.3-9
+        return Err(Rejected::Drop(DropReason::TcpNotSyn));
+    }
+    synchronize(connection, segment, cx);
+    if !acceptable {
+        // 9293-3.10.7.3-8, 9293-MUST-10: a simultaneous open. Our SYN,ACK repeats the SYN with the same ISS.
+        connection.advance(Cause::Syn);
+        connection.take_window(segment);
+        if let Some(transfer) = connection.transfer.as_mut() {
+            transfer.sent.mark_all_lost();
+        }
+        connection.retransmit_now = true;
+        return Ok(());
+    }
+    // 9293-3.10.7.3-7: ESTABLISHED, and on with what else the segment carries.
+    connection.advance(Cause::SynAck);
+    acknowledge_syn(connection, segment, cx);
+    connection.owed.ack(AckOwed::Now);
+    let mut rest = *segment;
+    rest.trim(connection.rcv.nxt, connection.rcv.edge);
+    urgent(connection, &rest);
+    text(connection, &rest, cx)?;
+    finish(connection, &rest, cx);
+    Ok(())
+}
+
+/// Takes over what the peer's SYN says.
+// 9293-3.10.7.3-6: RCV.NXT = SEG.SEQ + 1, IRS = SEG.SEQ.
+fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<'_>) {
+    let config = cx.config;
+    connection.agreed = option::agree(config, &segment.options, connection.agreed.timestamp_offset, cx.now);
+    let ipv6 = connection.tuple.remote_addr.is_ipv6();
+    connection.snd.mss = option::send_mss(segment.options.mss, connection.snd.mss, ipv6);
+    connection.snd.shift = match segment.options.window_scale {
+        Some(count) if connection.agreed.scaling => WindowShift::from_option(count),
+        _ => WindowShift::default(),
+    };
+    if !connection.agreed.scaling {
+        connection.rcv.shift = WindowShift::default();
+    }
+    // The window that our SYN offered begins behind the peer's SYN.
+    let offered = connection.rcv.edge.since(connection.rcv.nxt);
+    connection.rcv.irs = segment.seq;
+    connection.rcv.nxt = segment.seq + 1;
+    connection.rcv.edge = connection.rcv.nxt + offered;
+    connection.rcv.last_ack = connection.rcv.nxt;
+    connection.last_received = cx.now;
+}

@@ -1,0 +1,99 @@
+//! The seventh step of SEGMENT ARRIVES: the segment text.
+
+use super::connection::{Connection, Context, Events};
+use super::input::Rejected;
+use super::receiver::AckOwed;
+use super::segment::Segment;
+use crate::buffer::Written;
+use crate::counters::DropReason;
+
+/// Seventh: the segment text, already cut to the window.
+///
+/// # Errors
+/// How and why the segment was rejected.
+pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) -> Result<(), Rejected> {
+    let mut payload = segment.payload;
+    if let Some(fin) = connection.rcv.fin {
+        // 9293-3.10.7.4-38: nothing follows a FIN, wherever it stands.
+        payload = &payload[..payload.len().min(fin.saturating_since(segment.seq) as usize)];
+    }
+    if payload.is_empty() || !connection.state().receives_text() {
+        return Ok(());
+    }
+    if connection.orphan {
+        // 9293-SHLD-3: the application has closed and can never read this; the peer should know.
+        return Err(Rejected::Abort(DropReason::TcpAfterClose));
+    }
+    let wire_segment = payload.len() / usize::from(segment.coalesced.max(1));
+    connection.rcv.segment_size =
+        connection.rcv.segment_size.max(u16::try_from(wire_segment).unwrap_or(u16::MAX)).min(connection.rcv.mss);
+    match store(connection, segment, payload, cx) {
+        Ok(written) => {
+            received(connection, segment, payload, &written, cx);
+            Ok(())
+        }
+        Err(reason) => {
+            // The peer sends it again; until then it is told where we are.
+            connection.owe_ack_now(true);
+            Err(Rejected::Drop(reason))
+        }
+    }
+}
+
+/// Copies the text to its place, in order or out of order by the same call.
+// 9293-SHLD-31: what begins beyond RCV.NXT is held.
+fn store(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    payload: &[u8],
+    cx: &mut Context<'_>,
+) -> Result<Written, DropReason> {
+    let buffer = &mut connection.receive_buffer;
+    let in_order = segment.seq == connection.rcv.nxt;
+    let position = buffer.next() + u64::from(segment.seq.since(connection.rcv.nxt));
+    let written = buffer.write_at(cx.pool, position, payload);
+    match written {
+        Ok(written) => Ok(written),
+        Err(_) if in_order => {
+            // Under pressure, what waits out of order goes first: the peer still has it.
+            buffer.discard_out_of_order(cx.pool);
+            buffer.write_at(cx.pool, position, payload).map_err(|_| DropReason::TcpNoMemory)
+        }
+        Err(_) => Err(DropReason::TcpOutOfOrderFull),
+    }
+}
+
+/// Advances RCV.NXT over what is now in order and owes the acknowledgment.
+// 9293-3.10.7.4-36, 9293-3.10.7.4-37
+fn received(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    payload: &[u8],
+    written: &Written,
+    cx: &mut Context<'_>,
+) {
+    if written.new == 0 && connection.agreed.sack {
+        // 2883-4-2: a duplicate of what is held out of order.
+        connection.owed.dsack = Some((segment.seq, segment.seq + payload.len() as u32));
+    }
+    connection.rcv.nxt += written.advanced as u32;
+    connection.statistics.octets_received += written.advanced;
+    if written.advanced == 0 {
+        connection.owed.sack_first = Some(segment.seq);
+        // 9293-MAY-13, 5681-3.2-1
+        connection.owe_ack_now(true);
+        return;
+    }
+    if connection.read_closed {
+        let waiting = connection.receive_buffer.readable();
+        connection.receive_buffer.skip(cx.pool, waiting);
+    } else {
+        connection.events.add(Events::READ);
+    }
+    if written.filled_gap || !connection.receive_buffer.out_of_order().is_empty() {
+        // 5681-3.2-1: it fills a gap, wholly or in part.
+        connection.owed.ack(AckOwed::Now);
+    } else {
+        connection.owe_ack_in_order(cx);
+    }
+}

@@ -1,0 +1,175 @@
+//! The calls of the application (RFC 9293 section 3.10.1 to 3.10.6), without the waiting: a call that cannot be done now
+//! answers [`TcpError::WouldBlock`].
+
+use super::connection::{Connection, Context};
+use super::error::TcpError;
+use super::reset::{self, Reply};
+use super::state::{Cause, State};
+use crate::wire::option::Timestamp;
+
+impl Connection {
+    /// SEND: queues text; the answer is how many octets found room.
+    ///
+    /// # Errors
+    /// `WouldBlock` without room, `BrokenPipe` after the sending side was closed, else why the connection ended.
+    pub fn send(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, TcpError> {
+        if self.state() == State::Closed {
+            // 9293-3.10.2-1
+            return Err(self.error.unwrap_or(TcpError::BrokenPipe));
+        }
+        if !self.state().may_send() || self.snd.fin.is_some() || self.orphan {
+            // 9293-3.10.2-6
+            return Err(TcpError::BrokenPipe);
+        }
+        if data.is_empty() {
+            return Ok(0);
+        }
+        self.restart_after_idle(cx);
+        // 9293-3.10.2-3: also in SYN-SENT and SYN-RECEIVED, where it waits. 9293-3.10.2-4: and in CLOSE-WAIT.
+        let capacity = self.send_capacity(cx.config) as usize;
+        match self.send_buffer.write(cx.pool, data, capacity) {
+            0 => Err(TcpError::WouldBlock),
+            written => Ok(written),
+        }
+    }
+
+    /// SEND with the urgent flag: the last octet becomes the last urgent one.
+    ///
+    /// New applications should not use it (RFC 6093); it exists for those that do.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    // 9293-MUST-30, 9293-3.10.2-5; 9293-SHLD-13: only this call sets URG.
+    pub fn send_urgent(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, TcpError> {
+        let written = self.send(data, cx)?;
+        if written > 0 {
+            self.snd.up = Some(self.text_end());
+        }
+        Ok(written)
+    }
+
+    /// RECEIVE: copies text in order; 0 octets into a buffer with room mean the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` while there is nothing, else why the connection ended.
+    pub fn receive(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Result<usize, TcpError> {
+        if self.receive_buffer.readable() == 0 {
+            return self.nothing_to_read();
+        }
+        // 6093-6: urgent octets are in line, where they were sent.
+        let read = self.receive_buffer.read(cx.pool, buffer);
+        self.leave_urgent_mode();
+        self.owe_window_update();
+        Ok(read)
+    }
+
+    /// As [`Connection::receive`], but the text stays.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize, TcpError> {
+        if self.receive_buffer.readable() == 0 {
+            return self.nothing_to_read();
+        }
+        Ok(self.receive_buffer.peek(buffer))
+    }
+
+    /// What a RECEIVE answers when nothing is there.
+    fn nothing_to_read(&self) -> Result<usize, TcpError> {
+        // 9293-3.10.3-4, 9293-3.10.3-5, 9293-MUST-12: the end of the stream is a FIN with everything before it, or our
+        // own decision not to read; a reset is an error.
+        if self.fin_received() || self.read_closed {
+            return Ok(0);
+        }
+        match (self.error, self.state()) {
+            (Some(error), _) => Err(error),
+            // 9293-3.10.3-1
+            (None, State::Closed) => Err(TcpError::NotConnected),
+            // 9293-3.10.3-2, 9293-3.10.3-3
+            (None, _) => Err(TcpError::WouldBlock),
+        }
+    }
+
+    /// CLOSE of the sending side: FIN behind everything that is queued. Reading goes on.
+    ///
+    /// # Errors
+    /// `NotConnected` where there is no connection.
+    // 9293-MAY-1: the half-close is this; closing both is `close`.
+    pub fn close_write(&mut self, cx: &mut Context<'_>) -> Result<(), TcpError> {
+        match self.state() {
+            // 9293-3.10.4-1
+            State::Closed | State::Listen => return Err(self.error.unwrap_or(TcpError::NotConnected)),
+            // 9293-3.10.4-2
+            State::SynSent => self.end(Cause::Close, Some(TcpError::Aborted), cx.pool, cx.transfers),
+            // 9293-3.10.4-5, 9293-3.10.4-7: there is one FIN at most.
+            _ if self.snd.fin.is_some() => {}
+            State::SynReceived if !self.send_buffer.is_empty() => {
+                // 9293-3.10.4-3: what is queued waits for ESTABLISHED, and the FIN behind it.
+                self.snd.fin = Some(self.text_end());
+            }
+            _ => {
+                // 9293-3.10.4-4, 9293-3.10.4-6
+                self.snd.fin = Some(self.text_end());
+                self.advance(Cause::Close);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends reading: what has arrived and what arrives is thrown away.
+    pub fn close_read(&mut self, cx: &mut Context<'_>) {
+        self.read_closed = true;
+        let waiting = self.receive_buffer.readable();
+        self.receive_buffer.skip(cx.pool, waiting);
+        self.owe_window_update();
+    }
+
+    /// The application lets go. What is queued is still sent, with a FIN; the answer is a RST where data would be lost.
+    pub fn close(&mut self, cx: &mut Context<'_>) -> Option<Reply> {
+        let lingers_not = self.options.linger.is_some_and(|linger| linger.is_zero());
+        // 9293-SHLD-3: the peer should know that what it sent was never read.
+        let unread = self.receive_buffer.readable() > 0;
+        let reply = if lingers_not || (unread && !matches!(self.state(), State::Closing | State::LastAck)) {
+            self.abort(cx)
+        } else {
+            self.close_write(cx).ok();
+            None
+        };
+        self.orphan = true;
+        self.receive_buffer.clear(cx.pool);
+        // An orphan has no user who could be patient: everything ends in bounded time (design 8.10).
+        let limit = self.options.user_timeout.unwrap_or(cx.config.give_up).min(cx.config.orphan);
+        self.options.user_timeout = Some(limit);
+        if self.deadlines.user_timeout.is_set() || self.flight() > 0 {
+            self.deadlines.user_timeout.set(cx.now + limit);
+        }
+        self.deadlines.keep_alive.cancel();
+        self.watch_fin_wait_2(cx);
+        reply
+    }
+
+    /// ABORT: everything is thrown away; the answer is the RST to send, where the state asks for one.
+    pub fn abort(&mut self, cx: &mut Context<'_>) -> Option<Reply> {
+        let reply = match self.state() {
+            // 9293-3.10.5-2
+            State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait => {
+                Some(self.reset(cx))
+            }
+            // 9293-3.10.5-1, 9293-3.10.5-3: nothing is sent.
+            _ => None,
+        };
+        if self.state() != State::Closed {
+            self.end(Cause::Abort, Some(TcpError::Aborted), cx.pool, cx.transfers);
+        }
+        reply
+    }
+
+    /// The RST that ends this connection.
+    pub fn reset(&self, cx: &Context<'_>) -> Reply {
+        let timestamp = self
+            .agreed
+            .timestamps
+            .then(|| Timestamp { value: self.timestamp_value(cx.now), echo: self.agreed.ts_recent });
+        reset::abort(self.tuple, self.snd.nxt, self.rcv.nxt, timestamp, self.options.hop_limit)
+    }
+}
