@@ -1,0 +1,120 @@
+//! The IPv4 header (RFC 791 section 3.1).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use etherparse::Ipv4HeaderSlice;
+use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
+
+use super::{Fragment, IpHeader, IpPacket, checksum};
+use crate::counters::DropReason;
+
+/// Bytes of an IPv4 header without options.
+pub const HEADER_LEN: usize = 20;
+
+/// Don't fragment, in the 16-bit word of flags and fragment offset.
+const DONT_FRAGMENT: u16 = 0x4000;
+/// More fragments, in the same word.
+const MORE_FRAGMENTS: u16 = 0x2000;
+
+/// Kinds of options (RFC 791 section 3.1).
+mod kind {
+    pub const END_OF_LIST: u8 = 0;
+    pub const NO_OPERATION: u8 = 1;
+    pub const LOOSE_SOURCE_ROUTE: u8 = 131;
+    pub const STRICT_SOURCE_ROUTE: u8 = 137;
+}
+
+/// Parses an IPv4 packet. `packet` may be longer than its total length; the surplus is ignored.
+pub fn parse(packet: &[u8]) -> Result<IpPacket<'_>, DropReason> {
+    // 791-3.1-2: an IHL below 5 or beyond the packet ends here.
+    let header = Ipv4HeaderSlice::from_slice(packet).map_err(|error| header_fault(&error))?;
+    let header_len = header.slice().len();
+    // 791-3.1-1: the total length counts, not the frame's; it lies between the header and the end of the buffer.
+    let whole = packet.get(..usize::from(header.total_len())).ok_or(DropReason::IpLength)?;
+    let payload = whole.get(header_len..).ok_or(DropReason::IpLength)?;
+    // 1122-3.2.1.2: a header with a wrong checksum is not to be believed in any field.
+    if !checksum::verifies(header.slice()) {
+        return Err(DropReason::IpChecksum);
+    }
+    if has_source_route(header.options()) {
+        return Err(DropReason::SourceRoute);
+    }
+    let offset = u32::from(header.fragments_offset().value()) * 8;
+    let more = header.more_fragments();
+    let fragment = Fragment { identification: u32::from(header.identification()), offset, more };
+    Ok(IpPacket {
+        source: IpAddr::V4(header.source_addr()),
+        destination: IpAddr::V4(header.destination_addr()),
+        protocol: header.protocol().0,
+        // 1122-3.2.1.7-2: the TTL is reported, never a reason to drop.
+        hop_limit: header.ttl(),
+        traffic_class: header.slice()[1],
+        fragment: (more || offset > 0).then_some(fragment),
+        payload,
+        packet: whole,
+    })
+}
+
+/// The reason to count for a header that etherparse refuses.
+fn header_fault(error: &HeaderSliceError) -> DropReason {
+    match error {
+        // Only the fixed part asks for exactly 20 bytes; more means that the IHL reaches beyond the packet.
+        HeaderSliceError::Len(error) if error.required_len == HEADER_LEN => DropReason::IpTruncated,
+        HeaderSliceError::Len(_) => DropReason::IpHeaderLength,
+        HeaderSliceError::Content(HeaderError::UnexpectedVersion { .. }) => DropReason::IpVersion,
+        HeaderSliceError::Content(HeaderError::HeaderLengthSmallerThanHeader { .. }) => DropReason::IpHeaderLength,
+    }
+}
+
+/// Walks the options and tells whether one of them is a source route, completed or not.
+fn has_source_route(mut options: &[u8]) -> bool {
+    while let [kind, rest @ ..] = options {
+        options = match *kind {
+            kind::END_OF_LIST => return false,
+            kind::NO_OPERATION => rest,
+            kind::LOOSE_SOURCE_ROUTE | kind::STRICT_SOURCE_ROUTE => return true,
+            // 9293-MUST-50: all others are stepped over by their length octet.
+            _ => match rest.first() {
+                // 1122-3.2.1.8: after a malformed length no option can be read; the datagram itself is still good.
+                None | Some(0 | 1) => return false,
+                Some(&length) => options.get(usize::from(length)..).unwrap_or_default(),
+            },
+        };
+    }
+    false
+}
+
+/// Writes a header without options for `payload_len` bytes; returns its length (20). With a `fragment`, that decides
+/// identification, offset and flags.
+pub(super) fn emit(
+    header: &IpHeader,
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+    fragment: Option<Fragment>,
+    payload_len: usize,
+    buffer: &mut [u8],
+) -> usize {
+    let total_len = HEADER_LEN + payload_len;
+    debug_assert!(total_len <= usize::from(u16::MAX), "{payload_len} bytes do not fit into one packet");
+    let (identification, flags_and_offset) = match fragment {
+        Some(fragment) => {
+            let more = if fragment.more { MORE_FRAGMENTS } else { 0 };
+            (fragment.identification as u16, more | (fragment.offset / 8) as u16)
+        }
+        None => (header.identification, if header.dont_fragment { DONT_FRAGMENT } else { 0 }),
+    };
+    let mut octets = [0; HEADER_LEN];
+    octets[0] = 4 << 4 | (HEADER_LEN / 4) as u8;
+    octets[1] = header.traffic_class;
+    octets[2..4].copy_from_slice(&(total_len as u16).to_be_bytes());
+    octets[4..6].copy_from_slice(&identification.to_be_bytes());
+    octets[6..8].copy_from_slice(&flags_and_offset.to_be_bytes());
+    octets[8] = header.hop_limit;
+    octets[9] = header.protocol;
+    octets[12..16].copy_from_slice(&source.octets());
+    octets[16..20].copy_from_slice(&destination.octets());
+    let mut sum = checksum::Checksum::new();
+    sum.add(&octets);
+    octets[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+    buffer[..HEADER_LEN].copy_from_slice(&octets);
+    HEADER_LEN
+}

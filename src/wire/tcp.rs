@@ -1,0 +1,183 @@
+//! The TCP header (RFC 9293 section 3.1).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::{BitOr, BitOrAssign};
+
+use etherparse::TcpHeaderSlice;
+
+use super::checksum::{self, Checksum};
+use super::option::{self, TcpOptions};
+use super::protocol;
+use crate::counters::DropReason;
+
+/// Bytes of a TCP header without options.
+pub const HEADER_LEN: usize = 20;
+
+/// Bytes of the longest TCP header.
+pub const MAX_HEADER_LEN: usize = HEADER_LEN + option::MAX_LEN;
+
+/// Place of the checksum in the header, in bytes: what a device that completes it wants to know.
+pub const CHECKSUM_AT: usize = 16;
+
+/// The control bits of a segment, as the octet on the wire (RFC 9293 section 3.1, RFC 3168 section 6.1).
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// No more data from the sender.
+    pub const FIN: Flags = Flags(0x01);
+    /// Synchronize sequence numbers.
+    pub const SYN: Flags = Flags(0x02);
+    /// Reset the connection.
+    pub const RST: Flags = Flags(0x04);
+    /// Push: let the application have the data now.
+    pub const PSH: Flags = Flags(0x08);
+    /// The acknowledgment field is significant.
+    pub const ACK: Flags = Flags(0x10);
+    /// The urgent pointer is significant.
+    pub const URG: Flags = Flags(0x20);
+    /// ECN-echo (RFC 3168).
+    pub const ECE: Flags = Flags(0x40);
+    /// Congestion window reduced (RFC 3168).
+    pub const CWR: Flags = Flags(0x80);
+
+    /// Names in the order of the bits.
+    const NAMES: [&'static str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+
+    /// True if all of `flags` are set.
+    pub const fn contains(self, flags: Flags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// These flags with all of `flags` cleared.
+    pub const fn without(self, flags: Flags) -> Flags {
+        Flags(self.0 & !flags.0)
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Flags {
+    fn bitor_assign(&mut self, other: Flags) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (bit, name) in Flags::NAMES.iter().enumerate() {
+            if self.0 & (1 << bit) != 0 {
+                write!(f, "{separator}{name}")?;
+                separator = "|";
+            }
+        }
+        if self.0 == 0 { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A TCP header with its options, without its checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TcpHeader {
+    /// Port of the sender.
+    pub source_port: u16,
+    /// Port of the receiver.
+    pub destination_port: u16,
+    /// Sequence number of the first octet of the segment (of the SYN, if there is one).
+    pub seq: u32,
+    /// Next sequence number that the sender expects; significant with ACK.
+    pub ack: u32,
+    /// Control bits.
+    pub flags: Flags,
+    /// Window as on the wire, not scaled.
+    pub window: u16,
+    /// Urgent pointer; significant with URG.
+    pub urgent: u16,
+    /// Options that we understand.
+    pub options: TcpOptions,
+}
+
+/// Parses a segment into its header and its text. The checksum is not looked at: see [`checksum_ok`].
+pub fn parse(segment: &[u8]) -> Result<(TcpHeader, &[u8]), DropReason> {
+    // 9293-3.1-2: a data offset below 5 or past the end of the segment ends here.
+    let slice = TcpHeaderSlice::from_slice(segment).map_err(|_| DropReason::TcpHeader)?;
+    let header = TcpHeader {
+        source_port: slice.source_port(),
+        destination_port: slice.destination_port(),
+        seq: slice.sequence_number(),
+        ack: slice.acknowledgment_number(),
+        // 9293-3.1-1: the reserved bits share an octet with the data offset; this one holds flags alone.
+        flags: Flags(slice.slice()[13]),
+        window: slice.window_size(),
+        urgent: slice.urgent_pointer(),
+        options: option::parse(slice.options())?,
+    };
+    Ok((header, &segment[slice.slice().len()..]))
+}
+
+/// True if the checksum of a received segment is right.
+pub fn checksum_ok(source: IpAddr, destination: IpAddr, segment: &[u8]) -> bool {
+    // 9293-MUST-3: pseudo-header, header, options and text all count.
+    checksum::verifies_with_pseudo_header(source, destination, protocol::TCP, segment)
+}
+
+/// Bytes that [`emit`] writes: 20 to 60.
+pub fn emitted_len(header: &TcpHeader) -> usize {
+    HEADER_LEN + option::emitted_len(&header.options)
+}
+
+/// Writes the header with its options and a checksum of zero; returns its length. [`fill_checksum`] or
+/// [`fill_partial_checksum`] must follow.
+pub fn emit(header: &TcpHeader, buffer: &mut [u8]) -> usize {
+    let (fixed, rest) = buffer.split_at_mut(HEADER_LEN);
+    let length = HEADER_LEN + option::emit(&header.options, rest);
+    fixed[0..2].copy_from_slice(&header.source_port.to_be_bytes());
+    fixed[2..4].copy_from_slice(&header.destination_port.to_be_bytes());
+    fixed[4..8].copy_from_slice(&header.seq.to_be_bytes());
+    fixed[8..12].copy_from_slice(&header.ack.to_be_bytes());
+    // 9293-3.1-1: the data offset in words is in the upper four bits, the reserved bits below it are zero.
+    fixed[12] = ((length / 4) << 4) as u8;
+    fixed[13] = header.flags.0;
+    fixed[14..16].copy_from_slice(&header.window.to_be_bytes());
+    fixed[16..18].fill(0);
+    fixed[18..20].copy_from_slice(&header.urgent.to_be_bytes());
+    length
+}
+
+/// Completes the checksum of an emitted header whose text consists of the two pieces of `payload`.
+pub fn fill_checksum(source: IpAddr, destination: IpAddr, header: &mut [u8], payload: [&[u8]; 2]) {
+    // 9293-MUST-2: one function for all segments, with or without text.
+    store_checksum(header, 0);
+    let mut sum = Checksum::new();
+    let length = header.len() + payload[0].len() + payload[1].len();
+    sum.add_pseudo_header(source, destination, protocol::TCP, length as u32);
+    for piece in [&*header, payload[0], payload[1]] {
+        sum.add(piece);
+    }
+    store_checksum(header, sum.finish());
+}
+
+/// Leaves the checksum to the device: stores the sum of the pseudo-header for `payload_len` bytes of text.
+pub fn fill_partial_checksum(source: IpAddr, destination: IpAddr, header: &mut [u8], payload_len: usize) {
+    let mut sum = Checksum::new();
+    sum.add_pseudo_header(source, destination, protocol::TCP, (header.len() + payload_len) as u32);
+    store_checksum(header, sum.partial());
+}
+
+/// Writes the checksum field.
+fn store_checksum(header: &mut [u8], value: u16) {
+    header[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&value.to_be_bytes());
+}
