@@ -1,1 +1,97 @@
-//! Being written.
+//! Settings of a whole stack.
+
+use crate::ip::IpCidr;
+use crate::tcp::config::TcpConfig;
+
+/// What a stack is told at its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The addresses of this host.
+    pub addresses: Vec<IpCidr>,
+    /// The largest IP packet on the wire, in octets: 1,500 by default, at least 576, and 1,280 with an IPv6 address.
+    pub mtu: usize,
+    /// ICMP errors per second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Default 100.
+    pub icmp_errors_per_second: u32,
+    /// Packets that may wait for the device beside the connections: answers, datagrams, echoes. Default 4,096.
+    pub max_queued_packets: usize,
+    /// UDP sockets. Default 65,536.
+    pub max_udp_sockets: u32,
+    /// TCP.
+    pub tcp: TcpConfig,
+}
+
+/// The smallest MTU of IPv4 hosts that we accept (RFC 791 section 3.1).
+pub const MIN_MTU_V4: usize = 576;
+/// The smallest MTU with IPv6 (RFC 8200 section 5).
+pub const MIN_MTU_V6: usize = 1_280;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            addresses: Vec::new(),
+            mtu: 1_500,
+            icmp_errors_per_second: 100,
+            max_queued_packets: 4_096,
+            max_udp_sockets: 65_536,
+            tcp: TcpConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// With these addresses and otherwise the defaults.
+    pub fn new(addresses: &[IpCidr]) -> Config {
+        Config { addresses: addresses.to_vec(), ..Config::default() }
+    }
+
+    /// Checks that the settings can work together.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what would be right.
+    pub fn validate(&self) -> Result<(), String> {
+        let smallest = if self.addresses.iter().any(|cidr| cidr.address.is_ipv6()) { MIN_MTU_V6 } else { MIN_MTU_V4 };
+        // 8200-5-1
+        if !(smallest..=65_535).contains(&self.mtu) {
+            return Err(format!("an MTU of {} is out of range: {smallest} to 65535 with these addresses", self.mtu));
+        }
+        for cidr in &self.addresses {
+            if !crate::ip::address::is_connectable(cidr.address, &[]) || cidr.is_broadcast(cidr.address) {
+                return Err(format!("{cidr} cannot be the address of a host"));
+            }
+        }
+        let tcp = &self.tcp;
+        // 6298-2.5
+        if tcp.max_rto < std::time::Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
+            return Err("the RTO must have a cap of at least 60 s, and a floor below it".into());
+        }
+        // 1122-3.2.1.7-1
+        if tcp.socket.hop_limit == 0 {
+            return Err("a hop limit of 0 sends nothing".into());
+        }
+        if tcp.receive_capacity == 0 || tcp.receive_capacity > 1 << 30 || tcp.send_capacity == 0 {
+            return Err("buffer capacities lie between 1 octet and 1 GiB".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 8200-5-1, 1122-3.2.1.7-1
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        let with = |addresses: &[&str], mtu| {
+            let addresses: Vec<IpCidr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            Config { mtu, ..Config::new(&addresses) }.validate()
+        };
+        assert!(with(&["10.0.0.2/24", "fd00:67::2/64"], 1_500).is_ok());
+        assert!(with(&["10.0.0.2/24"], 576).is_ok() && with(&["10.0.0.2/24"], 575).is_err());
+        assert!(with(&["fd00:67::2/64"], 1_279).is_err() && with(&["fd00:67::2/64"], 1_280).is_ok());
+        assert!(with(&["127.0.0.1/8"], 1_500).is_err() && with(&["10.0.0.255/24"], 1_500).is_err());
+        let mut config = Config::default();
+        config.tcp.socket.hop_limit = 0;
+        assert!(config.validate().is_err());
+    }
+}

@@ -5,8 +5,14 @@ pub mod buffer;
 pub mod config;
 pub mod counters;
 pub mod device;
+pub mod ip;
 pub mod rng;
+pub mod sim;
 pub mod stack;
 pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod wire;
+
+pub use config::Config;
+pub use stack::Stack;

@@ -1,6 +1,238 @@
-//! Being written.
+//! The stack: all protocol state of one host, without IO, clock or thread of its own.
+//!
+//! Its owner brings packets, time and calls, and takes packets and readiness. The order in which to do so:
+//!
+//! ```text
+//!   loop {
+//!       stack.handle_packet(arrived, packet, &meta)     for every packet that waits, then
+//!       stack.handle_deadline(now)                      so that packets are handled before timers that they would stop
+//!       while let Some(ready) = stack.poll_ready() {}   tell the application; it calls tcp_receive, tcp_send, ...
+//!       stack.transmit(now, budget, |transmit| ...)     what all this made due
+//!       wait until stack.next_deadline(), a packet, or a call
+//!   }
+//! ```
+//!
+//! [`Stack::next_deadline`] is right once [`Stack::transmit`] has answered [`Progress::Idle`].
 
+mod demux;
+mod echo;
+mod flow;
 pub mod flow_table;
+mod icmp;
+mod input;
+mod listen;
+mod output;
 pub mod port;
+mod ready;
 pub mod slab;
+mod tcp_calls;
+mod tcp_input;
 pub mod timer_wheel;
+mod timers;
+mod udp;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+pub use echo::EchoReply;
+pub use flow::{EchoHandle, ListenerHandle, SocketHandle, TcpHandle, UdpHandle};
+pub use output::{Progress, Transmit, WouldBlock};
+pub use ready::{Readiness, Ready};
+pub use tcp_calls::ConnectError;
+
+use crate::buffer::Pool;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::ip::rate_limit::TokenBucket;
+use crate::rng::KeyedRng;
+use crate::tcp::FourTuple;
+use crate::tcp::connection::{Connection, Context};
+use crate::tcp::half_open::HalfOpen;
+use crate::tcp::initial_sequence::SequenceGenerator;
+use crate::tcp::listener::Listener;
+use crate::tcp::plan::Limits;
+use crate::tcp::recovery::TransferPool;
+use crate::tcp::syn_cookie::CookieJar;
+use crate::tcp::time_wait::TimeWait;
+use crate::time::Instant;
+use crate::udp::Socket;
+
+use flow::PackedFlow;
+use flow_table::{FlowHasher, FlowTable};
+use output::Outgoing;
+use port::PortAllocator;
+use slab::{Slab, SlabKey};
+use timer_wheel::{TimerId, TimerWheel};
+
+/// A half-open record in its table.
+#[derive(Debug)]
+struct HalfOpenEntry {
+    tuple: FourTuple,
+    listener: ListenerHandle,
+    timer: TimerId,
+    record: HalfOpen,
+}
+
+/// A connection in its table.
+#[derive(Debug)]
+struct ConnectionEntry {
+    connection: Connection,
+    timer: TimerId,
+    /// It stands in the queue of those that may have something to send.
+    queued: bool,
+    /// It stands in the list of those that are ready.
+    listed: bool,
+    /// The four-tuple no longer leads here: the connection is over, or a TIME-WAIT record has taken its place.
+    detached: bool,
+    /// It waits to be accepted by this listener.
+    waits_for: Option<ListenerHandle>,
+}
+
+/// A TIME-WAIT record in its table.
+#[derive(Debug)]
+struct TimeWaitEntry {
+    tuple: FourTuple,
+    timer: TimerId,
+    /// The connection whose last state this is, as long as the application holds it.
+    connection: TcpHandle,
+    record: TimeWait,
+}
+
+/// All protocol state of one host. See the module's text for the order of its calls.
+#[derive(Debug)]
+pub struct Stack {
+    config: Config,
+    counters: Counters,
+    /// The latest time that any call brought. Time never goes back.
+    now: Instant,
+    limits: Limits,
+    offload_checksum: bool,
+    pool: Pool,
+    transfers: TransferPool,
+    // Tables, and what leads to them.
+    flows: FlowTable<PackedFlow>,
+    hasher: FlowHasher,
+    wheel: TimerWheel,
+    listeners: Slab<Listener<TcpHandle>>,
+    listener_ports: BTreeMap<u16, Vec<ListenerHandle>>,
+    half_open: Slab<HalfOpenEntry>,
+    connections: Slab<ConnectionEntry>,
+    time_wait: Slab<TimeWaitEntry>,
+    /// TIME-WAIT records, oldest first; some may be gone already.
+    time_wait_order: VecDeque<SlabKey>,
+    sockets: Slab<Socket>,
+    socket_ports: BTreeMap<u16, Vec<UdpHandle>>,
+    echoes: echo::Echoes,
+    // Queues.
+    to_send: VecDeque<SlabKey>,
+    outgoing: VecDeque<Outgoing>,
+    ready: VecDeque<SocketHandle>,
+    // Secrets and choices.
+    sequence: SequenceGenerator,
+    cookies: CookieJar,
+    ports: PortAllocator,
+    identification: u16,
+    resets: TokenBucket,
+    icmp_errors: TokenBucket,
+}
+
+impl Stack {
+    /// A stack with these settings. All its secrets and choices come from `rng`.
+    ///
+    /// # Errors
+    /// What is wrong with the settings (see [`Config::validate`]).
+    pub fn new(config: Config, mut rng: KeyedRng, now: Instant) -> Result<Stack, String> {
+        config.validate()?;
+        Ok(Stack {
+            now,
+            limits: Limits { max_packet: config.mtu as u32 },
+            offload_checksum: false,
+            pool: Pool::new(config.tcp.buffer_memory),
+            transfers: TransferPool::default(),
+            flows: FlowTable::new(),
+            hasher: FlowHasher::new(rng.key()),
+            wheel: TimerWheel::new(),
+            listeners: Slab::with_limit(u32::from(u16::MAX)),
+            listener_ports: BTreeMap::new(),
+            half_open: Slab::with_limit(config.tcp.max_half_open.min(flow::MAX_ENTRIES)),
+            connections: Slab::with_limit(config.tcp.max_connections.min(flow::MAX_ENTRIES)),
+            time_wait: Slab::with_limit(config.tcp.max_time_wait.clamp(1, flow::MAX_ENTRIES)),
+            time_wait_order: VecDeque::new(),
+            sockets: Slab::with_limit(config.max_udp_sockets),
+            socket_ports: BTreeMap::new(),
+            echoes: echo::Echoes::default(),
+            to_send: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            ready: VecDeque::new(),
+            sequence: SequenceGenerator::new(rng.key(), rng.key()),
+            cookies: CookieJar::new(rng.key()),
+            ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),
+            identification: rng.below(65_536) as u16,
+            resets: TokenBucket::new(config.tcp.resets_per_second, now),
+            icmp_errors: TokenBucket::new(config.icmp_errors_per_second, now),
+            counters: Counters::default(),
+            config,
+        })
+    }
+
+    /// Tells what the device can do: the largest packet that it takes in one piece (at least the MTU), and whether it
+    /// completes checksums.
+    pub fn set_offload(&mut self, max_packet: usize, checksum: bool) {
+        self.limits.max_packet = u32::try_from(max_packet.max(self.config.mtu)).unwrap_or(u32::MAX);
+        self.offload_checksum = checksum;
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Octets of buffer memory in use.
+    pub fn buffer_memory(&self) -> usize {
+        self.pool.charged()
+    }
+
+    /// How many half-open records, connections (those that are over but still held included) and TIME-WAIT records
+    /// there are.
+    pub fn table_sizes(&self) -> (u32, u32, u32) {
+        (self.half_open.len(), self.connections.len(), self.time_wait.len())
+    }
+
+    /// When [`Stack::handle_deadline`] is next needed.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// Takes note of the time; it never goes back.
+    fn advance_to(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.config.addresses.iter().any(|cidr| cidr.address == address)
+    }
+
+    /// One connection, with all that its functions may use.
+    fn with_connection<R>(
+        &mut self,
+        key: SlabKey,
+        now: Instant,
+        call: impl FnOnce(&mut Connection, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let entry = self.connections.get_mut(key)?;
+        let mut cx = Context {
+            now,
+            config: &self.config.tcp,
+            pool: &mut self.pool,
+            transfers: &mut self.transfers,
+            counters: &mut self.counters,
+        };
+        Some(call(&mut entry.connection, &mut cx))
+    }
+}

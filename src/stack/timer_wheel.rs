@@ -165,6 +165,11 @@ impl TimerWheel {
         self.earliest().map(|index| self.nodes[index].at)
     }
 
+    /// Changes what a timer carries.
+    pub fn set_payload(&mut self, id: TimerId, payload: u64) {
+        self.nodes[id.0].payload = payload;
+    }
+
     /// Parks the earliest of the timers that are due at `now` and names it, with its payload.
     ///
     /// To be called until it answers `None`: only then does the wheel move on to `now`, and the nearer the wheel is to

@@ -122,10 +122,8 @@ impl HalfOpen {
 
     /// An ACK of what is expected.
     fn ack(&self, tuple: FourTuple, now: Instant) -> Reply {
-        let timestamp = self
-            .agreed
-            .timestamps
-            .then(|| Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
+        let timestamp =
+            self.agreed.timestamps.then(|| Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
         Reply {
             tuple,
             seq: self.iss + 1,
@@ -145,11 +143,8 @@ impl HalfOpen {
         self.answers += 1;
         // The SYN once more: our SYN-ACK may have been lost.
         let again = segment.syn() && !segment.has_ack() && segment.seq == self.irs;
-        let reply = if again {
-            self.syn_ack(segment.tuple, segment.arrived)
-        } else {
-            self.ack(segment.tuple, segment.arrived)
-        };
+        let reply =
+            if again { self.syn_ack(segment.tuple, segment.arrived) } else { self.ack(segment.tuple, segment.arrived) };
         Action::Answer(reply, reason)
     }
 

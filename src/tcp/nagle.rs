@@ -57,16 +57,7 @@ mod tests {
     use super::*;
 
     fn offer(queued: u32, usable: u32, idle: bool) -> Offer {
-        Offer {
-            queued,
-            usable,
-            mss: 1_000,
-            max_wnd: 8_000,
-            idle,
-            no_delay: false,
-            cork: false,
-            overridden: false,
-        }
+        Offer { queued, usable, mss: 1_000, max_wnd: 8_000, idle, no_delay: false, cork: false, overridden: false }
     }
 
     /// 9293-MUST-38, 9293-SHLD-7, 9293-MUST-17, pitfall 35

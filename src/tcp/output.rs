@@ -150,11 +150,7 @@ fn build(fields: &Fields, payload: [&[u8]; 2], offload: Offload) -> Header {
         TxChecksum::Complete
     };
     let len = ip_len + tcp_len;
-    Header {
-        bytes,
-        len,
-        meta: TxMeta { checksum, gso_size: fields.gso_size, header_len: len as u16, ecn: false },
-    }
+    Header { bytes, len, meta: TxMeta { checksum, gso_size: fields.gso_size, header_len: len as u16, ecn: false } }
 }
 
 /// The text of a planned segment.

@@ -121,7 +121,8 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
     // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
     let unit = (1 << connection.snd.shift.count()) - 1;
-    let in_window = if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + unit).saturating_since(first.seq) };
+    let in_window =
+        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + unit).saturating_since(first.seq) };
     // Once nothing is left in the network, one segment is always allowed.
     let nothing_in_network = connection.flight() == sent.lost_octets();
     let mut allowed = connection.usable_congestion_window();
@@ -195,8 +196,7 @@ fn probe(connection: &Connection) -> Option<Plan> {
         return None;
     }
     let anything = connection.flight() > 0 || connection.unsent() > 0 || connection.snd.fin.is_some();
-    (anything && connection.state().is_synchronized())
-        .then(|| piece(connection, connection.snd.una, 1, Reason::Probe))
+    (anything && connection.state().is_synchronized()).then(|| piece(connection, connection.snd.una, 1, Reason::Probe))
 }
 
 /// A keep-alive: no text, one before SND.NXT, so that the peer must answer.

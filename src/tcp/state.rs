@@ -39,19 +39,8 @@ use State::{
 
 impl State {
     /// All states, in the order of RFC 9293's list.
-    pub const ALL: [State; 11] = [
-        Listen,
-        SynSent,
-        SynReceived,
-        Established,
-        FinWait1,
-        FinWait2,
-        CloseWait,
-        Closing,
-        LastAck,
-        TimeWait,
-        Closed,
-    ];
+    pub const ALL: [State; 11] =
+        [Listen, SynSent, SynReceived, Established, FinWait1, FinWait2, CloseWait, Closing, LastAck, TimeWait, Closed];
 
     /// The name as the RFC writes it.
     pub const fn name(self) -> &'static str {

@@ -73,8 +73,7 @@ impl CookieJar {
         (0..=LIFETIME_TICKS)
             .filter_map(|age| current.checked_sub(age))
             .find(|&tick| {
-                (tick as u32 & 31) == cookie.0 >> 27
-                    && self.hash(tuple, irs, tick, index) == cookie.0 & 0x00ff_ffff
+                (tick as u32 & 31) == cookie.0 >> 27 && self.hash(tuple, irs, tick, index) == cookie.0 & 0x00ff_ffff
             })
             .map(|_| MSS_TABLE[index as usize])
     }

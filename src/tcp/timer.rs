@@ -1,7 +1,7 @@
 //! The deadlines of a connection, and what happens when they pass (RFC 9293 section 3.10.8).
 
-use super::connection::{Connection, Context};
 use super::congestion::Loss;
+use super::connection::{Connection, Context};
 use super::error::TcpError;
 use super::state::{Cause, State};
 use crate::time::Instant;
@@ -143,6 +143,12 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
 }
 
 impl Connection {
+    /// Nothing can be sent now: sets the timers that wait for that to change.
+    pub fn settle_timers(&mut self, cx: &Context<'_>) {
+        self.settle_persist(cx);
+        self.settle_keep_alive();
+    }
+
     /// Starts what must run while something is in flight, if it does not run yet.
     // 6298-5.1
     pub(super) fn start_retransmission_timer(&mut self, cx: &Context<'_>) {
@@ -152,7 +158,7 @@ impl Connection {
     }
 
     /// Starts the clock of R2, if it does not run yet.
-    pub(super) fn start_user_timeout(&mut self, cx: &Context<'_>) {
+    pub fn start_user_timeout(&mut self, cx: &Context<'_>) {
         if let Some(limit) = self.give_up(cx.config) {
             self.deadlines.user_timeout.arm(cx.now + limit);
         }

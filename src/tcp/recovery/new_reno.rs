@@ -134,8 +134,7 @@ impl NewReno {
     /// The retransmission timer expired.
     pub fn timeout(&mut self, nxt: SeqNumber) {
         // RFC 6582 section 3.2 (4): no fast retransmit for what was sent before.
-        *self =
-            NewReno { phase: Phase::Timeout, recover: nxt - 1, duplicates: 0, inflation: 0, partial_seen: false };
+        *self = NewReno { phase: Phase::Timeout, recover: nxt - 1, duplicates: 0, inflation: 0, partial_seen: false };
     }
 }
 

@@ -1,0 +1,126 @@
+//! Two stacks and the link between them, in virtual time.
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::device::impair::Impairment;
+use crate::device::link::Link;
+pub use crate::device::link::Side;
+use crate::rng::KeyedRng;
+use crate::stack::{Progress, Stack};
+use crate::time::Instant;
+
+/// Two stacks, the link between them, and the time.
+#[derive(Debug)]
+pub struct World {
+    now: Instant,
+    stacks: [Stack; 2],
+    link: Link,
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::A => 0,
+        Side::B => 1,
+    }
+}
+
+/// Packets that one stack may send at one point of virtual time before the world takes it for a bug.
+const MAX_PACKETS_AT_ONCE: usize = 1_000_000;
+
+impl World {
+    /// Two stacks with these settings over a link that is impaired in each direction. The seed decides everything.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(configs: [Config; 2], impairments: [Impairment; 2], seed: u64) -> Result<World, String> {
+        let mut rng = KeyedRng::from_seed(seed);
+        // A stack never starts at the origin of time in reality, either.
+        let now = Instant::from_secs(1_000);
+        let [a, b] = configs;
+        let stacks = [Stack::new(a, KeyedRng::new(rng.key()), now)?, Stack::new(b, KeyedRng::new(rng.key()), now)?];
+        let link = Link::new(impairments[0], impairments[1], rng.below(u64::MAX));
+        Ok(World { now, stacks, link })
+    }
+
+    /// Two hosts, 10.0.0.1 and 10.0.0.2 (fd00:67::1 and fd00:67::2), with the default settings.
+    pub fn plain(impairment: Impairment, seed: u64) -> World {
+        let config = |host: u8| {
+            let addresses = [format!("10.0.0.{host}/24"), format!("fd00:67::{host}/64")];
+            Config::new(&addresses.map(|text| text.parse().unwrap_or_else(|error| unreachable!("{error}"))))
+        };
+        World::new([config(1), config(2)], [impairment; 2], seed).unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The stack on one side, for calls of its application. Call [`World::flush`] afterwards.
+    pub fn stack(&mut self, side: Side) -> &mut Stack {
+        &mut self.stacks[index(side)]
+    }
+
+    /// The link.
+    pub fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    /// Puts what is due to be sent on the link.
+    pub fn flush(&mut self) {
+        for side in [Side::A, Side::B] {
+            let (now, link) = (self.now, &mut self.link);
+            let progress = self.stacks[index(side)].transmit(now, MAX_PACKETS_AT_ONCE, |transmit| {
+                link.send(now, side, transmit.to_vec());
+                Ok(())
+            });
+            assert_eq!(progress, Progress::Idle, "a stack sends without end at {now:?}");
+        }
+    }
+
+    /// When something happens next.
+    pub fn next_event(&mut self) -> Option<Instant> {
+        self.flush();
+        let stacks = self.stacks.iter().filter_map(Stack::next_deadline).min();
+        [stacks, self.link.next_arrival()].into_iter().flatten().min()
+    }
+
+    /// Goes to the next event, but not beyond `until`, and handles it; false once nothing is left to happen until then.
+    pub fn step(&mut self, until: Instant) -> bool {
+        let Some(at) = self.next_event().filter(|&at| at <= until) else {
+            self.now = self.now.max(until);
+            return false;
+        };
+        self.now = self.now.max(at);
+        for side in [Side::A, Side::B] {
+            while let Some(arrived) = self.link.receive(self.now, side) {
+                let stack = &mut self.stacks[index(side)];
+                stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
+            }
+            self.stacks[index(side)].handle_deadline(self.now);
+        }
+        self.flush();
+        true
+    }
+
+    /// Lets `duration` pass.
+    pub fn run(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while self.step(until) {}
+    }
+
+    /// Lets time pass until `done` says so, at most `limit`; the answer is whether it did. `done` is asked after each
+    /// event and may make calls.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let until = self.now + limit;
+        loop {
+            if done(self) {
+                return true;
+            }
+            if !self.step(until) {
+                return done(self);
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Senders of echo requests, for `ping`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use super::Stack;
+use super::flow::{EchoHandle, SocketHandle};
+use super::ready::Readiness;
+use super::slab::{Slab, SlabKey};
+use crate::counters::DropReason;
+use crate::tcp::error::TcpError;
+use crate::time::Instant;
+use crate::wire::IpPacket;
+use crate::wire::icmp::{self, Echo};
+
+/// Replies that may wait in one sender.
+const MAX_REPLIES: usize = 256;
+
+/// An echo reply that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EchoReply {
+    /// From whom.
+    pub source: IpAddr,
+    /// The sequence number of the request.
+    pub sequence: u16,
+    /// The data of the request.
+    pub data: Vec<u8>,
+    /// TTL or hop limit of the reply.
+    pub hop_limit: u8,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+#[derive(Debug)]
+struct EchoSocket {
+    identifier: u16,
+    replies: VecDeque<EchoReply>,
+    event: bool,
+}
+
+/// All senders.
+#[derive(Debug)]
+pub(super) struct Echoes {
+    sockets: Slab<EchoSocket>,
+    identifiers: BTreeMap<u16, SlabKey>,
+}
+
+impl Default for Echoes {
+    fn default() -> Echoes {
+        Echoes { sockets: Slab::with_limit(4_096), identifiers: BTreeMap::new() }
+    }
+}
+
+impl Echoes {
+    pub(super) fn take_edge(&mut self, handle: EchoHandle) -> Readiness {
+        let Some(socket) = self.sockets.get_mut(handle.0) else { return Readiness::NONE };
+        socket.event = false;
+        Readiness::READABLE
+    }
+
+    pub(super) fn readiness(&self, handle: EchoHandle) -> Readiness {
+        match self.sockets.get(handle.0) {
+            Some(socket) if socket.replies.is_empty() => Readiness::WRITABLE,
+            Some(_) => Readiness::READABLE.with(Readiness::WRITABLE),
+            None => Readiness::ERROR,
+        }
+    }
+
+    pub(super) fn contains(&self, handle: EchoHandle) -> bool {
+        self.sockets.contains(handle.0)
+    }
+}
+
+impl Stack {
+    /// Opens a sender of echo requests with an identifier of its own.
+    ///
+    /// # Errors
+    /// `NoBuffers` when there are too many.
+    pub fn echo_open(&mut self) -> Result<EchoHandle, TcpError> {
+        let mut identifier = self.identification;
+        while self.echoes.identifiers.contains_key(&identifier) {
+            identifier = identifier.wrapping_add(1);
+        }
+        let socket = EchoSocket { identifier, replies: VecDeque::new(), event: false };
+        let key = self.echoes.sockets.insert(socket).ok_or(TcpError::NoBuffers)?;
+        self.echoes.identifiers.insert(identifier, key);
+        Ok(EchoHandle(key))
+    }
+
+    /// Sends one echo request.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more data than a packet holds, `Unreachable` without an address of that family,
+    /// `WouldBlock` when the queue is full.
+    pub fn echo_send(
+        &mut self,
+        now: Instant,
+        handle: EchoHandle,
+        to: IpAddr,
+        sequence: u16,
+        hop_limit: u8,
+        data: &[u8],
+    ) -> Result<(), TcpError> {
+        self.advance_to(now);
+        let identifier = self.echoes.sockets.get(handle.0).ok_or(TcpError::BadHandle)?.identifier;
+        let source = self.own_source(to).ok_or(TcpError::Unreachable)?;
+        let headers = if to.is_ipv6() { 48 } else { 28 };
+        if data.len() + headers > self.config.mtu {
+            return Err(TcpError::InvalidArgument);
+        }
+        let echo = Echo { identifier, sequence, data };
+        let sent = self.push_icmp(source, to, hop_limit, |buffer| icmp::emit_echo_request(source, to, &echo, buffer));
+        if sent { Ok(()) } else { Err(TcpError::WouldBlock) }
+    }
+
+    /// The next echo reply.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn echo_receive(&mut self, handle: EchoHandle) -> Result<EchoReply, TcpError> {
+        let socket = self.echoes.sockets.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
+        socket.replies.pop_front().ok_or(TcpError::WouldBlock)
+    }
+
+    /// Closes a sender of echo requests.
+    pub fn echo_close(&mut self, handle: EchoHandle) {
+        if let Some(socket) = self.echoes.sockets.remove(handle.0) {
+            self.echoes.identifiers.remove(&socket.identifier);
+        }
+    }
+
+    pub(super) fn echoes_input(
+        &mut self,
+        arrived: Instant,
+        packet: &IpPacket<'_>,
+        echo: &Echo<'_>,
+    ) -> Result<(), DropReason> {
+        let key = self.echoes.identifiers.get(&echo.identifier).copied().ok_or(DropReason::IcmpUnmatched)?;
+        let socket = self.echoes.sockets.get_mut(key).ok_or(DropReason::IcmpUnmatched)?;
+        if socket.replies.len() >= MAX_REPLIES {
+            return Err(DropReason::UdpQueueFull);
+        }
+        socket.replies.push_back(EchoReply {
+            source: packet.source,
+            sequence: echo.sequence,
+            data: echo.data.to_vec(),
+            hop_limit: packet.hop_limit,
+            arrived,
+        });
+        if !socket.event {
+            socket.event = true;
+            self.ready.push_back(SocketHandle::Echo(EchoHandle(key)));
+        }
+        Ok(())
+    }
+}

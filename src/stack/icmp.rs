@@ -1,0 +1,202 @@
+//! ICMP: echoes, errors that we send, and errors that we hear.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Stack;
+use super::flow::Flow;
+use super::output::Outgoing;
+use crate::counters::DropReason;
+use crate::ip::address::is_invalid_source;
+use crate::ip::input::Addressed;
+use crate::tcp::FourTuple;
+use crate::tcp::error::TcpError;
+use crate::tcp::sequence::SeqNumber;
+use crate::tcp::state::{Cause, State};
+use crate::time::Instant;
+use crate::wire::icmp::{self, Echo, IcmpError, IcmpMessage};
+use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, icmpv4, icmpv6, protocol, quoted};
+
+/// The smallest path MTU that an ICMPv4 error can bring about (RFC 1191 allows 68; a floor keeps forged ones harmless).
+const MIN_PATH_MTU_V4: u32 = 552;
+/// The same for ICMPv6 (RFC 8201 section 4).
+const MIN_PATH_MTU_V6: u32 = 1_280;
+
+impl Stack {
+    pub(super) fn icmp_input(
+        &mut self,
+        arrived: Instant,
+        packet: &IpPacket<'_>,
+        addressed: Addressed,
+    ) -> Result<(), DropReason> {
+        // 4443-2.3
+        match icmp::parse(packet.source, packet.destination, packet.payload)? {
+            IcmpMessage::EchoRequest(echo) => self.answer_echo(packet, addressed, &echo),
+            IcmpMessage::EchoReply(echo) => self.echoes_input(arrived, packet, &echo),
+            IcmpMessage::Error { error, quotation } => self.icmp_error_input(packet, error, quotation),
+        }
+    }
+
+    /// Answers an echo request.
+    // 1122-3.2.2.6-1, 4443-4.2, 792-echo: identifier, sequence number and all data come back.
+    fn answer_echo(&mut self, packet: &IpPacket<'_>, addressed: Addressed, echo: &Echo<'_>) -> Result<(), DropReason> {
+        let source = match (addressed, packet.destination) {
+            // 4443-2.2: from the address that was asked, if it is one host's.
+            (Addressed::Unicast, own) => own,
+            // A ping to a broadcast or multicast address would be answered by everybody at once.
+            (Addressed::Group, IpAddr::V4(_)) => return Err(DropReason::IcmpIgnored),
+            (Addressed::Group, IpAddr::V6(_)) => self.own_source(packet.source).ok_or(DropReason::IcmpIgnored)?,
+        };
+        let sent = self.push_icmp(source, packet.source, self.config.tcp.socket.hop_limit, |buffer| {
+            icmp::emit_echo_reply(source, packet.source, echo, buffer)
+        });
+        if sent { Ok(()) } else { Err(DropReason::ReplyLimited) }
+    }
+
+    /// Queues an ICMP message that `emit` writes.
+    pub(super) fn push_icmp(
+        &mut self,
+        source: IpAddr,
+        destination: IpAddr,
+        hop_limit: u8,
+        emit: impl FnOnce(&mut [u8]) -> usize,
+    ) -> bool {
+        let mut bytes = vec![0; 65_535 + 40];
+        let headers = if source.is_ipv6() { 40 } else { 20 };
+        let len = emit(&mut bytes[headers..]);
+        let header = IpHeader {
+            source,
+            destination,
+            protocol: icmp::protocol_for(destination),
+            hop_limit,
+            traffic_class: 0,
+            identification: self.identification,
+            dont_fragment: false,
+        };
+        if headers + len > self.config.mtu {
+            // Sending fragments belongs to the host issue; what cannot leave whole is dropped and counted.
+            return false;
+        }
+        emit_ip(&header, len, &mut bytes);
+        bytes.truncate(headers + len);
+        bytes.shrink_to_fit();
+        self.push_outgoing(Outgoing::Packet(bytes))
+    }
+
+    pub(super) fn report_protocol_unreachable(&mut self, packet: &IpPacket<'_>, addressed: Addressed) {
+        // 1122-3.2.2.1
+        let error = IcmpError::DestinationUnreachable { code: icmpv4::unreachable::PROTOCOL };
+        self.report(packet, addressed, error);
+    }
+
+    pub(super) fn report_port_unreachable(&mut self, packet: &IpPacket<'_>, addressed: Addressed) {
+        // 1122-3.2.2.1, 4443-3.1
+        self.report(packet, addressed, IcmpError::port_unreachable(packet.destination));
+    }
+
+    pub(super) fn report_parameter_problem(&mut self, bytes: &[u8], problem: ParameterProblem) {
+        // The packet was refused before it was delivered: its addresses are looked at here.
+        let Some((source, destination)) = ipv6_addresses(bytes) else { return };
+        let unicast = self.is_own(destination);
+        let group = destination.is_multicast() && problem.even_if_multicast;
+        if !unicast && !group {
+            return;
+        }
+        let Some(own) = (if unicast { Some(destination) } else { self.own_source(source) }) else { return };
+        self.send_error(own, source, bytes, problem.into());
+    }
+
+    /// Reports an error about a delivered packet.
+    // 1122-3.2.2-3, 4443-2.4-e: never about a broadcast or multicast datagram or an ICMP error.
+    fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
+        if addressed == Addressed::Unicast && !icmp::is_error(packet.protocol, packet.payload) {
+            self.send_error(packet.destination, packet.source, packet.packet, error);
+        }
+    }
+
+    fn send_error(&mut self, own: IpAddr, peer: IpAddr, about: &[u8], error: IcmpError) {
+        // 1122-3.2.2-3: nor to a source that is not a single host.
+        if is_invalid_source(peer) {
+            return;
+        }
+        // 1812-4.3.2.8, 4443-2.4-f
+        if !self.icmp_errors.take(self.now) {
+            self.counters.count(DropReason::IcmpRateLimited);
+            return;
+        }
+        self.push_icmp(own, peer, self.config.tcp.socket.hop_limit, |buffer| {
+            icmp::emit_error(own, peer, error, about, buffer)
+        });
+    }
+
+    /// An ICMP error about something that we sent: it goes to whom the quotation names.
+    // 9293-MUST-54, 1122-3.2.2-4
+    fn icmp_error_input(
+        &mut self,
+        packet: &IpPacket<'_>,
+        error: IcmpError,
+        quotation: &[u8],
+    ) -> Result<(), DropReason> {
+        let quoted = quoted::parse(quotation).ok_or(DropReason::IcmpMalformed)?;
+        if !self.is_own(quoted.source) || quoted.source.is_ipv6() != packet.destination.is_ipv6() {
+            return Err(DropReason::IcmpUnmatched);
+        }
+        let local = SocketAddr::new(quoted.source, quoted.source_port);
+        let remote = SocketAddr::new(quoted.destination, quoted.destination_port);
+        match (quoted.protocol, quoted.seq) {
+            (protocol::TCP, Some(seq)) => self.tcp_error_input(local, remote, SeqNumber(seq), error),
+            (protocol::UDP, _) => self.udp_error_input(local, remote, error),
+            _ => Err(DropReason::IcmpUnmatched),
+        }
+    }
+
+    fn tcp_error_input(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        seq: SeqNumber,
+        error: IcmpError,
+    ) -> Result<(), DropReason> {
+        let tuple = FourTuple::new(local, remote);
+        let Some(Flow::Connection(key)) = self.flow(&tuple) else { return Err(DropReason::IcmpUnmatched) };
+        let matched = self.with_connection(key, self.now, |connection, cx| {
+            // 5927-4.1, 8201-4-1: only about what is in flight.
+            if seq.lt(connection.snd.una) || seq.ge(connection.snd.nxt) {
+                return false;
+            }
+            if let IcmpError::PacketTooBig { mtu } = error {
+                let headers = if tuple.remote_addr.is_ipv6() { 60 } else { 40 };
+                let floor = if tuple.remote_addr.is_ipv6() { MIN_PATH_MTU_V6 } else { MIN_PATH_MTU_V4 };
+                connection.path_mtu_lowered(mtu, floor, headers);
+                return true;
+            }
+            let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
+            match hard_error(error) {
+                // design 8.1: hard errors end an attempt and nothing else (5927-5.2).
+                Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
+                // 9293-MUST-56
+                _ => connection.soft_error = Some(TcpError::Unreachable),
+            }
+            true
+        });
+        self.touch(key);
+        if matched == Some(true) { Ok(()) } else { Err(DropReason::IcmpUnmatched) }
+    }
+}
+
+/// What a hard error means to an attempt to connect, or `None` for a soft one.
+fn hard_error(error: IcmpError) -> Option<TcpError> {
+    // The codes of the two families have the same numbers in one type; the wire form keeps them apart by family, and
+    // both "port unreachable" codes refuse.
+    match error {
+        IcmpError::DestinationUnreachable { code: icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT } => {
+            Some(TcpError::Refused)
+        }
+        IcmpError::DestinationUnreachable { code: icmpv6::unreachable::PORT } => Some(TcpError::Refused),
+        _ => None,
+    }
+}
+
+fn ipv6_addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let octets = |range: std::ops::Range<usize>| <[u8; 16]>::try_from(bytes.get(range)?).ok();
+    (bytes.first()? >> 4 == 6).then(|| Some((IpAddr::from(octets(8..24)?), IpAddr::from(octets(24..40)?)))).flatten()
+}

@@ -1,0 +1,74 @@
+//! The way in: from a packet to the protocol that it is for.
+
+use super::Stack;
+use crate::counters::DropReason;
+use crate::device::{RxChecksum, RxMeta};
+use crate::ip::input::{Addressed, deliver};
+use crate::tcp::segment::{Arrival, Segment};
+use crate::time::Instant;
+use crate::wire::{IpPacket, Refused, ipv6, protocol};
+
+impl Stack {
+    /// Handles one received packet. `arrived` is when it came out of the device. The answer is why it was dropped, if it
+    /// was: it is counted and traced already.
+    pub fn handle_packet(&mut self, arrived: Instant, packet: &[u8], meta: &RxMeta) -> Option<DropReason> {
+        self.advance_to(arrived);
+        self.counters.packets_in += 1;
+        let result = self.ip_input(arrived, packet, meta);
+        let reason = result.err()?;
+        self.counters.count(reason);
+        tracing::trace!(target: "glasstcp::drop", reason = reason.as_str(), len = packet.len(), "dropped");
+        Some(reason)
+    }
+
+    fn ip_input(&mut self, arrived: Instant, bytes: &[u8], meta: &RxMeta) -> Result<(), DropReason> {
+        let (packet, addressed) = match deliver(bytes, &self.config.addresses) {
+            Ok(delivered) => delivered,
+            Err(refused) => return Err(self.report_refused(bytes, refused)),
+        };
+        let vouched = meta.checksum != RxChecksum::Unverified;
+        match packet.protocol {
+            protocol::TCP => {
+                if addressed == Addressed::Group {
+                    // 9293-MUST-57
+                    return Err(DropReason::TcpNotUnicast);
+                }
+                let arrival = Arrival {
+                    source: packet.source,
+                    destination: packet.destination,
+                    arrived,
+                    gso_size: meta.gso_size,
+                    checksum_vouched: vouched,
+                    ecn: packet.traffic_class & 3,
+                };
+                // 9293-MUST-50: whatever IP options there were, TCP sees the payload alone.
+                let segment = Segment::parse(packet.payload, &arrival)?;
+                self.tcp_input(&segment)
+            }
+            protocol::UDP => self.udp_input(arrived, &packet, addressed, vouched),
+            protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, &packet, addressed),
+            protocol::ICMPV6 if packet.destination.is_ipv6() => self.icmp_input(arrived, &packet, addressed),
+            _ => {
+                self.report_unknown_protocol(&packet, addressed);
+                Err(DropReason::UnknownProtocol)
+            }
+        }
+    }
+
+    /// Reports to the sender of a refused IPv6 packet where the RFC asks for it.
+    fn report_refused(&mut self, bytes: &[u8], refused: Refused) -> DropReason {
+        if let Some(problem) = refused.parameter_problem {
+            self.report_parameter_problem(bytes, problem);
+        }
+        refused.reason
+    }
+
+    fn report_unknown_protocol(&mut self, packet: &IpPacket<'_>, addressed: Addressed) {
+        if packet.destination.is_ipv4() {
+            self.report_protocol_unreachable(packet, addressed);
+        } else if let Some(problem) = ipv6::unknown_next_header(packet.packet) {
+            // 8200-4-2
+            self.report_parameter_problem(packet.packet, problem);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! LISTEN: SYNs become half-open records or cookies, and ACKs of cookies become connections.
+
+use super::flow::Flow;
+use super::{HalfOpenEntry, ListenerHandle, SocketHandle, Stack};
+use crate::counters::DropReason;
+use crate::tcp::half_open::HalfOpen;
+use crate::tcp::option::{announced_mss, send_mss};
+use crate::tcp::segment::Segment;
+use crate::tcp::sequence::SeqNumber;
+use crate::tcp::syn_cookie;
+use crate::wire::option::Timestamp;
+use crate::wire::tcp::Flags;
+
+impl Stack {
+    /// RFC 9293 section 3.10.7.2. `beyond` is where the sequence numbers of the tuple's last connection ended.
+    pub(super) fn listener_input(
+        &mut self,
+        handle: ListenerHandle,
+        segment: &Segment<'_>,
+        beyond: Option<SeqNumber>,
+    ) -> Result<(), DropReason> {
+        // First: 9293-3.10.7.2-1
+        if segment.rst() {
+            return Err(DropReason::TcpListenIgnored);
+        }
+        // Second: 9293-3.10.7.2-2
+        if segment.has_ack() {
+            return self.listener_ack(handle, segment);
+        }
+        // Fourth: 9293-3.10.7.2-6
+        if !segment.syn() {
+            return Err(DropReason::TcpListenIgnored);
+        }
+        self.listener_syn(handle, segment, beyond)
+    }
+
+    /// Third: a SYN.
+    // 9293-3.10.7.2-3, 9293-3.10.7.2-4, 9293-MUST-41: a record of its own; the listener and other records stay as they are.
+    fn listener_syn(
+        &mut self,
+        handle: ListenerHandle,
+        segment: &Segment<'_>,
+        beyond: Option<SeqNumber>,
+    ) -> Result<(), DropReason> {
+        let Some(listener) = self.listeners.get(handle.0) else { return Err(DropReason::TcpNobody) };
+        if listener.accept_queue_is_full() {
+            return Err(DropReason::TcpAcceptQueueFull);
+        }
+        // 4987-3.2: bounded per listener and in all.
+        if listener.syn_queue_is_full() || self.half_open.is_full() {
+            return self.send_cookie(handle, segment);
+        }
+        let tuple = segment.tuple;
+        let mss = self.announced_mss_for(listener.options.max_segment, tuple.remote_addr.is_ipv6());
+        let options = listener.options;
+        let iss = self.initial_sequence(&tuple, beyond);
+        let offset = self.sequence.timestamp_offset(&tuple);
+        let record = HalfOpen::new(segment, iss, offset, mss, &options, &self.config.tcp);
+        let timer = self.wheel.insert(0, self.now + self.config.tcp.initial_rto);
+        let Some(key) = self.half_open.insert(HalfOpenEntry { tuple, listener: handle, timer, record }) else {
+            self.wheel.remove(timer);
+            return Err(DropReason::TcpSynQueueFull);
+        };
+        self.wheel.set_payload(timer, Flow::HalfOpen(key).pack().to_bits());
+        self.add_flow(&tuple, Flow::HalfOpen(key));
+        if let Some(listener) = self.listeners.get_mut(handle.0) {
+            listener.half_open += 1;
+        }
+        tracing::debug!(target: "glasstcp::state", connection = %tuple, from = "LISTEN", to = "SYN-RECEIVED", cause = "rcv SYN", "state");
+        self.push_reply(record.syn_ack(tuple, self.now));
+        Ok(())
+    }
+
+    /// The MSS to announce.
+    pub(super) fn announced_mss_for(&self, limit: Option<u16>, ipv6: bool) -> u16 {
+        let mss = announced_mss(self.config.mtu, ipv6);
+        limit.map_or(mss, |limit| limit.clamp(crate::tcp::option::MIN_MSS, mss))
+    }
+
+    /// The SYN queue is full: the SYN-ACK carries what a record would.
+    fn send_cookie(&mut self, handle: ListenerHandle, segment: &Segment<'_>) -> Result<(), DropReason> {
+        if !self.config.tcp.syn_cookies || !self.resets.take(self.now) {
+            return Err(DropReason::TcpSynQueueFull);
+        }
+        let now = self.now;
+        let tuple = segment.tuple;
+        let Some(listener) = self.listeners.get_mut(handle.0) else { return Err(DropReason::TcpNobody) };
+        listener.note_cookie(now);
+        let options = listener.options;
+        let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
+        let mss = send_mss(segment.options.mss, announced, tuple.remote_addr.is_ipv6());
+        let iss = self.cookies.make(&tuple, segment.seq, mss, now);
+        let offset = self.sequence.timestamp_offset(&tuple);
+        let mut record = HalfOpen::new(segment, iss, offset, announced, &options, &self.config.tcp);
+        if !record.agreed.timestamps {
+            // Nothing can carry them.
+            record.agreed.scaling = false;
+            record.agreed.sack = false;
+        }
+        let mut reply = record.syn_ack(tuple, now);
+        if let Some(timestamp) = &mut reply.options.timestamp {
+            // The bits are set before the offset is added, so that they can be read behind it.
+            let clock = timestamp.value.wrapping_sub(offset);
+            timestamp.value = syn_cookie::encode_options(clock, &segment.options).wrapping_add(offset);
+        }
+        self.counters.cookies_sent += 1;
+        self.push_reply(reply);
+        Ok(())
+    }
+
+    /// An ACK to a listener: the answer to a cookie, or a stray.
+    fn listener_ack(&mut self, handle: ListenerHandle, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let now = self.now;
+        let plain = !segment.syn() && segment.flags.contains(Flags::ACK);
+        let expected = self.listeners.get(handle.0).is_some_and(|listener| listener.expects_cookies(now));
+        if !(plain && expected) {
+            self.answer_with_reset(segment);
+            return Err(DropReason::TcpListenIgnored);
+        }
+        let (irs, iss) = (segment.seq - 1, segment.ack - 1);
+        let Some(mss) = self.cookies.check(&segment.tuple, irs, iss, now) else {
+            self.answer_with_reset(segment);
+            return Err(DropReason::TcpBadCookie);
+        };
+        self.check_room(handle)?;
+        let Some(listener) = self.listeners.get(handle.0) else { return Err(DropReason::TcpNobody) };
+        let options = listener.options;
+        let record = self.record_of_cookie(segment, irs, iss, mss, &options);
+        self.counters.cookies_valid += 1;
+        self.accept_connection(segment.tuple, handle, &record, segment)
+    }
+
+    /// The half-open record that a cookie stands for: as if the SYN had come with what the cookie says.
+    fn record_of_cookie(
+        &self,
+        segment: &Segment<'_>,
+        irs: SeqNumber,
+        iss: SeqNumber,
+        mss: u16,
+        options: &crate::tcp::config::SocketOptions,
+    ) -> HalfOpen {
+        let tuple = segment.tuple;
+        let offset = self.sequence.timestamp_offset(&tuple);
+        let mut syn = *segment;
+        syn.seq = irs;
+        syn.options = Default::default();
+        syn.options.mss = Some(mss);
+        if let Some(timestamp) = segment.options.timestamp {
+            // 4987-3.6-2
+            let (window_scale, sack_permitted) = syn_cookie::decode_options(timestamp.echo.wrapping_sub(offset));
+            syn.options.window_scale = window_scale;
+            syn.options.sack_permitted = sack_permitted;
+            syn.options.timestamp = Some(Timestamp { value: timestamp.value, echo: 0 });
+        }
+        let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
+        let mut record = HalfOpen::new(&syn, iss, offset, announced, options, &self.config.tcp);
+        // When the SYN-ACK left is not known, so there is no RTT sample.
+        record.syn_losses = 1;
+        record
+    }
+
+    /// Tells the application of a listener that there is something to accept.
+    pub(super) fn listener_event(&mut self, handle: ListenerHandle) {
+        let Some(listener) = self.listeners.get_mut(handle.0) else { return };
+        if !listener.event {
+            listener.event = true;
+            self.ready.push_back(SocketHandle::Listener(handle));
+        }
+    }
+}

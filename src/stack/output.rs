@@ -1,0 +1,217 @@
+//! The way out: answers first, then the connections in turn, one (super-)segment each.
+
+use std::net::IpAddr;
+
+use super::Stack;
+use super::slab::SlabKey;
+use crate::counters::DropReason;
+use crate::device::TxMeta;
+use crate::tcp::connection::{Connection, Context};
+use crate::tcp::output::{self, Offload};
+use crate::tcp::plan::{self, Decision, Plan};
+use crate::tcp::reset::Reply;
+use crate::time::Instant;
+use crate::wire::tcp::Flags;
+
+/// A packet to send: its headers, and its text in at most two pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// IP and transport headers; for a packet that is not TCP, all of it.
+    pub header: &'a [u8],
+    /// The text.
+    pub payload: [&'a [u8]; 2],
+    /// What is left to the device.
+    pub meta: TxMeta,
+}
+
+impl Transmit<'_> {
+    /// Octets of the whole packet.
+    pub fn len(&self) -> usize {
+        self.header.len() + self.payload[0].len() + self.payload[1].len()
+    }
+
+    /// Never true: a packet has a header.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole packet in one piece.
+    pub fn to_vec(&self) -> Vec<u8> {
+        [self.header, self.payload[0], self.payload[1]].concat()
+    }
+}
+
+/// The device takes no more for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WouldBlock;
+
+/// How [`Stack::transmit`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left to send now.
+    Idle,
+    /// The budget is used up.
+    More,
+    /// The device takes no more for now.
+    Blocked,
+}
+
+/// Something to send that belongs to no connection.
+#[derive(Clone, Debug)]
+pub(super) enum Outgoing {
+    /// A segment without text.
+    Segment(Reply),
+    /// A whole packet.
+    Packet(Vec<u8>),
+}
+
+impl Stack {
+    /// Queues a segment that belongs to no connection; dropped and counted where the queue is full.
+    pub(super) fn push_reply(&mut self, reply: Reply) {
+        if reply.flags.contains(Flags::RST) {
+            self.counters.resets_out += 1;
+        }
+        self.push_outgoing(Outgoing::Segment(reply));
+    }
+
+    /// Queues anything; false where the queue is full.
+    pub(super) fn push_outgoing(&mut self, outgoing: Outgoing) -> bool {
+        if self.outgoing.len() >= self.config.max_queued_packets {
+            self.counters.count(DropReason::ReplyLimited);
+            return false;
+        }
+        self.outgoing.push_back(outgoing);
+        true
+    }
+
+    /// Sends at most `budget` packets through `send`. A packet that `send` refuses stays, and nothing has changed for it.
+    pub fn transmit(
+        &mut self,
+        now: Instant,
+        mut budget: usize,
+        mut send: impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
+    ) -> Progress {
+        let now = self.advance_to(now);
+        while !self.outgoing.is_empty() {
+            if budget == 0 {
+                return Progress::More;
+            }
+            if self.send_outgoing(&mut send).is_err() {
+                return Progress::Blocked;
+            }
+            budget -= 1;
+        }
+        while let Some(key) = self.to_send.pop_front() {
+            if budget == 0 {
+                self.to_send.push_front(key);
+                return Progress::More;
+            }
+            match self.send_connection(key, now, &mut send) {
+                Ok(true) => {
+                    // It may have more, but the others have their turn first.
+                    self.to_send.push_back(key);
+                    budget -= 1;
+                }
+                Ok(false) => {}
+                Err(WouldBlock) => {
+                    self.to_send.push_front(key);
+                    return Progress::Blocked;
+                }
+            }
+        }
+        Progress::Idle
+    }
+
+    fn send_outgoing(
+        &mut self,
+        send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
+    ) -> Result<(), WouldBlock> {
+        let offload = self.offload();
+        match self.outgoing.front() {
+            Some(Outgoing::Segment(reply)) => {
+                let header = output::reply_header(reply, offload);
+                send(&Transmit { header: header.bytes(), payload: [&[], &[]], meta: header.meta })?;
+                self.counters.segments_out += 1;
+            }
+            Some(Outgoing::Packet(packet)) => {
+                send(&Transmit { header: packet, payload: [&[], &[]], meta: TxMeta::default() })?;
+            }
+            None => return Ok(()),
+        }
+        self.outgoing.pop_front();
+        self.counted_out();
+        Ok(())
+    }
+
+    fn offload(&self) -> Offload {
+        Offload { checksum: self.offload_checksum, identification: self.identification }
+    }
+
+    fn counted_out(&mut self) {
+        self.counters.packets_out += 1;
+        self.identification = self.identification.wrapping_add(1);
+    }
+
+    /// One connection's turn: true if something was sent, false if it has nothing to send until something happens.
+    fn send_connection(
+        &mut self,
+        key: SlabKey,
+        now: Instant,
+        send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
+    ) -> Result<bool, WouldBlock> {
+        let offload = self.offload();
+        let limits = self.limits;
+        let decided = self.with_connection(key, now, |connection, cx| match plan::next(connection, now, &limits) {
+            Decision::Send(plan) => emit(connection, &plan, offload, cx, send).map(|()| true),
+            Decision::Wait(_) | Decision::Idle => {
+                connection.settle_timers(cx);
+                Ok(false)
+            }
+        });
+        match decided {
+            Some(Ok(true)) => {
+                self.counted_out();
+                Ok(true)
+            }
+            Some(Ok(false)) => {
+                self.settle(key);
+                Ok(false)
+            }
+            Some(Err(WouldBlock)) => Err(WouldBlock),
+            None => Ok(false),
+        }
+    }
+
+    /// A connection has nothing to send: it leaves the queue and waits for its earliest deadline.
+    fn settle(&mut self, key: SlabKey) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        entry.queued = false;
+        if entry.detached {
+            return;
+        }
+        match entry.connection.deadlines.earliest() {
+            Some(at) => self.wheel.reschedule(entry.timer, at),
+            None => self.wheel.park(entry.timer),
+        }
+    }
+
+    /// Our address from which to send to `remote`.
+    pub(super) fn own_source(&self, remote: IpAddr) -> Option<IpAddr> {
+        crate::ip::input::source_for(remote, &self.config.addresses)
+    }
+}
+
+/// Builds and sends one planned segment; only its success changes the connection.
+fn emit(
+    connection: &mut Connection,
+    plan: &Plan,
+    offload: Offload,
+    cx: &mut Context<'_>,
+    send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
+) -> Result<(), WouldBlock> {
+    let payload = output::payload(connection, plan);
+    let header = output::header(connection, plan, payload, offload, cx);
+    send(&Transmit { header: header.bytes(), payload, meta: header.meta })?;
+    output::commit(connection, plan, cx);
+    Ok(())
+}

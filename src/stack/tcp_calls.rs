@@ -1,0 +1,360 @@
+//! The calls of the application on listeners and connections.
+
+use std::net::SocketAddr;
+
+use super::flow::{ListenerHandle, TcpHandle};
+use super::slab::SlabKey;
+use super::{SocketHandle, Stack};
+use crate::ip::address::is_connectable;
+use crate::tcp::FourTuple;
+use crate::tcp::config::SocketOptions;
+use crate::tcp::connection::{Connection, Opening};
+use crate::tcp::error::TcpError;
+use crate::tcp::listener::Listener;
+use crate::tcp::snapshot::Snapshot;
+use crate::tcp::state::State;
+use crate::time::Instant;
+
+/// How a half of a connection is closed.
+pub use std::net::Shutdown;
+
+/// Why a connection could not be begun: as [`TcpError`].
+pub type ConnectError = TcpError;
+
+impl Stack {
+    /// Passive OPEN: listens. Port 0 chooses one. The backlog limits the SYN queue and the accept queue, each.
+    ///
+    /// # Errors
+    /// `AddressNotAvailable` for an address that is not ours, `AddressInUse`, `NoBuffers`.
+    // 9293-3.10.1-1, 9293-MUST-43, 9293-MUST-42: connections on the port do not matter, only another listener does.
+    pub fn tcp_listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: u32,
+        options: SocketOptions,
+    ) -> Result<ListenerHandle, TcpError> {
+        if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
+            return Err(TcpError::AddressNotAvailable);
+        }
+        let mut local = local;
+        if local.port() == 0 {
+            let taken = &self.listener_ports;
+            let port = self.ports.pick(local.ip(), (local.ip(), 0), |port| !taken.contains_key(&port));
+            local.set_port(port.ok_or(TcpError::AddressInUse)?);
+        }
+        let in_use = self.listener_ports.get(&local.port()).is_some_and(|handles| {
+            handles.iter().any(|handle| self.listeners.get(handle.0).is_some_and(|other| other.local == local))
+        });
+        if in_use {
+            return Err(TcpError::AddressInUse);
+        }
+        let key = self.listeners.insert(Listener::new(local, backlog, options)).ok_or(TcpError::NoBuffers)?;
+        self.listener_ports.entry(local.port()).or_default().push(ListenerHandle(key));
+        Ok(ListenerHandle(key))
+    }
+
+    /// Takes the next connection of a listener.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn tcp_accept(&mut self, handle: ListenerHandle) -> Result<(TcpHandle, SocketAddr), TcpError> {
+        let listener = self.listeners.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
+        let accepted = listener.accept_queue.pop_front().ok_or(TcpError::WouldBlock)?;
+        let entry = self.connections.get_mut(accepted.0).ok_or(TcpError::Aborted)?;
+        entry.waits_for = None;
+        let remote = entry.connection.tuple.remote();
+        self.touch(accepted.0);
+        Ok((accepted, remote))
+    }
+
+    /// The listener that is bound to exactly this address.
+    pub fn listener_at(&self, local: SocketAddr) -> Option<ListenerHandle> {
+        let handles = self.listener_ports.get(&local.port())?;
+        handles.iter().copied().find(|&handle| self.listener_local(handle) == Some(local))
+    }
+
+    /// The address on which a listener listens.
+    pub fn listener_local(&self, handle: ListenerHandle) -> Option<SocketAddr> {
+        self.listeners.get(handle.0).map(|listener| listener.local)
+    }
+
+    /// CLOSE of a listener: connections that nobody has accepted are reset.
+    // 9293-3.10.4-1: later SYNs find nobody; half-open records notice when they are next touched.
+    pub fn listener_close(&mut self, now: Instant, handle: ListenerHandle) {
+        let now = self.advance_to(now);
+        let Some(listener) = self.listeners.remove(handle.0) else { return };
+        if let Some(handles) = self.listener_ports.get_mut(&listener.local.port()) {
+            handles.retain(|&other| other != handle);
+            if handles.is_empty() {
+                self.listener_ports.remove(&listener.local.port());
+            }
+        }
+        for waiting in listener.accept_queue {
+            self.tcp_abort(now, waiting);
+            self.let_go(waiting.0);
+        }
+    }
+
+    /// Active OPEN: begins a connection. It is open when it becomes writable, and has failed when it reports an error.
+    ///
+    /// # Errors
+    /// `InvalidAddress`, `AddressNotAvailable`, `AddressInUse`, `Unreachable` without an address of that family,
+    /// `NoBuffers`.
+    // 9293-3.10.1-2, 9293-3.10.1-3, 9293-3.10.1-5
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        options: SocketOptions,
+    ) -> Result<TcpHandle, ConnectError> {
+        let now = self.advance_to(now);
+        if remote.port() == 0 || !is_connectable(remote.ip(), &self.config.addresses) {
+            // 9293-MUST-46
+            return Err(TcpError::InvalidAddress);
+        }
+        let tuple = self.choose_local(local, remote)?;
+        let mss = self.announced_mss_for(options.max_segment, remote.is_ipv6());
+        let opening = Opening {
+            tuple,
+            iss: self.initial_sequence(&tuple, None),
+            timestamp_offset: self.sequence.timestamp_offset(&tuple),
+            mss,
+            options,
+        };
+        let connection = Connection::active(&opening, &self.config.tcp, now);
+        let key = self.insert_connection(connection, None).ok_or(TcpError::NoBuffers)?;
+        self.counters.active_opens += 1;
+        self.touch(key);
+        Ok(TcpHandle(key))
+    }
+
+    /// The four-tuple of a new connection: our address and port as asked for, or chosen.
+    fn choose_local(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, TcpError> {
+        let address = match local.map(|local| local.ip()).filter(|address| !address.is_unspecified()) {
+            Some(address) if !self.is_own(address) => return Err(TcpError::AddressNotAvailable),
+            Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(TcpError::InvalidAddress),
+            Some(address) => address,
+            // 9293-MUST-44
+            None => self.own_source(remote.ip()).ok_or(TcpError::Unreachable)?,
+        };
+        if address == remote.ip() {
+            return Err(TcpError::Unreachable);
+        }
+        let tuple = |port| FourTuple::new(SocketAddr::new(address, port), remote);
+        if let Some(port) = local.map(|local| local.port()).filter(|&port| port != 0) {
+            return match self.flow(&tuple(port)) {
+                None => Ok(tuple(port)),
+                Some(_) => Err(TcpError::AddressInUse),
+            };
+        }
+        // 6056-3.1: never a listener's port nor an existing tuple.
+        let mut ports = std::mem::replace(
+            &mut self.ports,
+            super::port::PortAllocator::new([0; 16], [0; 16], super::port::PortAllocator::EPHEMERAL),
+        );
+        let port = ports.pick(address, (remote.ip(), remote.port()), |port| {
+            !self.listener_ports.contains_key(&port) && self.flow(&tuple(port)).is_none()
+        });
+        self.ports = ports;
+        port.map(tuple).ok_or(TcpError::AddressNotAvailable)
+    }
+
+    /// SEND: queues text and answers how many octets found room.
+    ///
+    /// # Errors
+    /// See [`Connection::send`].
+    pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, TcpError> {
+        self.call(now, handle, |connection, cx| connection.send(data, cx))
+    }
+
+    /// SEND with the urgent flag; see [`Connection::send_urgent`].
+    ///
+    /// # Errors
+    /// See [`Connection::send`].
+    pub fn tcp_send_urgent(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, TcpError> {
+        self.call(now, handle, |connection, cx| connection.send_urgent(data, cx))
+    }
+
+    /// RECEIVE: copies text in order; 0 octets into a buffer with room mean the end of the stream.
+    ///
+    /// # Errors
+    /// See [`Connection::receive`].
+    pub fn tcp_receive(&mut self, now: Instant, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, TcpError> {
+        self.call(now, handle, |connection, cx| connection.receive(buffer, cx))
+    }
+
+    /// As [`Stack::tcp_receive`], but the text stays.
+    ///
+    /// # Errors
+    /// See [`Connection::receive`].
+    pub fn tcp_peek(&self, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, TcpError> {
+        self.connections.get(handle.0).ok_or(TcpError::BadHandle)?.connection.peek(buffer)
+    }
+
+    /// Closes one half of a connection, or both, and keeps the handle.
+    ///
+    /// # Errors
+    /// `NotConnected` where there is no connection.
+    pub fn tcp_shutdown(&mut self, now: Instant, handle: TcpHandle, how: Shutdown) -> Result<(), TcpError> {
+        self.call(now, handle, |connection, cx| {
+            if how != Shutdown::Write {
+                connection.close_read(cx);
+            }
+            if how == Shutdown::Read { Ok(()) } else { connection.close_write(cx) }
+        })
+    }
+
+    /// CLOSE: the application lets go. What is queued is still sent; unread data, or a linger of zero, make it a reset.
+    pub fn tcp_close(&mut self, now: Instant, handle: TcpHandle) {
+        let reply = self.call(now, handle, |connection, cx| Ok(connection.close(cx)));
+        if let Ok(Some(reply)) = reply {
+            self.push_reply(reply);
+        }
+        self.touch(handle.0);
+    }
+
+    /// ABORT: ends the connection with a RST; the handle stays until [`Stack::tcp_close`].
+    pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
+        if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
+            self.push_reply(reply);
+        }
+    }
+
+    /// Aborts what its application has let go of and what has not finished; the answer is how many there were.
+    pub fn abort_orphans(&mut self, now: Instant) -> usize {
+        let now = self.advance_to(now);
+        let orphans: Vec<SlabKey> = self
+            .connections
+            .iter()
+            .filter(|(_, entry)| entry.connection.orphan && !entry.detached)
+            .map(|(key, _)| key)
+            .collect();
+        for &key in &orphans {
+            self.counters.orphans_aborted += 1;
+            self.tcp_abort(now, TcpHandle(key));
+        }
+        orphans.len()
+    }
+
+    /// Connections that their applications have let go of and that have not finished: data or FIN is on its way.
+    pub fn orphans(&self) -> usize {
+        self.connections.iter().filter(|(_, entry)| entry.connection.orphan && !entry.detached).count()
+    }
+
+    /// Why the connection ended, if it did not end by itself.
+    pub fn tcp_error(&self, handle: TcpHandle) -> Option<TcpError> {
+        self.connections.get(handle.0).map_or(Some(TcpError::BadHandle), |entry| entry.connection.error)
+    }
+
+    /// Takes the last error that the connection survived (RFC 9293 section 3.9.2.2).
+    // 9293-MUST-47
+    pub fn tcp_take_soft_error(&mut self, handle: TcpHandle) -> Option<TcpError> {
+        self.connections.get_mut(handle.0).and_then(|entry| entry.connection.soft_error.take())
+    }
+
+    /// The state of a connection.
+    pub fn tcp_state(&self, handle: TcpHandle) -> Option<State> {
+        self.connections.get(handle.0).map(|entry| entry.connection.state())
+    }
+
+    /// A connection, to look at.
+    pub fn tcp_connection(&self, handle: TcpHandle) -> Option<&Connection> {
+        self.connections.get(handle.0).map(|entry| &entry.connection)
+    }
+
+    /// Its endpoints.
+    pub fn tcp_tuple(&self, handle: TcpHandle) -> Option<FourTuple> {
+        self.connections.get(handle.0).map(|entry| entry.connection.tuple)
+    }
+
+    /// What is set on a connection.
+    pub fn tcp_options(&self, handle: TcpHandle) -> Option<SocketOptions> {
+        self.connections.get(handle.0).map(|entry| *entry.connection.options)
+    }
+
+    /// Changes what is set on a connection.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a hop limit of 0 or a DSCP above 63.
+    // 9293-SHLD-21, 9293-MUST-49
+    pub fn tcp_set_options(
+        &mut self,
+        now: Instant,
+        handle: TcpHandle,
+        change: impl FnOnce(&mut SocketOptions),
+    ) -> Result<(), TcpError> {
+        self.call(now, handle, |connection, cx| {
+            let mut options = *connection.options;
+            change(&mut options);
+            // 1122-3.2.1.7-1
+            if options.hop_limit == 0 || options.dscp > 63 {
+                return Err(TcpError::InvalidArgument);
+            }
+            let patience = options.user_timeout != connection.options.user_timeout;
+            *connection.options = options;
+            connection.deadlines.keep_alive.cancel();
+            if patience && connection.deadlines.user_timeout.is_set() {
+                connection.deadlines.user_timeout.cancel();
+                connection.start_user_timeout(cx);
+            }
+            Ok(())
+        })
+    }
+
+    /// Octets until the last urgent one is read, or `None` outside urgent mode.
+    pub fn tcp_urgent_remaining(&self, handle: TcpHandle) -> Option<u32> {
+        self.connections.get(handle.0).and_then(|entry| entry.connection.urgent_remaining())
+    }
+
+    /// What can be seen of a connection.
+    pub fn tcp_snapshot(&self, handle: TcpHandle) -> Option<Snapshot> {
+        self.connections.get(handle.0).map(|entry| Snapshot::new(&entry.connection, &self.config.tcp))
+    }
+
+    /// What can be seen of all connections that are not over, at most `limit`.
+    pub fn tcp_snapshots(&self, limit: usize) -> Vec<Snapshot> {
+        let live = self.connections.iter().filter(|(_, entry)| entry.connection.state() != State::Closed);
+        live.take(limit).map(|(_, entry)| Snapshot::new(&entry.connection, &self.config.tcp)).collect()
+    }
+
+    /// The listeners' addresses, for lists of sockets.
+    pub fn tcp_listeners(&self) -> impl Iterator<Item = (SocketAddr, u32, usize)> + '_ {
+        self.listeners.iter().map(|(_, listener)| (listener.local, listener.half_open, listener.accept_queue.len()))
+    }
+
+    /// The socket to which a handle belongs, for those who keep both kinds.
+    pub fn socket_exists(&self, socket: SocketHandle) -> bool {
+        match socket {
+            SocketHandle::Tcp(handle) => self.connections.contains(handle.0),
+            SocketHandle::Listener(handle) => self.listeners.contains(handle.0),
+            SocketHandle::Udp(handle) => self.sockets.contains(handle.0),
+            SocketHandle::Echo(handle) => self.echoes.contains(handle),
+        }
+    }
+
+    /// One call on a connection: with the time taken note of, and its consequences looked after.
+    fn call<R>(
+        &mut self,
+        now: Instant,
+        handle: TcpHandle,
+        call: impl FnOnce(&mut Connection, &mut crate::tcp::connection::Context<'_>) -> Result<R, TcpError>,
+    ) -> Result<R, TcpError> {
+        let now = self.advance_to(now);
+        let held = self.connections.get(handle.0).is_some_and(|entry| !entry.connection.orphan);
+        if !held {
+            return Err(TcpError::BadHandle);
+        }
+        let result = self.with_connection(handle.0, now, call).unwrap_or(Err(TcpError::BadHandle));
+        self.touch(handle.0);
+        result
+    }
+
+    /// Nobody holds this connection any more.
+    fn let_go(&mut self, key: SlabKey) {
+        if let Some(entry) = self.connections.get_mut(key) {
+            entry.connection.orphan = true;
+        }
+        self.touch(key);
+    }
+}

@@ -1,0 +1,296 @@
+//! Segments: to the record that they are for, and what becomes of it afterwards.
+
+use super::flow::{Flow, TcpHandle};
+use super::slab::SlabKey;
+use super::{ConnectionEntry, SocketHandle, Stack, TimeWaitEntry};
+use crate::counters::DropReason;
+use crate::tcp::half_open;
+use crate::tcp::input::{Rejected, segment_arrives};
+use crate::tcp::receiver::AckOwed;
+use crate::tcp::reset;
+use crate::tcp::segment::Segment;
+use crate::tcp::sequence::SeqNumber;
+use crate::tcp::state::{Cause, State};
+use crate::tcp::time_wait::{self, TimeWait};
+
+impl Stack {
+    /// SEGMENT ARRIVES, for whomever it is.
+    pub(super) fn tcp_input(&mut self, segment: &Segment<'_>) -> Result<(), DropReason> {
+        self.counters.segments_in += 1;
+        match self.flow(&segment.tuple) {
+            Some(Flow::Connection(key)) => self.connection_input(key, segment),
+            Some(Flow::HalfOpen(key)) => self.half_open_input(key, segment),
+            Some(Flow::TimeWait(key)) => self.time_wait_input(key, segment),
+            None => match self.listener_for(segment.tuple.local()) {
+                Some(listener) => self.listener_input(listener, segment, None),
+                None => self.nobody_input(segment),
+            },
+        }
+    }
+
+    /// CLOSED: a RST for everything but a RST.
+    pub(super) fn nobody_input(&mut self, segment: &Segment<'_>) -> Result<(), DropReason> {
+        self.answer_with_reset(segment);
+        Err(DropReason::TcpNobody)
+    }
+
+    pub(super) fn answer_with_reset(&mut self, segment: &Segment<'_>) {
+        let Some(reply) = reset::reply(segment, self.config.tcp.socket.hop_limit) else { return };
+        if self.resets.take(self.now) {
+            self.push_reply(reply);
+        } else {
+            self.counters.count(DropReason::ReplyLimited);
+        }
+    }
+
+    fn connection_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let result = self.with_connection(key, segment.arrived, |connection, cx| {
+            let result = segment_arrives(connection, segment, cx);
+            let abort = matches!(result, Err(Rejected::Abort(_))).then(|| connection.abort(cx)).flatten();
+            (result, abort)
+        });
+        let Some((result, abort)) = result else { return Err(DropReason::TcpNobody) };
+        if let Some(reply) = abort {
+            self.push_reply(reply);
+        }
+        let outcome = match result {
+            Ok(()) => Ok(()),
+            Err(Rejected::Drop(reason) | Rejected::Abort(reason)) => Err(reason),
+            Err(Rejected::Reset(reason)) => {
+                self.answer_with_reset(segment);
+                Err(reason)
+            }
+        };
+        self.touch(key);
+        outcome
+    }
+
+    /// After anything that may have changed a connection: it gets its turn to send, its application is told, and a
+    /// connection that is over leaves the table of flows.
+    pub(super) fn touch(&mut self, key: SlabKey) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        match entry.connection.state() {
+            State::TimeWait if !entry.detached => self.enter_time_wait(key),
+            State::Closed if !entry.detached => {
+                entry.detached = true;
+                let tuple = entry.connection.tuple;
+                self.wheel.park(entry.timer);
+                self.remove_flow(&tuple, Flow::Connection(key));
+            }
+            _ if !entry.queued && !entry.detached => {
+                entry.queued = true;
+                self.to_send.push_back(key);
+            }
+            _ => {}
+        }
+        self.notice_events(key);
+        self.release_if_over(key);
+    }
+
+    /// Frees a connection that is over and that nobody holds.
+    fn release_if_over(&mut self, key: SlabKey) {
+        let over = |entry: &ConnectionEntry| entry.detached && entry.connection.orphan;
+        if !self.connections.get(key).is_some_and(over) {
+            return;
+        }
+        if let Some(mut entry) = self.connections.remove(key) {
+            entry.connection.forget_transfer(&mut self.transfers);
+            entry.connection.send_buffer.clear(&mut self.pool);
+            entry.connection.receive_buffer.clear(&mut self.pool);
+            self.wheel.remove(entry.timer);
+        }
+    }
+
+    fn notice_events(&mut self, key: SlabKey) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        let noticed = entry.connection.events.0 != 0 && !entry.connection.orphan && entry.waits_for.is_none();
+        if noticed && !entry.listed {
+            entry.listed = true;
+            self.ready.push_back(SocketHandle::Tcp(TcpHandle(key)));
+        }
+    }
+
+    /// The flow shrinks to a TIME-WAIT record; what the application still holds stays with the connection.
+    fn enter_time_wait(&mut self, key: SlabKey) {
+        while self.time_wait.is_full() {
+            let Some(oldest) = self.time_wait_order.pop_front() else { break };
+            if self.time_wait.contains(oldest) {
+                self.counters.time_wait_evicted += 1;
+                self.leave_time_wait(oldest);
+            }
+        }
+        let now = self.now;
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        entry.detached = true;
+        let tuple = entry.connection.tuple;
+        let record = TimeWait::new(&entry.connection, now, self.config.tcp.time_wait);
+        let owes = entry.connection.owed.ack != AckOwed::None;
+        self.wheel.park(entry.timer);
+        let timer = self.wheel.insert(0, record.expires);
+        let entry = TimeWaitEntry { tuple, timer, connection: TcpHandle(key), record };
+        let Some(time_wait) = self.time_wait.insert(entry) else {
+            self.wheel.remove(timer);
+            self.remove_flow(&tuple, Flow::Connection(key));
+            return;
+        };
+        self.wheel.set_payload(timer, Flow::TimeWait(time_wait).pack().to_bits());
+        self.time_wait_order.push_back(time_wait);
+        self.replace_flow(&tuple, Flow::Connection(key), Flow::TimeWait(time_wait));
+        if owes {
+            self.push_reply(record.ack(tuple, now));
+        }
+    }
+
+    /// 2 MSL are over, or the tuple is needed: the record goes.
+    // 9293-3.10.8-3
+    pub(super) fn leave_time_wait(&mut self, key: SlabKey) {
+        let Some(entry) = self.time_wait.remove(key) else { return };
+        self.wheel.remove(entry.timer);
+        self.remove_flow(&entry.tuple, Flow::TimeWait(key));
+        if self.time_wait.is_empty() {
+            self.time_wait_order.clear();
+        }
+        // The application may still hold the connection: then it learns of the state CLOSED.
+        let handle = entry.connection;
+        if let Some(held) = self.connections.get_mut(handle.0) {
+            held.connection.advance(Cause::TimeWaitTimeout);
+        }
+    }
+
+    fn time_wait_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let listener = self.listener_for(segment.tuple.local());
+        let (now, duration) = (self.now, self.config.tcp.time_wait);
+        let limit = self.config.tcp.challenge_acks_per_second;
+        let Some(entry) = self.time_wait.get_mut(key) else { return Err(DropReason::TcpNobody) };
+        match entry.record.segment_arrives(segment, listener.is_some(), limit) {
+            time_wait::Action::Drop(reason) => Err(reason),
+            time_wait::Action::Ack(reason) => {
+                let reply = entry.record.ack(entry.tuple, now);
+                self.push_reply(reply);
+                Err(reason)
+            }
+            time_wait::Action::AckAndRestart => {
+                // 9293-3.10.7.4-33
+                entry.record.expires = now + duration;
+                let (timer, expires) = (entry.timer, entry.record.expires);
+                let reply = entry.record.ack(entry.tuple, now);
+                self.wheel.reschedule(timer, expires);
+                self.push_reply(reply);
+                Ok(())
+            }
+            time_wait::Action::Reopen(beyond) => {
+                self.leave_time_wait(key);
+                match listener {
+                    Some(listener) => self.listener_input(listener, segment, Some(beyond)),
+                    None => self.nobody_input(segment),
+                }
+            }
+        }
+    }
+
+    fn half_open_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let Some(entry) = self.half_open.get_mut(key) else { return Err(DropReason::TcpNobody) };
+        let listener = entry.listener;
+        if !self.listeners.contains(listener.0) {
+            // The listener was closed: its records are nobody's.
+            self.remove_half_open(key);
+            return self.nobody_input(segment);
+        }
+        match entry.record.segment_arrives(segment) {
+            half_open::Action::Drop(reason) => Err(reason),
+            half_open::Action::Answer(reply, reason) => {
+                self.push_reply(reply);
+                Err(reason)
+            }
+            half_open::Action::Remove(reason) => {
+                self.remove_half_open(key);
+                Err(reason)
+            }
+            half_open::Action::Establish => self.establish(key, segment),
+        }
+    }
+
+    /// The third segment of the handshake: the record becomes a connection, and the segment goes on there.
+    fn establish(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let Some(entry) = self.half_open.get(key) else { return Err(DropReason::TcpNobody) };
+        let (tuple, listener, record) = (entry.tuple, entry.listener, entry.record);
+        self.check_room(listener)?;
+        self.remove_half_open(key);
+        self.accept_connection(tuple, listener, &record, segment)
+    }
+
+    /// Room in the accept queue and in the table. Without it the record stays, and the peer's next segment tries again.
+    pub(super) fn check_room(&self, listener: super::ListenerHandle) -> Result<(), DropReason> {
+        if self.listeners.get(listener.0).is_none_or(|listener| listener.accept_queue_is_full()) {
+            return Err(DropReason::TcpAcceptQueueFull);
+        }
+        if self.connections.is_full() {
+            return Err(DropReason::TcpTableFull);
+        }
+        Ok(())
+    }
+
+    /// Makes a connection of a half-open record, or of what a cookie said, and hands it the segment.
+    pub(super) fn accept_connection(
+        &mut self,
+        tuple: crate::tcp::FourTuple,
+        listener: super::ListenerHandle,
+        record: &half_open::HalfOpen,
+        segment: &Segment<'_>,
+    ) -> Result<(), DropReason> {
+        let options = match self.listeners.get(listener.0) {
+            Some(listener) => listener.options,
+            None => return self.nobody_input(segment),
+        };
+        let mut connection = record.connection(tuple, options, &self.config.tcp, segment.arrived);
+        if let Some(rtt) = record.round_trip(segment.arrived) {
+            connection.rtt.sample(rtt);
+        }
+        let Some(key) = self.insert_connection(connection, Some(listener)) else {
+            return Err(DropReason::TcpTableFull);
+        };
+        self.counters.passive_opens += 1;
+        if let Some(listener_entry) = self.listeners.get_mut(listener.0) {
+            listener_entry.accept_queue.push_back(TcpHandle(key));
+        }
+        self.listener_event(listener);
+        self.connection_input(key, segment)
+    }
+
+    /// Puts a connection into its tables.
+    pub(super) fn insert_connection(
+        &mut self,
+        connection: crate::tcp::connection::Connection,
+        waits_for: Option<super::ListenerHandle>,
+    ) -> Option<SlabKey> {
+        let tuple = connection.tuple;
+        let timer = self.wheel.insert_parked(0);
+        let entry = ConnectionEntry { connection, timer, queued: false, listed: false, detached: false, waits_for };
+        let Some(key) = self.connections.insert(entry) else {
+            self.wheel.remove(timer);
+            return None;
+        };
+        self.wheel.set_payload(timer, Flow::Connection(key).pack().to_bits());
+        self.add_flow(&tuple, Flow::Connection(key));
+        Some(key)
+    }
+
+    pub(super) fn remove_half_open(&mut self, key: SlabKey) {
+        let Some(entry) = self.half_open.remove(key) else { return };
+        self.wheel.remove(entry.timer);
+        self.remove_flow(&entry.tuple, Flow::HalfOpen(key));
+        if let Some(listener) = self.listeners.get_mut(entry.listener.0) {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+    }
+
+    /// An ISS for this tuple, beyond the numbers of its last connection where there was one.
+    pub(super) fn initial_sequence(&self, tuple: &crate::tcp::FourTuple, beyond: Option<SeqNumber>) -> SeqNumber {
+        let iss = self.sequence.initial(tuple, self.now);
+        match beyond {
+            // 9293-MAY-2
+            Some(old) if iss.le(old) => old + 64_000,
+            _ => iss,
+        }
+    }
+}
