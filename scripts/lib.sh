@@ -57,7 +57,9 @@ find_user() {
     [[ $(id -u) -eq 0 ]] || SUDO=(sudo)
     # What it takes to be that user again after `ip netns exec`, or when root called through sudo.
     DROP=()
-    [[ $RUN_UID -eq 0 ]] || DROP=(setpriv --reuid "$RUN_UID" --regid "$RUN_GID" --init-groups --)
+    local groups=--init-groups
+    id -un "$RUN_UID" >/dev/null 2>&1 || groups=--clear-groups
+    [[ $RUN_UID -eq 0 ]] || DROP=(setpriv --reuid "$RUN_UID" --regid "$RUN_GID" "$groups" --)
 }
 
 # Runs a command as the user who called, when root runs the script on that user's behalf.
