@@ -174,39 +174,37 @@ fn check_unsafe(source: &Source, problems: &mut Vec<String>) {
 
 /// What the core must not do, and why, for one line of its code.
 fn breaks_sans_io(code: &str) -> Option<&'static str> {
-    let std_path = |module: &str| code.contains(&format!("std::{module}"));
+    let paths = paths_from("std", code);
+    let uses = |wanted: &[&str]| {
+        paths.iter().any(|path| wanted.iter().any(|wanted| (path.clone() + "::").starts_with(wanted)))
+    };
     let any = |names: &[&str]| names.iter().any(|name| has_word(code, name));
-    if (std_path("time") && any(&["Instant"])) || any(&["SystemTime", "UNIX_EPOCH"]) {
+    let calls = |calls: &[&str]| calls.iter().any(|call| code.contains(call));
+    if uses(&["time::Instant::", "time::SystemTime::", "time::*"]) || any(&["SystemTime", "UNIX_EPOCH"]) {
         return Some("reads a clock: the time comes with the call");
     }
-    if std_path("thread") || code.contains("thread::spawn") || code.contains("thread::sleep") {
+    if uses(&["thread::"]) || calls(&["thread::spawn", "thread::sleep"]) {
         return Some("touches threads: the driver does that");
     }
-    if any(&["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixDatagram"]) && std_path("net") {
+    if uses(&["net::Tcp", "net::Udp", "net::*", "os::unix::net::"]) {
         return Some("opens a socket of the operating system");
     }
-    if std_path("fs") || std_path("env") || std_path("process") || std_path("os::fd") || any(&["libc"]) {
+    if uses(&["fs::", "env::", "process::", "os::"]) || any(&["libc"]) {
         return Some("asks the operating system");
     }
-    if (std_path("io") && any(&["Read", "Write", "BufRead", "stdin", "stdout", "stderr"]))
-        || ["println!", "eprintln!", "print!", "eprint!"].iter().any(|name| code.contains(name))
-    {
+    let io =
+        ["io::Read::", "io::Write::", "io::BufRead::", "io::stdin::", "io::stdout::", "io::stderr::", "io::prelude::"];
+    if uses(&io) || calls(&["print!(", "println!("]) {
         return Some("does input or output");
     }
-    if any(&["RandomState", "DefaultHasher", "StdRng", "ThreadRng"])
-        || code.contains("rand::rng(")
-        || code.contains("rand::random")
-    {
+    if any(&["RandomState", "DefaultHasher", "StdRng", "ThreadRng"]) || calls(&["rand::rng(", "rand::random"]) {
         return Some("draws randomness that no seed decides");
     }
     if random_map(code) {
-        return Some("a map with the default hasher: its order differs from run to run");
+        return Some("uses a map with the default hasher: its order differs from run to run");
     }
-    if [".cbrt(", ".powf(", ".powi(", ".exp(", ".exp2(", ".ln(", ".log2(", ".log10(", ".sin(", ".cos("]
-        .iter()
-        .any(|call| code.contains(call))
-    {
-        return Some("floating-point functions differ between platforms");
+    if calls(&[".cbrt(", ".powf(", ".powi(", ".exp(", ".exp2(", ".ln(", ".log2(", ".log10(", ".sin(", ".cos("]) {
+        return Some("uses a floating-point function, which differs between platforms");
     }
     None
 }
@@ -273,11 +271,11 @@ fn check_core(source: &Source, problems: &mut Vec<String>) {
     }
 }
 
-/// The paths below `crate::` that a piece of code names, groups in braces taken apart: `device::RxMeta`, `tcp`.
-fn crate_paths(code: &str) -> Vec<String> {
+/// The paths below `crate::` or `std::` that a piece of code names, groups in braces taken apart: `device::RxMeta`, `tcp`.
+fn paths_from(start: &str, code: &str) -> Vec<String> {
     let mut paths = Vec::new();
-    for at in words(code, "crate") {
-        let Some(rest) = code[at..].strip_prefix("crate::") else { continue };
+    for at in words(code, start) {
+        let Some(rest) = code[at + start.len()..].strip_prefix("::") else { continue };
         match rest.strip_prefix('{') {
             Some(group) => expand_group(group, "", &mut paths),
             None => expand(rest, "", &mut paths),
@@ -332,7 +330,7 @@ fn check_arrows(source: &Source, problems: &mut Vec<String>) {
             let end = source.lines[number..].iter().position(|line| line.code.contains(';')).unwrap_or(0);
             code = source.lines[number..=number + end].iter().map(|line| line.code.trim()).collect();
         }
-        for path in crate_paths(&code) {
+        for path in paths_from("crate", &code) {
             problems
                 .extend(bad_arrow(own, forbidden, &path).map(|why| format!("{}:{}: {why}", source.path, number + 1)));
         }
@@ -440,6 +438,8 @@ fn the_core_is_kept_pure() {
     for bad in [
         "use std::time::{Duration, Instant};",
         "std::thread::sleep(d);",
+        "println!(\"\");",
+        "let a = std::time::Instant::now();",
         "use std::net::TcpStream;",
         "use std::io::Read;",
         "let a: HashMap<Key, Vec<u8>> = b;",
@@ -460,6 +460,8 @@ fn the_core_is_kept_pure() {
     }
     for good in [
         "use std::time::Duration;",
+        "fn a(now: Instant) -> std::time::Duration {",
+        "use std::io::{self, IoSlice};",
         "use crate::time::Instant;",
         "use std::net::{IpAddr, SocketAddr};",
         "let a: HashMap<Key, Vec<(u8, u8)>, Keyed> = b;",
@@ -475,7 +477,10 @@ fn the_core_is_kept_pure() {
 
 #[test]
 fn arrows_run_downwards() {
-    assert_eq!(crate_paths("use crate::a::{b, c::{d, e}}; crate::f::g(1)"), ["a::b", "a::c::d", "a::c::e", "f::g"]);
+    assert_eq!(
+        paths_from("crate", "use crate::a::{b, c::{d, e}}; crate::f::g(1)"),
+        ["a::b", "a::c::d", "a::c::e", "f::g"]
+    );
     for (path, code, expected) in [
         ("src/wire/a.rs", "use crate::tcp::sequence::SeqNumber;", 1),
         ("src/wire/a.rs", "use crate::time::Instant;", 0),
