@@ -1,0 +1,522 @@
+//! The scripts do what they say: they explain themselves, print before they act, refuse what would collide, and remove what
+//! they made, however they end.
+//!
+//! Where a network is needed, the test makes a namespace of its own, and a stand-in plays the program.
+//! That needs root; elsewhere the tests say `skipped`, which is a failure where `CI` is true.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SCRIPTS: [&str; 6] = ["run", "test", "tun-up", "tun-down", "capture", "doctor"];
+
+/// Plays `glasstcp serve`: says that it is ready, and ends as its name tells it to.
+const STAND_IN: &str = r#"#!/usr/bin/env bash
+log=$0.log
+echo "$*" >"$log"
+while [[ $# -gt 0 ]]; do
+    [[ $1 == --ready-fd ]] && fd=$2
+    shift
+done
+closing() {
+    echo "signal $1" >>"$log"
+    [[ $0 == *stubborn* ]] && return
+    echo closed >>"$log"
+    exit 0
+}
+trap 'closing INT' INT
+trap 'closing TERM' TERM
+[[ $0 == *broken* ]] && exit 7
+echo ready >&"$fd"
+[[ $0 == *brief* ]] && exit 9
+# Not longer than the script that started it, so that a failing test leaves nothing behind.
+while [[ -d /proc/$PPID ]]; do sleep 0.05; done
+"#;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new(root().join("scripts").join(format!("{name}.sh")));
+    command.current_dir(root()).stdin(Stdio::null()).env_remove("GLASSTCP_BIN");
+    // The stand-in shall own what it makes, also where the tests themselves run through sudo.
+    command.env_remove("SUDO_UID").env_remove("SUDO_GID");
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn bash(code: &str) -> Output {
+    Command::new("bash").current_dir(root()).args(["-c", code]).output().unwrap()
+}
+
+/// Ends a test that cannot run here. The line goes past the capture of test output, so that everybody sees it.
+fn skip(name: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{name} cannot run: {why}");
+    let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+}
+
+/// A directory and a namespace name of one test; both are gone afterwards.
+struct Place {
+    directory: PathBuf,
+    netns: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("glt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = std::env::temp_dir().join(&name);
+        fs::create_dir_all(&directory).unwrap();
+        Place { directory, netns: name }
+    }
+
+    /// A place where namespaces can be made and TUNs in them, or a skipped test.
+    fn with_rights(test: &str) -> Option<Place> {
+        let place = Place::new();
+        let netns = &place.netns;
+        let probe = format!(
+            "ip netns add {netns} && ip -n {netns} tuntap add dev probe mode tun; code=$?; ip netns del {netns}; exit $code"
+        );
+        let output = bash(&probe);
+        if output.status.success() {
+            return Some(place);
+        }
+        skip(test, &format!("no namespace with a TUN can be made: {}", text(&output).trim().replace('\n', "; ")));
+        None
+    }
+
+    fn executable(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn stand_in(&self, name: &str) -> PathBuf {
+        self.executable(name, STAND_IN)
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    fn has_netns(&self) -> bool {
+        Path::new("/run/netns").join(&self.netns).exists()
+    }
+
+    /// Makes the namespace and runs `ip` commands in it.
+    fn make_netns(&self, commands: &[&str]) {
+        let mut code = format!("set -e; ip netns add {}; ip -n {} link set dev lo up", self.netns, self.netns);
+        for command in commands {
+            code += &format!("; ip -n {} {command}", self.netns);
+        }
+        let output = bash(&code);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+        if self.has_netns() {
+            bash(&format!("ip netns del {}", self.netns));
+        }
+    }
+}
+
+/// A script under way, with its output in files; killed where a test fails before its end.
+struct Running {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Running {
+    /// In a process group of its own, so that a signal to the group is what Ctrl-C sends.
+    fn start(mut command: Command, place: &Place) -> Running {
+        let output = place.directory.join("output");
+        let file = fs::File::create(&output).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+        Running { child: command.spawn().unwrap(), output }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.output).unwrap()
+    }
+
+    fn wait_for(&mut self, wanted: &str) {
+        let start = Instant::now();
+        while !self.text().contains(wanted) {
+            assert!(self.child.try_wait().unwrap().is_none(), "ended without `{wanted}`:\n{}", self.text());
+            assert!(start.elapsed() < Duration::from_secs(20), "no `{wanted}` in:\n{}", self.text());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a signal to the script alone, or to its whole group.
+    fn signal(&self, signal: &str, group: bool) {
+        let sign = if group { "-" } else { "" };
+        assert!(bash(&format!("kill -s {signal} -- {sign}{}", self.child.id())).status.success());
+    }
+
+    /// The exit code, and how long it took from now.
+    fn end(&mut self) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(10) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), start.elapsed());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("still running after 10 s:\n{}", self.text());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[test]
+fn every_script_parses_and_explains_itself() {
+    for name in SCRIPTS {
+        for option in ["--help", "-h"] {
+            let output = script(name).arg(option).output().unwrap();
+            let help = text(&output);
+            assert!(output.status.success(), "{name} {option}: {help}");
+            assert!(help.starts_with(&format!("scripts/{name}.sh: ")) && help.contains("\nOptions"), "{name}: {help}");
+            assert!(help.lines().all(|line| line.chars().count() <= 125 && !line.starts_with('#')), "{name}: {help}");
+        }
+        let output = script(name).arg("--name=much/too/odd").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", text(&output));
+    }
+    let output = bash("for file in scripts/*.sh .ci/run; do bash -n \"$file\" || exit 1; done");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn a_dry_run_prints_the_commands_and_touches_nothing() {
+    let place = Place::new();
+    let log = place.directory.join("calls");
+    for name in ["ip", "sudo", "cargo", "apt-get"] {
+        place.executable(name, &format!("#!/bin/sh\necho \"{name} $*\" >>{}\n", log.display()));
+    }
+    let path = format!("{}:{}", place.directory.display(), std::env::var("PATH").unwrap());
+    let run = |arguments: &[&str]| {
+        let output = script("run").env("PATH", &path).arg("--dry-run").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8(output.stdout).unwrap().replace("sudo ip", "ip")
+    };
+    let plain = run(&["--http", "8080", "--log=debug"]);
+    for line in [
+        "cargo build --release --locked --features cli",
+        "ip tuntap add dev glass0 mode tun user ",
+        "ip addr add 10.0.0.1/24 dev glass0\n",
+        "ip link set dev glass0 txqueuelen 10000 up\n",
+        "/release/glasstcp serve --tun glass0 --addr 10.0.0.2/24",
+        " --http 8080 --log=debug\n",
+        "ip link del dev glass0\n",
+    ] {
+        assert!(plain.contains(line), "no `{line}` in:\n{plain}");
+    }
+    let mut own = vec!["--netns=n1", "--name", "t1", "--subnet", "10.9.8.0/22", "--subnet6", "none", "--mtu=1400"];
+    own.extend(["--", "--netns", "of the program"]);
+    let own = run(&own);
+    for line in [
+        "ip netns add n1\nip -n n1 link set dev lo up\nip -n n1 tuntap add dev t1 mode tun user ",
+        "ip -n n1 addr add 10.9.8.1/22 dev t1\nip -n n1 link set dev t1 txqueuelen 10000 mtu 1400 up\nip netns exec n1 ",
+        "serve --tun t1 --addr 10.9.8.2/22 --netns 'of the program' --mtu 1400\n",
+        "ip -n n1 link del dev t1\nip netns del n1\n",
+    ] {
+        assert!(own.contains(line), "no `{line}` in:\n{own}");
+    }
+    let calls = fs::read_to_string(&log).unwrap_or_default();
+    let reads = |call: &str| call.starts_with("ip ") && call.contains(" show") || call == "cargo --version";
+    assert!(calls.lines().all(reads), "a dry run called:\n{calls}");
+}
+
+#[test]
+fn subnets_are_checked() {
+    for arguments in [
+        ["--subnet", "10.0.0.1/24"],
+        ["--subnet", "10.0.0.0"],
+        ["--subnet", "10.0.0.0/31"],
+        ["--subnet", "10.0.256.0/24"],
+        ["--subnet6", "fd00::1/64"],
+        ["--subnet6", "fd00::"],
+        ["--mtu", "lots"],
+        ["--netns", "../x"],
+        ["--name", "sixteen-letters-"],
+        ["--ready-fd", "3"],
+    ] {
+        let output = script("run").arg("--dry-run").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+    }
+}
+
+#[test]
+fn overlaps_are_recognised() {
+    for (subnet, other, expected) in [
+        ("10.0.0.0/24", "10.0.0.0/24", true),
+        ("10.0.0.0/24", "10.0.0.255", true),
+        ("10.0.0.0/24", "10.0.1.0/24", false),
+        ("10.0.0.0/24", "10.0.0.128/25", true),
+        ("10.0.0.0/24", "10.0.2.1/22", true),
+        ("10.0.0.0/24", "10.0.4.0/22", false),
+        ("10.0.0.0/24", "10.0.0.0/8", true),
+        ("10.0.0.0/24", "11.0.0.0/8", false),
+        ("10.0.0.0/24", "0.0.0.0/0", false),
+        ("10.0.0.0/24", "0.0.0.0/1", false),
+        ("10.0.0.0/24", "8.0.0.0/5", true),
+        ("10.0.0.0/24", "fd00:67::/64", false),
+        ("10.0.0.0/30", "10.0.0.4/30", false),
+        ("fd00:67::/64", "fd00:67::5", true),
+        ("fd00:67::/64", "fd00:67:0:0:1::/80", true),
+        ("fd00:67::/64", "fd00:67:0:1::/64", false),
+        ("fd00:67::/64", "fd00::/8", true),
+        ("fd00:67::/64", "fc00::/7", true),
+        ("fd00:67::/64", "fd00::/64", false),
+        ("fd00:67::/64", "::/0", false),
+        ("fd00:67::/64", "::1", false),
+        ("fd00:67::/64", "2000::/3", false),
+        ("fd00:67::/64", "::ffff:10.0.0.0/104", false),
+    ] {
+        let code = format!(
+            "source scripts/lib.sh; subnet={subnet}; text_overlaps {other} \"$(hex_of \"${{subnet%/*}}\")\" \"${{subnet#*/}}\""
+        );
+        let output = bash(&code);
+        assert_eq!(output.status.success(), expected, "{subnet} and {other}: {}", text(&output));
+        assert_eq!(text(&output), "", "{subnet} and {other}");
+    }
+}
+
+#[test]
+fn it_refuses_what_is_in_use_and_names_it() {
+    let Some(place) = Place::with_rights("it_refuses_what_is_in_use_and_names_it") else { return };
+    place.make_netns(&[
+        "tuntap add dev d0 mode tun",
+        "link set dev d0 up",
+        "addr add 10.0.2.77/24 dev d0",
+        "route add 10.0.0.64/26 dev d0",
+        "-6 addr add fd00:67:1::1/64 dev d0 nodad",
+        "-6 route add fd00:67::/48 dev d0 table 77",
+        "route add default dev d0",
+        "route add unreachable 10.5.0.0/16",
+        "route add local 10.6.0.0/16 dev lo",
+    ]);
+    let program = place.stand_in("glasstcp");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &place.netns]).arg(root().join("scripts/run.sh")).args(arguments);
+        let output =
+            command.stdin(Stdio::null()).env("GLASSTCP_BIN", &program).env_remove("SUDO_UID").output().unwrap();
+        (output.status.code(), text(&output))
+    };
+    let links = || text(&bash(&format!("ip -n {} -br link show", place.netns)));
+    let before = links();
+    let default6 = "--subnet6=none";
+    for (arguments, named) in [
+        (
+            vec![],
+            vec!["10.0.0.0/24 is in use: route 10.0.0.64/26 dev d0", "fd00:67::/64 is in use: route fd00:67::/48"],
+        ),
+        (vec!["--subnet=10.0.2.0/24", default6], vec!["10.0.2.0/24 is in use: address 10.0.2.77/24 on d0"]),
+        (vec!["--subnet=10.5.1.0/24", default6], vec!["route unreachable 10.5.0.0/16"]),
+        (vec!["--subnet=10.6.1.0/24", default6], vec!["route local 10.6.0.0/16"]),
+        (vec!["--subnet=10.9.0.0/24", "--subnet6=fd00:67:1::/64"], vec!["address fd00:67:1::1/64 on d0"]),
+        (vec!["--subnet=10.9.0.0/24", default6, "--name=d0"], vec!["an interface d0 exists already"]),
+    ] {
+        let (code, output) = run(&arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {output}");
+        for line in named {
+            assert!(output.contains(line), "{arguments:?}: no `{line}` in:\n{output}");
+        }
+        assert!(!output.contains("+ ip"), "{output}");
+    }
+    assert_eq!(links(), before);
+    assert_eq!(place.log("glasstcp"), "");
+    // The way out that the message names: another subnet. The stand-in ends by itself here.
+    let brief = place.stand_in("brief");
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &place.netns]).arg(root().join("scripts/run.sh"));
+    command.args(["--subnet=10.9.0.0/24", "--subnet6=fd00:68::/64"]);
+    let output = command.stdin(Stdio::null()).env("GLASSTCP_BIN", brief).env_remove("SUDO_UID").output().unwrap();
+    assert_eq!(output.status.code(), Some(9), "{}", text(&output));
+    assert_eq!(links(), before);
+}
+
+/// Starts run.sh in the place's namespace with a stand-in, and waits until it says what to try.
+fn serve(place: &Place, name: &str) -> Running {
+    let mut command = script("run");
+    command.args(["--netns", &place.netns]).env("GLASSTCP_BIN", place.stand_in(name));
+    let mut running = Running::start(command, place);
+    running.wait_for("Ctrl-C ends it.");
+    running
+}
+
+#[test]
+fn a_signal_closes_the_program_and_removes_everything() {
+    let Some(place) = Place::with_rights("a_signal_closes_the_program_and_removes_everything") else { return };
+    for (signal, group) in [("INT", true), ("INT", false), ("TERM", false), ("HUP", false)] {
+        let mut running = serve(&place, "glasstcp");
+        let address = text(&bash(&format!("ip -n {} addr show dev glass0", place.netns)));
+        assert!(
+            address.contains("10.0.0.1/24") && address.contains("qlen 10000") && address.contains("UP"),
+            "{address}"
+        );
+        let output = running.text();
+        let client = format!("ip netns exec {} nc 10.0.0.2 80\n", place.netns);
+        assert!(output.contains(&client) && output.contains("curl http://10.0.0.2/\n"), "{output}");
+        running.signal(signal, group);
+        let (code, took) = running.end();
+        assert_eq!(code, Some(0), "{signal}: {}", running.text());
+        assert!(took < Duration::from_secs(5), "{signal}: {took:?}");
+        let log = place.log("glasstcp");
+        // Once, also where the signal reached the whole group.
+        assert_eq!(log.matches("signal").count(), 1, "{signal}: {log}");
+        assert!(log.contains("closed") && log.contains("serve --tun glass0 --addr 10.0.0.2/24"), "{log}");
+        assert!(!place.has_netns(), "{signal}: the namespace is still there");
+    }
+}
+
+#[test]
+fn a_script_started_deaf_to_sigint_hears_it() {
+    let Some(place) = Place::with_rights("a_script_started_deaf_to_sigint_hears_it") else { return };
+    let mut command = Command::new("bash");
+    command.args(["-c", "trap '' INT; exec scripts/run.sh --netns \"$0\"", &place.netns]);
+    command.current_dir(root()).stdin(Stdio::null()).env_remove("SUDO_UID");
+    command.env("GLASSTCP_BIN", place.stand_in("glasstcp"));
+    let mut running = Running::start(command, &place);
+    running.wait_for("Ctrl-C ends it.");
+    running.signal("INT", false);
+    assert_eq!(running.end().0, Some(0), "{}", running.text());
+    assert!(!place.has_netns());
+}
+
+#[test]
+fn a_program_that_does_not_close_is_killed_and_a_second_signal_aborts() {
+    let test = "a_program_that_does_not_close_is_killed_and_a_second_signal_aborts";
+    let Some(place) = Place::with_rights(test) else { return };
+    let mut running = serve(&place, "stubborn");
+    running.signal("TERM", false);
+    let (code, took) = running.end();
+    assert_eq!(code, Some(1), "{}", running.text());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(running.text().contains("was killed") && !place.has_netns(), "{}", running.text());
+
+    let mut running = serve(&place, "stubborn");
+    running.signal("INT", true);
+    thread::sleep(Duration::from_millis(300));
+    running.signal("INT", true);
+    let (code, took) = running.end();
+    assert_eq!(code, Some(130), "{}", running.text());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(place.log("stubborn").matches("signal INT").count(), 2);
+    assert!(!place.has_netns());
+}
+
+#[test]
+fn a_program_that_ends_by_itself_hands_its_exit_code_on() {
+    let Some(place) = Place::with_rights("a_program_that_ends_by_itself_hands_its_exit_code_on") else { return };
+    for (name, code, said) in [("broken", 7, "before it served"), ("brief", 9, "glasstcp ended by itself")] {
+        let mut command = script("run");
+        command.args(["--netns", &place.netns]).env("GLASSTCP_BIN", place.stand_in(name));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(said) && !place.has_netns(), "{}", text(&output));
+    }
+    place.make_netns(&[]);
+    let mut command = script("run");
+    let output = command.args(["--netns", &place.netns]).env("GLASSTCP_BIN", place.stand_in("brief")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("exists already") && place.has_netns(), "{}", text(&output));
+}
+
+#[test]
+fn a_signal_during_the_build_ends_it_at_once() {
+    let Some(place) = Place::with_rights("a_signal_during_the_build_ends_it_at_once") else { return };
+    place.executable("cargo", "#!/bin/sh\n[ \"$1\" = --version ] && echo cargo 99.0.0 && exit\nexec sleep 60\n");
+    let mut command = script("run");
+    let path = format!("{}:{}", place.directory.display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).args(["--netns", &place.netns]);
+    let mut running = Running::start(command, &place);
+    running.wait_for("cargo build");
+    thread::sleep(Duration::from_millis(200));
+    running.signal("TERM", false);
+    let (code, took) = running.end();
+    assert_eq!(code, Some(143), "{}", running.text());
+    assert!(took < Duration::from_secs(2) && !place.has_netns(), "{took:?}");
+}
+
+#[test]
+fn the_program_runs_as_the_user_who_called_sudo() {
+    let Some(place) = Place::with_rights("the_program_runs_as_the_user_who_called_sudo") else { return };
+    fs::set_permissions(&place.directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let program = place.executable("brief", &STAND_IN.replace("echo \"$*\"", "echo \"uid $(id -u) $*\""));
+    let mut command = script("run");
+    command.env("SUDO_UID", "65534").env("SUDO_GID", "65534").env("GLASSTCP_BIN", program);
+    let output = command.args(["--netns", &place.netns]).output().unwrap();
+    if text(&output).contains("/dev/net/tun is not there, or not for") {
+        return skip("the_program_runs_as_the_user_who_called_sudo", "/dev/net/tun is for root alone");
+    }
+    assert_eq!(output.status.code(), Some(9), "{}", text(&output));
+    assert!(place.log("brief").starts_with("uid 65534 "), "{}", place.log("brief"));
+}
+
+#[test]
+fn the_tun_alone_comes_and_goes() {
+    let Some(place) = Place::with_rights("the_tun_alone_comes_and_goes") else { return };
+    let netns = place.netns.as_str();
+    let up = script("tun-up").args(["--netns", netns, "--mtu", "1400"]).output().unwrap();
+    assert!(up.status.success(), "{}", text(&up));
+    assert!(text(&up).contains("glasstcp serve --tun glass0 --addr 10.0.0.2/24"), "{}", text(&up));
+    let link = text(&bash(&format!("ip -n {netns} link show dev glass0")));
+    assert!(link.contains("mtu 1400") && link.contains("qlen 10000"), "{link}");
+    let other = script("tun-down").args(["--netns", netns, "--name", "lo"]).output().unwrap();
+    assert!(!other.status.success() && text(&other).contains("is no TUN"), "{}", text(&other));
+    let down = script("tun-down").args(["--netns", netns]).output().unwrap();
+    assert!(down.status.success() && !place.has_netns(), "{}", text(&down));
+    let again = script("tun-down").args(["--netns", netns]).output().unwrap();
+    assert!(again.status.success() && text(&again).contains("nothing to do"), "{}", text(&again));
+}
+
+#[test]
+fn a_capture_shows_its_command() {
+    let capture = |arguments: &[&str]| {
+        let output = script("capture").arg("--dry-run").args(arguments).output().unwrap();
+        text(&output).replace("sudo ", "")
+    };
+    if !bash("command -v tcpdump && command -v tshark").status.success() {
+        return skip("a_capture_shows_its_command", "tcpdump or tshark is not there");
+    }
+    let filtered = capture(&["--netns", "n1", "a.pcap", "--", "tcp", "port", "80"]);
+    assert!(filtered.starts_with("ip netns exec n1 tcpdump -i glass0 "), "{filtered}");
+    assert!(filtered.ends_with(" tcp port 80 >a.pcap\n"), "{filtered}");
+    assert_eq!(capture(&["--tshark", "--", "tcp", "port", "80"]), "tshark -i glass0 -n -l -f 'tcp port 80'\n");
+}
+
+#[test]
+fn the_doctor_judges_line_by_line() {
+    let output = script("doctor").output().unwrap();
+    let said = text(&output);
+    let lines: Vec<&str> = said.lines().take_while(|line| !line.is_empty()).collect();
+    assert!(lines.len() > 12, "{said}");
+    let missing = lines.iter().filter(|line| line.starts_with("missing  ")).count();
+    for line in lines {
+        assert!(["ok       ", "warn     ", "missing  "].iter().any(|word| line.starts_with(word)), "{line}");
+    }
+    assert_eq!(output.status.code(), Some(i32::from(missing > 0)), "{said}");
+}
