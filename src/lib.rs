@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod config;
 pub mod counters;
 pub mod device;
+pub mod error;
 pub mod ip;
 pub mod rng;
 pub mod sim;
@@ -15,4 +16,5 @@ pub mod udp;
 pub mod wire;
 
 pub use config::Config;
+pub use error::SocketError;
 pub use stack::Stack;

@@ -1,1 +1,2 @@
+//! The `glasstcp` program.
 fn main() {}

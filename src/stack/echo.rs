@@ -8,7 +8,7 @@ use super::flow::{EchoHandle, SocketHandle};
 use super::ready::Readiness;
 use super::slab::{Slab, SlabKey};
 use crate::counters::DropReason;
-use crate::tcp::error::TcpError;
+use crate::error::SocketError;
 use crate::time::Instant;
 use crate::wire::IpPacket;
 use crate::wire::icmp::{self, Echo};
@@ -76,13 +76,13 @@ impl Stack {
     ///
     /// # Errors
     /// `NoBuffers` when there are too many.
-    pub fn echo_open(&mut self) -> Result<EchoHandle, TcpError> {
+    pub fn echo_open(&mut self) -> Result<EchoHandle, SocketError> {
         let mut identifier = self.identification;
         while self.echoes.identifiers.contains_key(&identifier) {
             identifier = identifier.wrapping_add(1);
         }
         let socket = EchoSocket { identifier, replies: VecDeque::new(), event: false };
-        let key = self.echoes.sockets.insert(socket).ok_or(TcpError::NoBuffers)?;
+        let key = self.echoes.sockets.insert(socket).ok_or(SocketError::NoBuffers)?;
         self.echoes.identifiers.insert(identifier, key);
         Ok(EchoHandle(key))
     }
@@ -100,26 +100,26 @@ impl Stack {
         sequence: u16,
         hop_limit: u8,
         data: &[u8],
-    ) -> Result<(), TcpError> {
+    ) -> Result<(), SocketError> {
         self.advance_to(now);
-        let identifier = self.echoes.sockets.get(handle.0).ok_or(TcpError::BadHandle)?.identifier;
-        let source = self.own_source(to).ok_or(TcpError::Unreachable)?;
+        let identifier = self.echoes.sockets.get(handle.0).ok_or(SocketError::BadHandle)?.identifier;
+        let source = self.own_source(to).ok_or(SocketError::Unreachable)?;
         let headers = if to.is_ipv6() { 48 } else { 28 };
         if data.len() + headers > self.config.mtu {
-            return Err(TcpError::InvalidArgument);
+            return Err(SocketError::InvalidArgument);
         }
         let echo = Echo { identifier, sequence, data };
         let sent = self.push_icmp(source, to, hop_limit, |buffer| icmp::emit_echo_request(source, to, &echo, buffer));
-        if sent { Ok(()) } else { Err(TcpError::WouldBlock) }
+        if sent { Ok(()) } else { Err(SocketError::WouldBlock) }
     }
 
     /// The next echo reply.
     ///
     /// # Errors
     /// `WouldBlock` when there is none.
-    pub fn echo_receive(&mut self, handle: EchoHandle) -> Result<EchoReply, TcpError> {
-        let socket = self.echoes.sockets.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
-        socket.replies.pop_front().ok_or(TcpError::WouldBlock)
+    pub fn echo_receive(&mut self, handle: EchoHandle) -> Result<EchoReply, SocketError> {
+        let socket = self.echoes.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
+        socket.replies.pop_front().ok_or(SocketError::WouldBlock)
     }
 
     /// Closes a sender of echo requests.

@@ -6,10 +6,10 @@ use super::Stack;
 use super::flow::Flow;
 use super::output::Outgoing;
 use crate::counters::DropReason;
+use crate::error::SocketError;
 use crate::ip::address::is_invalid_source;
 use crate::ip::input::Addressed;
 use crate::tcp::FourTuple;
-use crate::tcp::error::TcpError;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::time::Instant;
@@ -174,7 +174,7 @@ impl Stack {
                 // design 8.1: hard errors end an attempt and nothing else (5927-5.2).
                 Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
                 // 9293-MUST-56
-                _ => connection.soft_error = Some(TcpError::Unreachable),
+                _ => connection.soft_error = Some(SocketError::Unreachable),
             }
             true
         });
@@ -184,14 +184,14 @@ impl Stack {
 }
 
 /// What a hard error means to an attempt to connect, or `None` for a soft one.
-fn hard_error(error: IcmpError) -> Option<TcpError> {
+fn hard_error(error: IcmpError) -> Option<SocketError> {
     // The codes of the two families have the same numbers in one type; the wire form keeps them apart by family, and
     // both "port unreachable" codes refuse.
     match error {
         IcmpError::DestinationUnreachable { code: icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT } => {
-            Some(TcpError::Refused)
+            Some(SocketError::Refused)
         }
-        IcmpError::DestinationUnreachable { code: icmpv6::unreachable::PORT } => Some(TcpError::Refused),
+        IcmpError::DestinationUnreachable { code: icmpv6::unreachable::PORT } => Some(SocketError::Refused),
         _ => None,
     }
 }

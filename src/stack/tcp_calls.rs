@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use super::flow::{ListenerHandle, TcpHandle};
 use super::slab::SlabKey;
 use super::{SocketHandle, Stack};
+use crate::error::SocketError;
 use crate::ip::address::is_connectable;
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
 use crate::tcp::connection::{Connection, Opening};
-use crate::tcp::error::TcpError;
 use crate::tcp::listener::Listener;
 use crate::tcp::snapshot::Snapshot;
 use crate::tcp::state::State;
@@ -18,8 +18,8 @@ use crate::time::Instant;
 /// How a half of a connection is closed.
 pub use std::net::Shutdown;
 
-/// Why a connection could not be begun: as [`TcpError`].
-pub type ConnectError = TcpError;
+/// Why a connection could not be begun: as [`SocketError`].
+pub type ConnectError = SocketError;
 
 impl Stack {
     /// Passive OPEN: listens. Port 0 chooses one. The backlog limits the SYN queue and the accept queue, each.
@@ -32,23 +32,23 @@ impl Stack {
         local: SocketAddr,
         backlog: u32,
         options: SocketOptions,
-    ) -> Result<ListenerHandle, TcpError> {
+    ) -> Result<ListenerHandle, SocketError> {
         if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
-            return Err(TcpError::AddressNotAvailable);
+            return Err(SocketError::AddressNotAvailable);
         }
         let mut local = local;
         if local.port() == 0 {
             let taken = &self.listener_ports;
             let port = self.ports.pick(local.ip(), (local.ip(), 0), |port| !taken.contains_key(&port));
-            local.set_port(port.ok_or(TcpError::AddressInUse)?);
+            local.set_port(port.ok_or(SocketError::AddressInUse)?);
         }
         let in_use = self.listener_ports.get(&local.port()).is_some_and(|handles| {
             handles.iter().any(|handle| self.listeners.get(handle.0).is_some_and(|other| other.local == local))
         });
         if in_use {
-            return Err(TcpError::AddressInUse);
+            return Err(SocketError::AddressInUse);
         }
-        let key = self.listeners.insert(Listener::new(local, backlog, options)).ok_or(TcpError::NoBuffers)?;
+        let key = self.listeners.insert(Listener::new(local, backlog, options)).ok_or(SocketError::NoBuffers)?;
         self.listener_ports.entry(local.port()).or_default().push(ListenerHandle(key));
         Ok(ListenerHandle(key))
     }
@@ -57,10 +57,10 @@ impl Stack {
     ///
     /// # Errors
     /// `WouldBlock` when there is none.
-    pub fn tcp_accept(&mut self, handle: ListenerHandle) -> Result<(TcpHandle, SocketAddr), TcpError> {
-        let listener = self.listeners.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
-        let accepted = listener.accept_queue.pop_front().ok_or(TcpError::WouldBlock)?;
-        let entry = self.connections.get_mut(accepted.0).ok_or(TcpError::Aborted)?;
+    pub fn tcp_accept(&mut self, handle: ListenerHandle) -> Result<(TcpHandle, SocketAddr), SocketError> {
+        let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
+        let accepted = listener.accept_queue.pop_front().ok_or(SocketError::WouldBlock)?;
+        let entry = self.connections.get_mut(accepted.0).ok_or(SocketError::Aborted)?;
         entry.waits_for = None;
         let remote = entry.connection.tuple.remote();
         self.touch(accepted.0);
@@ -111,7 +111,7 @@ impl Stack {
         let now = self.advance_to(now);
         if remote.port() == 0 || !is_connectable(remote.ip(), &self.config.addresses) {
             // 9293-MUST-46
-            return Err(TcpError::InvalidAddress);
+            return Err(SocketError::InvalidAddress);
         }
         let tuple = self.choose_local(local, remote)?;
         let mss = self.announced_mss_for(options.max_segment, remote.is_ipv6());
@@ -123,29 +123,29 @@ impl Stack {
             options,
         };
         let connection = Connection::active(&opening, &self.config.tcp, now);
-        let key = self.insert_connection(connection, None).ok_or(TcpError::NoBuffers)?;
+        let key = self.insert_connection(connection, None).ok_or(SocketError::NoBuffers)?;
         self.counters.active_opens += 1;
         self.touch(key);
         Ok(TcpHandle(key))
     }
 
     /// The four-tuple of a new connection: our address and port as asked for, or chosen.
-    fn choose_local(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, TcpError> {
+    fn choose_local(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, SocketError> {
         let address = match local.map(|local| local.ip()).filter(|address| !address.is_unspecified()) {
-            Some(address) if !self.is_own(address) => return Err(TcpError::AddressNotAvailable),
-            Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(TcpError::InvalidAddress),
+            Some(address) if !self.is_own(address) => return Err(SocketError::AddressNotAvailable),
+            Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(SocketError::InvalidAddress),
             Some(address) => address,
             // 9293-MUST-44
-            None => self.own_source(remote.ip()).ok_or(TcpError::Unreachable)?,
+            None => self.own_source(remote.ip()).ok_or(SocketError::Unreachable)?,
         };
         if address == remote.ip() {
-            return Err(TcpError::Unreachable);
+            return Err(SocketError::Unreachable);
         }
         let tuple = |port| FourTuple::new(SocketAddr::new(address, port), remote);
         if let Some(port) = local.map(|local| local.port()).filter(|&port| port != 0) {
             return match self.flow(&tuple(port)) {
                 None => Ok(tuple(port)),
-                Some(_) => Err(TcpError::AddressInUse),
+                Some(_) => Err(SocketError::AddressInUse),
             };
         }
         // 6056-3.1: never a listener's port nor an existing tuple.
@@ -157,14 +157,14 @@ impl Stack {
             !self.listener_ports.contains_key(&port) && self.flow(&tuple(port)).is_none()
         });
         self.ports = ports;
-        port.map(tuple).ok_or(TcpError::AddressNotAvailable)
+        port.map(tuple).ok_or(SocketError::AddressNotAvailable)
     }
 
     /// SEND: queues text and answers how many octets found room.
     ///
     /// # Errors
     /// See [`Connection::send`].
-    pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, TcpError> {
+    pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
         self.call(now, handle, |connection, cx| connection.send(data, cx))
     }
 
@@ -172,7 +172,7 @@ impl Stack {
     ///
     /// # Errors
     /// See [`Connection::send`].
-    pub fn tcp_send_urgent(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, TcpError> {
+    pub fn tcp_send_urgent(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
         self.call(now, handle, |connection, cx| connection.send_urgent(data, cx))
     }
 
@@ -180,7 +180,7 @@ impl Stack {
     ///
     /// # Errors
     /// See [`Connection::receive`].
-    pub fn tcp_receive(&mut self, now: Instant, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, TcpError> {
+    pub fn tcp_receive(&mut self, now: Instant, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, SocketError> {
         self.call(now, handle, |connection, cx| connection.receive(buffer, cx))
     }
 
@@ -188,15 +188,15 @@ impl Stack {
     ///
     /// # Errors
     /// See [`Connection::receive`].
-    pub fn tcp_peek(&self, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, TcpError> {
-        self.connections.get(handle.0).ok_or(TcpError::BadHandle)?.connection.peek(buffer)
+    pub fn tcp_peek(&self, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, SocketError> {
+        self.connections.get(handle.0).ok_or(SocketError::BadHandle)?.connection.peek(buffer)
     }
 
     /// Closes one half of a connection, or both, and keeps the handle.
     ///
     /// # Errors
     /// `NotConnected` where there is no connection.
-    pub fn tcp_shutdown(&mut self, now: Instant, handle: TcpHandle, how: Shutdown) -> Result<(), TcpError> {
+    pub fn tcp_shutdown(&mut self, now: Instant, handle: TcpHandle, how: Shutdown) -> Result<(), SocketError> {
         self.call(now, handle, |connection, cx| {
             if how != Shutdown::Write {
                 connection.close_read(cx);
@@ -243,13 +243,13 @@ impl Stack {
     }
 
     /// Why the connection ended, if it did not end by itself.
-    pub fn tcp_error(&self, handle: TcpHandle) -> Option<TcpError> {
-        self.connections.get(handle.0).map_or(Some(TcpError::BadHandle), |entry| entry.connection.error)
+    pub fn tcp_error(&self, handle: TcpHandle) -> Option<SocketError> {
+        self.connections.get(handle.0).map_or(Some(SocketError::BadHandle), |entry| entry.connection.error)
     }
 
     /// Takes the last error that the connection survived (RFC 9293 section 3.9.2.2).
     // 9293-MUST-47
-    pub fn tcp_take_soft_error(&mut self, handle: TcpHandle) -> Option<TcpError> {
+    pub fn tcp_take_soft_error(&mut self, handle: TcpHandle) -> Option<SocketError> {
         self.connections.get_mut(handle.0).and_then(|entry| entry.connection.soft_error.take())
     }
 
@@ -283,13 +283,13 @@ impl Stack {
         now: Instant,
         handle: TcpHandle,
         change: impl FnOnce(&mut SocketOptions),
-    ) -> Result<(), TcpError> {
+    ) -> Result<(), SocketError> {
         self.call(now, handle, |connection, cx| {
             let mut options = *connection.options;
             change(&mut options);
             // 1122-3.2.1.7-1
             if options.hop_limit == 0 || options.dscp > 63 {
-                return Err(TcpError::InvalidArgument);
+                return Err(SocketError::InvalidArgument);
             }
             let patience = options.user_timeout != connection.options.user_timeout;
             *connection.options = options;
@@ -338,14 +338,14 @@ impl Stack {
         &mut self,
         now: Instant,
         handle: TcpHandle,
-        call: impl FnOnce(&mut Connection, &mut crate::tcp::connection::Context<'_>) -> Result<R, TcpError>,
-    ) -> Result<R, TcpError> {
+        call: impl FnOnce(&mut Connection, &mut crate::tcp::connection::Context<'_>) -> Result<R, SocketError>,
+    ) -> Result<R, SocketError> {
         let now = self.advance_to(now);
         let held = self.connections.get(handle.0).is_some_and(|entry| !entry.connection.orphan);
         if !held {
-            return Err(TcpError::BadHandle);
+            return Err(SocketError::BadHandle);
         }
-        let result = self.with_connection(handle.0, now, call).unwrap_or(Err(TcpError::BadHandle));
+        let result = self.with_connection(handle.0, now, call).unwrap_or(Err(SocketError::BadHandle));
         self.touch(handle.0);
         result
     }

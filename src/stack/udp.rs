@@ -6,9 +6,9 @@ use super::Stack;
 use super::flow::{SocketHandle, UdpHandle};
 use super::output::Outgoing;
 use crate::counters::DropReason;
+use crate::error::SocketError;
 use crate::ip::address::is_invalid_destination;
 use crate::ip::input::Addressed;
-use crate::tcp::error::TcpError;
 use crate::time::Instant;
 use crate::udp::{Datagram, MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, Socket};
 use crate::wire::icmp::IcmpError;
@@ -67,7 +67,7 @@ impl Stack {
         }
         if let IcmpError::DestinationUnreachable { .. } = error {
             let port = IcmpError::port_unreachable(remote.ip()) == error;
-            socket.error = Some(if port { TcpError::Refused } else { TcpError::Unreachable });
+            socket.error = Some(if port { SocketError::Refused } else { SocketError::Unreachable });
             if !socket.event {
                 socket.event = true;
                 self.ready.push_back(SocketHandle::Udp(handle));
@@ -80,25 +80,25 @@ impl Stack {
     ///
     /// # Errors
     /// `AddressNotAvailable`, `AddressInUse`, `NoBuffers`.
-    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpHandle, TcpError> {
+    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpHandle, SocketError> {
         if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
-            return Err(TcpError::AddressNotAvailable);
+            return Err(SocketError::AddressNotAvailable);
         }
         let mut local = local;
         if local.port() == 0 {
             // 6056-3.3: unpredictable for UDP too.
             let taken = &self.socket_ports;
             let port = self.ports.pick(local.ip(), (local.ip(), 0), |port| !taken.contains_key(&port));
-            local.set_port(port.ok_or(TcpError::AddressInUse)?);
+            local.set_port(port.ok_or(SocketError::AddressInUse)?);
         }
         let in_use = self.socket_ports.get(&local.port()).is_some_and(|handles| {
             handles.iter().any(|handle| self.sockets.get(handle.0).is_some_and(|other| other.local == local))
         });
         if in_use {
-            return Err(TcpError::AddressInUse);
+            return Err(SocketError::AddressInUse);
         }
         let socket = Socket::new(local, self.config.tcp.socket.hop_limit);
-        let key = self.sockets.insert(socket).ok_or(TcpError::NoBuffers)?;
+        let key = self.sockets.insert(socket).ok_or(SocketError::NoBuffers)?;
         self.socket_ports.entry(local.port()).or_default().push(UdpHandle(key));
         Ok(UdpHandle(key))
     }
@@ -107,12 +107,12 @@ impl Stack {
     ///
     /// # Errors
     /// `InvalidAddress`, `Unreachable` without an address of that family.
-    pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), TcpError> {
+    pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SocketError> {
         if remote.port() == 0 || is_invalid_destination(remote.ip()) {
-            return Err(TcpError::InvalidAddress);
+            return Err(SocketError::InvalidAddress);
         }
-        self.own_source(remote.ip()).ok_or(TcpError::Unreachable)?;
-        let socket = self.sockets.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
+        self.own_source(remote.ip()).ok_or(SocketError::Unreachable)?;
+        let socket = self.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
         socket.remote = Some(remote);
         Ok(())
     }
@@ -129,29 +129,29 @@ impl Stack {
         handle: UdpHandle,
         to: Option<SocketAddr>,
         data: &[u8],
-    ) -> Result<usize, TcpError> {
+    ) -> Result<usize, SocketError> {
         self.advance_to(now);
         let mtu = self.config.mtu;
-        let socket = self.sockets.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
+        let socket = self.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
         let (local, hop_limit) = (socket.local, socket.hop_limit);
-        let to = to.or(socket.remote).ok_or(TcpError::NotConnected)?;
+        let to = to.or(socket.remote).ok_or(SocketError::NotConnected)?;
         if to.port() == 0 || is_invalid_destination(to.ip()) {
-            return Err(TcpError::InvalidAddress);
+            return Err(SocketError::InvalidAddress);
         }
         let source = if local.ip().is_unspecified() {
-            self.own_source(to.ip()).ok_or(TcpError::Unreachable)?
+            self.own_source(to.ip()).ok_or(SocketError::Unreachable)?
         } else {
             local.ip()
         };
         if source.is_ipv6() != to.is_ipv6() {
-            return Err(TcpError::InvalidAddress);
+            return Err(SocketError::InvalidAddress);
         }
         let (ip_len, most) = if to.is_ipv6() { (40, MAX_PAYLOAD_V6) } else { (20, MAX_PAYLOAD_V4) };
         if data.len() > most.min(mtu - ip_len - 8) {
-            return Err(TcpError::InvalidArgument);
+            return Err(SocketError::InvalidArgument);
         }
         let mut packet = vec![0; ip_len + 8 + data.len()];
         let header = IpHeader {
@@ -167,19 +167,19 @@ impl Stack {
         let ports = UdpHeader { source_port: local.port(), destination_port: to.port() };
         udp::emit(source, to.ip(), &ports, data, &mut packet[ip_len..]);
         packet[ip_len + 8..].copy_from_slice(data);
-        if self.push_outgoing(Outgoing::Packet(packet)) { Ok(data.len()) } else { Err(TcpError::WouldBlock) }
+        if self.push_outgoing(Outgoing::Packet(packet)) { Ok(data.len()) } else { Err(SocketError::WouldBlock) }
     }
 
     /// The next datagram.
     ///
     /// # Errors
     /// `WouldBlock` when there is none, or the error that ICMP reported about one sent.
-    pub fn udp_receive(&mut self, handle: UdpHandle) -> Result<Datagram, TcpError> {
-        let socket = self.sockets.get_mut(handle.0).ok_or(TcpError::BadHandle)?;
+    pub fn udp_receive(&mut self, handle: UdpHandle) -> Result<Datagram, SocketError> {
+        let socket = self.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
         if let Some(datagram) = socket.pop() {
             return Ok(datagram);
         }
-        Err(socket.error.take().unwrap_or(TcpError::WouldBlock))
+        Err(socket.error.take().unwrap_or(SocketError::WouldBlock))
     }
 
     /// A socket, to look at.
@@ -191,11 +191,11 @@ impl Stack {
     ///
     /// # Errors
     /// `InvalidArgument` for 0.
-    pub fn udp_set_hop_limit(&mut self, handle: UdpHandle, hop_limit: u8) -> Result<(), TcpError> {
+    pub fn udp_set_hop_limit(&mut self, handle: UdpHandle, hop_limit: u8) -> Result<(), SocketError> {
         if hop_limit == 0 {
-            return Err(TcpError::InvalidArgument);
+            return Err(SocketError::InvalidArgument);
         }
-        self.sockets.get_mut(handle.0).ok_or(TcpError::BadHandle)?.hop_limit = hop_limit;
+        self.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?.hop_limit = hop_limit;
         Ok(())
     }
 

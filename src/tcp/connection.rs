@@ -6,7 +6,6 @@ use super::FourTuple;
 use super::acceptance::Space;
 use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
-use super::error::TcpError;
 use super::option::Agreed;
 use super::receiver::Owed;
 use super::recovery::new_reno::NewReno;
@@ -19,6 +18,7 @@ use super::timer::Deadlines;
 use super::window::WindowShift;
 use crate::buffer::{Pool, ReceiveBuffer, SendBuffer};
 use crate::counters::Counters;
+use crate::error::SocketError;
 use crate::time::Instant;
 
 /// The send sequence space (RFC 9293 figure 3).
@@ -171,9 +171,9 @@ pub struct Connection {
     /// The application has closed its reading side.
     pub read_closed: bool,
     /// Why it ended, until the application has been told.
-    pub error: Option<TcpError>,
+    pub error: Option<SocketError>,
     /// An error that the connection survives (RFC 9293 section 3.9.2.2), until the application asks.
-    pub soft_error: Option<TcpError>,
+    pub soft_error: Option<SocketError>,
     /// The send sequence space.
     pub snd: SendSpace,
     /// The receive sequence space.
@@ -394,7 +394,7 @@ impl Connection {
     }
 
     /// Ends the connection for this cause: CLOSED, with the error kept for the application and all queues flushed.
-    pub fn end(&mut self, cause: Cause, error: Option<TcpError>, pool: &mut Pool, transfers: &mut TransferPool) {
+    pub fn end(&mut self, cause: Cause, error: Option<SocketError>, pool: &mut Pool, transfers: &mut TransferPool) {
         self.advance(cause);
         self.state = State::Closed;
         self.error = self.error.or(error);

@@ -6,7 +6,6 @@
 use super::acceptance::{self, Acceptance, ResetAction};
 use super::acknowledge::acknowledge;
 use super::connection::{Connection, Context};
-use super::error::TcpError;
 use super::finish::finish;
 use super::receiver::AckOwed;
 use super::segment::Segment;
@@ -16,6 +15,7 @@ use super::text::text;
 use super::timestamp;
 use super::urgent::urgent;
 use crate::counters::DropReason;
+use crate::error::SocketError;
 
 /// Why a segment went no further than one of the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +135,9 @@ fn reset(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_
             // 9293-3.10.7.4-14: refused while it is still being opened; 9293-3.10.7.4-15, 9293-3.10.7.4-16: reset after.
             // Where both FINs have passed, nothing is missing that a reset could cut off.
             let error = match connection.state() {
-                State::SynReceived => Some(TcpError::Refused),
+                State::SynReceived => Some(SocketError::Refused),
                 State::Closing | State::LastAck => None,
-                _ => Some(TcpError::Reset),
+                _ => Some(SocketError::Reset),
             };
             connection.end(Cause::Reset, error, cx.pool, cx.transfers);
             Ok(())

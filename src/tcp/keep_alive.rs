@@ -1,8 +1,8 @@
 //! Keep-alives (RFC 9293 section 3.8.4).
 
 use super::connection::{Connection, Context};
-use super::error::TcpError;
 use super::state::Cause;
+use crate::error::SocketError;
 
 impl Connection {
     /// Keep-alives are wanted and possible.
@@ -38,7 +38,7 @@ impl Connection {
         }
         // 9293-MUST-29: one unanswered probe proves nothing; a run of them does.
         if self.keep_alive_probes >= self.options.keep_alive_probes {
-            self.end(Cause::UserTimeout, Some(TcpError::TimedOut), cx.pool, cx.transfers);
+            self.end(Cause::UserTimeout, Some(SocketError::TimedOut), cx.pool, cx.transfers);
             return;
         }
         self.keep_alive_probes += 1;

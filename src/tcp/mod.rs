@@ -12,7 +12,6 @@ pub mod acknowledge;
 pub mod config;
 pub mod congestion;
 pub mod connection;
-pub mod error;
 pub mod finish;
 pub mod half_open;
 pub mod initial_sequence;

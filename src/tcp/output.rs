@@ -230,7 +230,7 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     });
     connection.snd.nxt = plan.seq + octets;
     connection.overridden = false;
-    if plan.len % connection.segment_payload() != 0 {
+    if !plan.len.is_multiple_of(connection.segment_payload()) {
         connection.snd.short_end = connection.snd.nxt;
     }
 }

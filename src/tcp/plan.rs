@@ -214,12 +214,8 @@ fn keep_alive(connection: &Connection) -> Option<Plan> {
 // 9293-3.10.7.4-37: SEQ = SND.NXT, ACK = RCV.NXT.
 fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
     let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
-    (due && connection.state() != State::SynSent).then(|| Plan {
-        seq: connection.snd.nxt,
-        len: 0,
-        flags: Flags::ACK,
-        reason: Reason::Ack,
-    })
+    let plan = Plan { seq: connection.snd.nxt, len: 0, flags: Flags::ACK, reason: Reason::Ack };
+    (due && connection.state() != State::SynSent).then_some(plan)
 }
 
 /// An acknowledgment that has SACK blocks to tell goes first and alone: text leaves no room for them.

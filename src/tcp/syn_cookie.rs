@@ -106,7 +106,7 @@ mod tests {
         let jar = CookieJar::new([9; 16]);
         let made = Instant::from_secs(64 * 40 + 10);
         let cookie = jar.make(&tuple(1_000), SeqNumber(7), 1_460, made);
-        let check = |port, irs, cookie, secs| {
+        let check = |port, irs, cookie, secs: u64| {
             jar.check(&tuple(port), SeqNumber(irs), cookie, Instant::from_secs(64 * 40 + 10 + secs))
         };
         assert_eq!(check(1_000, 7, cookie, 0), Some(1_460));

@@ -2,7 +2,6 @@
 
 use super::acknowledge::acknowledge_syn;
 use super::connection::{Connection, Context};
-use super::error::TcpError;
 use super::finish::finish;
 use super::input::Rejected;
 use super::option;
@@ -13,6 +12,7 @@ use super::text::text;
 use super::urgent::urgent;
 use super::window::WindowShift;
 use crate::counters::DropReason;
+use crate::error::SocketError;
 
 /// Handles one segment in SYN-SENT.
 ///
@@ -38,7 +38,7 @@ pub(super) fn segment_arrives(
         }
         // 9293-3.10.7.3-3
         cx.counters.resets_in += 1;
-        connection.end(Cause::Reset, Some(TcpError::Refused), cx.pool, cx.transfers);
+        connection.end(Cause::Reset, Some(SocketError::Refused), cx.pool, cx.transfers);
         return Ok(());
     }
     // Third: security and compartment do not exist here. Fourth: the SYN bit.

@@ -2,8 +2,8 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
-use super::error::TcpError;
 use super::state::{Cause, State};
+use crate::error::SocketError;
 use crate::time::Instant;
 
 /// A point in time that may not be set.
@@ -88,7 +88,7 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
     }
     if connection.deadlines.fin_wait_2.is_due(now) {
         // The peer keeps its side open, but nobody is left who would read: as if the user's patience were at an end.
-        connection.end(Cause::UserTimeout, Some(TcpError::TimedOut), cx.pool, cx.transfers);
+        connection.end(Cause::UserTimeout, Some(SocketError::TimedOut), cx.pool, cx.transfers);
         return;
     }
     if connection.deadlines.keep_alive.is_due(now) {
@@ -106,7 +106,7 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
 // 9293-3.10.8-1, 9293-MUST-20
 fn user_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "no answer: giving up");
-    connection.end(Cause::UserTimeout, Some(TcpError::TimedOut), cx.pool, cx.transfers);
+    connection.end(Cause::UserTimeout, Some(SocketError::TimedOut), cx.pool, cx.transfers);
 }
 
 /// RETRANSMISSION TIMEOUT: what is in flight is taken for lost, and sending starts over with one segment.
@@ -130,7 +130,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.retransmit_now = true;
     if connection.backoff == cx.config.suspect_after {
         // 9293-MUST-20, 9293-SHLD-9, 9293-MUST-47: at R1 the path is suspected, and the application can learn of it.
-        connection.soft_error = Some(TcpError::TimedOut);
+        connection.soft_error = Some(SocketError::TimedOut);
         tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "R1: the path is suspected");
     }
     tracing::debug!(

@@ -1,10 +1,10 @@
 //! The calls of the application (RFC 9293 section 3.10.1 to 3.10.6), without the waiting: a call that cannot be done now
-//! answers [`TcpError::WouldBlock`].
+//! answers [`SocketError::WouldBlock`].
 
 use super::connection::{Connection, Context};
-use super::error::TcpError;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
+use crate::error::SocketError;
 use crate::wire::option::Timestamp;
 
 impl Connection {
@@ -12,14 +12,14 @@ impl Connection {
     ///
     /// # Errors
     /// `WouldBlock` without room, `BrokenPipe` after the sending side was closed, else why the connection ended.
-    pub fn send(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, TcpError> {
+    pub fn send(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
         if self.state() == State::Closed {
             // 9293-3.10.2-1
-            return Err(self.error.unwrap_or(TcpError::BrokenPipe));
+            return Err(self.error.unwrap_or(SocketError::BrokenPipe));
         }
         if !self.state().may_send() || self.snd.fin.is_some() || self.orphan {
             // 9293-3.10.2-6
-            return Err(TcpError::BrokenPipe);
+            return Err(SocketError::BrokenPipe);
         }
         if data.is_empty() {
             return Ok(0);
@@ -28,7 +28,7 @@ impl Connection {
         // 9293-3.10.2-3: also in SYN-SENT and SYN-RECEIVED, where it waits. 9293-3.10.2-4: and in CLOSE-WAIT.
         let capacity = self.send_capacity(cx.config) as usize;
         match self.send_buffer.write(cx.pool, data, capacity) {
-            0 => Err(TcpError::WouldBlock),
+            0 => Err(SocketError::WouldBlock),
             written => Ok(written),
         }
     }
@@ -40,7 +40,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::send`].
     // 9293-MUST-30, 9293-3.10.2-5; 9293-SHLD-13: only this call sets URG.
-    pub fn send_urgent(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, TcpError> {
+    pub fn send_urgent(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
         let written = self.send(data, cx)?;
         if written > 0 {
             self.snd.up = Some(self.text_end());
@@ -52,7 +52,7 @@ impl Connection {
     ///
     /// # Errors
     /// `WouldBlock` while there is nothing, else why the connection ended.
-    pub fn receive(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Result<usize, TcpError> {
+    pub fn receive(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
         if self.receive_buffer.readable() == 0 {
             return self.nothing_to_read();
         }
@@ -67,7 +67,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::receive`].
-    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize, TcpError> {
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize, SocketError> {
         if self.receive_buffer.readable() == 0 {
             return self.nothing_to_read();
         }
@@ -75,7 +75,7 @@ impl Connection {
     }
 
     /// What a RECEIVE answers when nothing is there.
-    fn nothing_to_read(&self) -> Result<usize, TcpError> {
+    fn nothing_to_read(&self) -> Result<usize, SocketError> {
         // 9293-3.10.3-4, 9293-3.10.3-5, 9293-MUST-12: the end of the stream is a FIN with everything before it, or our
         // own decision not to read; a reset is an error.
         if self.fin_received() || self.read_closed {
@@ -84,9 +84,9 @@ impl Connection {
         match (self.error, self.state()) {
             (Some(error), _) => Err(error),
             // 9293-3.10.3-1
-            (None, State::Closed) => Err(TcpError::NotConnected),
+            (None, State::Closed) => Err(SocketError::NotConnected),
             // 9293-3.10.3-2, 9293-3.10.3-3
-            (None, _) => Err(TcpError::WouldBlock),
+            (None, _) => Err(SocketError::WouldBlock),
         }
     }
 
@@ -95,12 +95,12 @@ impl Connection {
     /// # Errors
     /// `NotConnected` where there is no connection.
     // 9293-MAY-1: the half-close is this; closing both is `close`.
-    pub fn close_write(&mut self, cx: &mut Context<'_>) -> Result<(), TcpError> {
+    pub fn close_write(&mut self, cx: &mut Context<'_>) -> Result<(), SocketError> {
         match self.state() {
             // 9293-3.10.4-1
-            State::Closed | State::Listen => return Err(self.error.unwrap_or(TcpError::NotConnected)),
+            State::Closed | State::Listen => return Err(self.error.unwrap_or(SocketError::NotConnected)),
             // 9293-3.10.4-2
-            State::SynSent => self.end(Cause::Close, Some(TcpError::Aborted), cx.pool, cx.transfers),
+            State::SynSent => self.end(Cause::Close, Some(SocketError::Aborted), cx.pool, cx.transfers),
             // 9293-3.10.4-5, 9293-3.10.4-7: there is one FIN at most.
             _ if self.snd.fin.is_some() => {}
             State::SynReceived if !self.send_buffer.is_empty() => {
@@ -159,7 +159,7 @@ impl Connection {
             _ => None,
         };
         if self.state() != State::Closed {
-            self.end(Cause::Abort, Some(TcpError::Aborted), cx.pool, cx.transfers);
+            self.end(Cause::Abort, Some(SocketError::Aborted), cx.pool, cx.transfers);
         }
         reply
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::tcp::error::TcpError;
+use crate::error::SocketError;
 use crate::time::Instant;
 
 /// Datagrams that may wait in one socket.
@@ -41,7 +41,7 @@ pub struct Socket {
     /// TTL or hop limit of what is sent.
     pub hop_limit: u8,
     /// An ICMP error about what was sent, until the application is told.
-    pub error: Option<TcpError>,
+    pub error: Option<SocketError>,
     /// Something happened since the application last looked.
     pub event: bool,
     queue: VecDeque<Datagram>,
