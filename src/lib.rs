@@ -1,4 +1,42 @@
 //! glasstcp: a user-space TCP/IP stack on a Linux TUN device that a person can see through.
+//!
+//! # The path of a segment
+//!
+//! Read the crate along this path; each line names the file to open next.
+//!
+//! ```text
+//! in    device/tun.rs          Device::receive      read(2): one IP packet, and what the device knows of it (RxMeta)
+//!       stack/input.rs         Stack::handle_packet which protocol it is for
+//!       ip/input.rs            deliver              header checks; is it ours?
+//!       tcp/segment.rs         Segment::parse       checksum, header, options (bytes: wire/tcp.rs, wire/option.rs)
+//!       stack/demux.rs         flow, listener_for   four-tuple -> connection, half-open or TIME-WAIT record; else a
+//!                                                   listener; else nobody (tcp/reset.rs)
+//!       tcp/input.rs           segment_arrives      the steps of RFC 9293 section 3.10.7.4, by name:
+//!                                                   sequence, reset, syn, acknowledge, urgent, text, finish
+//!       tcp/state.rs           transition           the only place where a state changes
+//!       buffer/receive.rs      write_at             copy 1, in or out of order by the same call
+//!       stack/ready.rs         poll_ready           the reader is told
+//!       net/tcp.rs             TcpStream::read      copy 2
+//!
+//! out   net/tcp.rs             TcpStream::write
+//!       tcp/user.rs            Connection::send     SEND of RFC 9293; buffer/send.rs: the copy
+//!       tcp/plan.rs            next                 pure: what leaves now, or until when nothing does
+//!       tcp/output.rs          header, commit       bytes; and what the connection remembers once they have left
+//!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
+//!       device/tun.rs          Device::transmit     writev(2)
+//!
+//! time  stack/timers.rs        handle_deadline      the wheel (stack/timer_wheel.rs) says whose
+//!       tcp/timer.rs           expire               RFC 9293 section 3.10.8; RTO: tcp/recovery/rto.rs
+//! ```
+//!
+//! # Two ways to use it
+//!
+//! * [`net`]: `TcpStream`, `TcpListener` and `UdpSocket` as in `std::net`, on a [`net::Net`] that a thread of its own
+//!   drives, and a [`net::Poller`] for event loops.
+//! * [`Stack`]: all protocol state without IO, clock or thread, for those who bring their own loop. Its documentation
+//!   says in which order to call it.
+//!
+//! [`sim`] puts stacks into a simulated world, where one seed decides everything.
 #![deny(unsafe_code)]
 
 pub mod buffer;
