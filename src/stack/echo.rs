@@ -109,7 +109,9 @@ impl Stack {
             return Err(SocketError::InvalidArgument);
         }
         let echo = Echo { identifier, sequence, data };
-        let sent = self.push_icmp(source, to, hop_limit, |buffer| icmp::emit_echo_request(source, to, &echo, buffer));
+        let sent = self.push_icmp(source, to, hop_limit, 8 + data.len(), |buffer| {
+            icmp::emit_echo_request(source, to, &echo, buffer)
+        });
         if sent { Ok(()) } else { Err(SocketError::WouldBlock) }
     }
 

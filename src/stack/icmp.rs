@@ -46,21 +46,23 @@ impl Stack {
             (Addressed::Group, IpAddr::V4(_)) => return Err(DropReason::IcmpIgnored),
             (Addressed::Group, IpAddr::V6(_)) => self.own_source(packet.source).ok_or(DropReason::IcmpIgnored)?,
         };
-        let sent = self.push_icmp(source, packet.source, self.config.tcp.socket.hop_limit, |buffer| {
-            icmp::emit_echo_reply(source, packet.source, echo, buffer)
-        });
+        let sent =
+            self.push_icmp(source, packet.source, self.config.tcp.socket.hop_limit, packet.payload.len(), |buffer| {
+                icmp::emit_echo_reply(source, packet.source, echo, buffer)
+            });
         if sent { Ok(()) } else { Err(DropReason::ReplyLimited) }
     }
 
-    /// Queues an ICMP message that `emit` writes.
+    /// Queues an ICMP message of at most `longest` octets that `emit` writes.
     pub(super) fn push_icmp(
         &mut self,
         source: IpAddr,
         destination: IpAddr,
         hop_limit: u8,
+        longest: usize,
         emit: impl FnOnce(&mut [u8]) -> usize,
     ) -> bool {
-        let mut bytes = vec![0; 65_535 + 40];
+        let mut bytes = vec![0; longest + 40];
         let headers = if source.is_ipv6() { 40 } else { 20 };
         let len = emit(&mut bytes[headers..]);
         let header = IpHeader {
@@ -78,7 +80,6 @@ impl Stack {
         }
         emit_ip(&header, len, &mut bytes);
         bytes.truncate(headers + len);
-        bytes.shrink_to_fit();
         self.push_outgoing(Outgoing::Packet(bytes))
     }
 
@@ -123,7 +124,7 @@ impl Stack {
             self.counters.count(DropReason::IcmpRateLimited);
             return;
         }
-        self.push_icmp(own, peer, self.config.tcp.socket.hop_limit, |buffer| {
+        self.push_icmp(own, peer, self.config.tcp.socket.hop_limit, icmp::MAX_ERROR_LEN, |buffer| {
             icmp::emit_error(own, peer, error, about, buffer)
         });
     }

@@ -1,5 +1,6 @@
 //! Ephemeral ports (RFC 6056): which local port a connection gets that did not ask for one.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -20,8 +21,8 @@ const COUNTERS: usize = 1024;
 pub struct PortAllocator {
     offset_hash: SipHasher24,
     counter_hash: SipHasher24,
-    /// Steps made, modulo the number of ports.
-    counters: Box<[u16; COUNTERS]>,
+    /// Steps made, modulo the number of ports. Cells, so that `is_free` can look at what owns the allocator.
+    counters: Box<[Cell<u16>; COUNTERS]>,
     first: u16,
     /// Ports in the range, 0 to 65,535.
     ports: u32,
@@ -39,7 +40,7 @@ impl PortAllocator {
         PortAllocator {
             offset_hash: SipHasher24::new_with_key(&key1),
             counter_hash: SipHasher24::new_with_key(&key2),
-            counters: Box::new([0; COUNTERS]),
+            counters: Box::new([const { Cell::new(0) }; COUNTERS]),
             first,
             ports,
         }
@@ -50,19 +51,19 @@ impl PortAllocator {
     /// `is_free` refuses a port that would make a four-tuple that exists, or on which something listens. It is asked at
     /// most once for each port of the range; `None` if it refuses them all.
     // 6056-3.1: the caller decides by the whole four-tuple and the listeners, so one port serves many peers at once.
-    pub fn pick(&mut self, local: IpAddr, remote: (IpAddr, u16), mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
+    pub fn pick(&self, local: IpAddr, remote: (IpAddr, u16), mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
         let mut block = [0; 34];
         block[..16].copy_from_slice(&address_octets(local));
         block[16..32].copy_from_slice(&address_octets(remote.0));
         block[32..].copy_from_slice(&remote.1.to_be_bytes());
         // 6056-3.3: both hashes are keyed, so neither start nor counter of another peer can be computed off path.
         let offset = self.offset_hash.hash(&block);
-        let counter = &mut self.counters[self.counter_hash.hash(&block) as usize % COUNTERS];
+        let counter = &self.counters[self.counter_hash.hash(&block) as usize % COUNTERS];
         for _ in 0..self.ports {
-            let step = (offset % u64::from(self.ports)) as u32 + u32::from(*counter);
+            let step = (offset % u64::from(self.ports)) as u32 + u32::from(counter.get());
             let port = self.first + (step % self.ports) as u16;
             // The counter moves for a refused port too: the next caller need not try it again.
-            *counter = ((u32::from(*counter) + 1) % self.ports) as u16;
+            counter.set(((u32::from(counter.get()) + 1) % self.ports) as u16);
             if is_free(port) {
                 return Some(port);
             }
@@ -98,7 +99,7 @@ mod tests {
     /// 6056-3.1
     #[test]
     fn no_tuple_is_given_twice_and_exhaustion_is_a_clean_none() {
-        let mut ports = allocator(PortAllocator::EPHEMERAL);
+        let ports = allocator(PortAllocator::EPHEMERAL);
         let listeners = BTreeSet::from([8080, 9000]);
         for number in [0, 1] {
             let mut taken = BTreeSet::new();
@@ -128,7 +129,7 @@ mod tests {
         #[expect(clippy::reversed_empty_ranges)]
         let reversed = 9..=8;
         assert_eq!(allocator(reversed).pick(LOCAL, peer(0), |_| true), None);
-        let mut whole = allocator(0..=u16::MAX);
+        let whole = allocator(0..=u16::MAX);
         let given: BTreeSet<u16> = (0..65_535).filter_map(|_| whole.pick(LOCAL, peer(0), |_| true)).collect();
         assert!(given.iter().copied().eq(1..=u16::MAX));
     }
@@ -136,7 +137,7 @@ mod tests {
     /// 6056-3.2
     #[test]
     fn choices_for_many_peers_spread_evenly_over_the_whole_range() {
-        let mut ports = allocator(PortAllocator::EPHEMERAL);
+        let ports = allocator(PortAllocator::EPHEMERAL);
         let mut histogram = [0u32; 63];
         for number in 0..100_000 {
             let port = ports.pick(LOCAL, peer(number), |_| true).unwrap();
@@ -149,8 +150,8 @@ mod tests {
     /// 6056-3.3
     #[test]
     fn one_peer_sees_each_port_once_before_any_comes_again() {
-        let mut ports = allocator(PortAllocator::EPHEMERAL);
-        let mut pick = || ports.pick(LOCAL, peer(0), |_| true).unwrap();
+        let ports = allocator(PortAllocator::EPHEMERAL);
+        let pick = || ports.pick(LOCAL, peer(0), |_| true).unwrap();
         let first = pick();
         let mut previous = first;
         for _ in 1..64_512 {
@@ -165,8 +166,8 @@ mod tests {
     /// 6056-3.3
     #[test]
     fn the_port_for_one_peer_does_not_tell_the_port_for_the_next() {
-        let mut ports = allocator(PortAllocator::EPHEMERAL);
-        let mut pick = |remote| i64::from(ports.pick(LOCAL, remote, |_| true).unwrap());
+        let ports = allocator(PortAllocator::EPHEMERAL);
+        let pick = |remote| i64::from(ports.pick(LOCAL, remote, |_| true).unwrap());
         // An attacker who owns peer 0 sees one port and guesses the next peer's: by the same distance, or by one more.
         let distances: BTreeSet<i64> = (1..=1_000).map(|number| pick(peer(number)) - pick(peer(0))).collect();
         assert!(distances.len() > 980, "only {} of 1,000 distances differ", distances.len());
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn both_keys_matter_and_nothing_else_does() {
         let picks = |key1, key2| -> Vec<u16> {
-            let mut ports = PortAllocator::new(key1, key2, PortAllocator::EPHEMERAL);
+            let ports = PortAllocator::new(key1, key2, PortAllocator::EPHEMERAL);
             // Twice as many peers as counters, so that it shows who shares a counter with whom.
             (0..2_048).filter_map(|number| ports.pick(LOCAL, peer(number), |_| true)).collect()
         };

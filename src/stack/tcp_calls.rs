@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::flow::{ListenerHandle, TcpHandle};
+use super::flow::{Flow, ListenerHandle, TcpHandle};
 use super::slab::SlabKey;
 use super::{SocketHandle, Stack};
 use crate::error::SocketError;
@@ -130,7 +130,7 @@ impl Stack {
     }
 
     /// The four-tuple of a new connection: our address and port as asked for, or chosen.
-    fn choose_local(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, SocketError> {
+    fn choose_local(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, SocketError> {
         let address = match local.map(|local| local.ip()).filter(|address| !address.is_unspecified()) {
             Some(address) if !self.is_own(address) => return Err(SocketError::AddressNotAvailable),
             Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(SocketError::InvalidAddress),
@@ -149,14 +149,9 @@ impl Stack {
             };
         }
         // 6056-3.1: never a listener's port nor an existing tuple.
-        let mut ports = std::mem::replace(
-            &mut self.ports,
-            super::port::PortAllocator::new([0; 16], [0; 16], super::port::PortAllocator::EPHEMERAL),
-        );
-        let port = ports.pick(address, (remote.ip(), remote.port()), |port| {
+        let port = self.ports.pick(address, (remote.ip(), remote.port()), |port| {
             !self.listener_ports.contains_key(&port) && self.flow(&tuple(port)).is_none()
         });
-        self.ports = ports;
         port.map(tuple).ok_or(SocketError::AddressNotAvailable)
     }
 
@@ -216,8 +211,15 @@ impl Stack {
 
     /// ABORT: ends the connection with a RST; the handle stays until [`Stack::tcp_close`].
     pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
+        let tuple = self.tcp_tuple(handle);
         if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
             self.push_reply(reply);
+        }
+        // 9293-3.10.5-3: in TIME-WAIT the tuple can be used again at once.
+        if let Some(Flow::TimeWait(key)) = tuple.and_then(|tuple| self.flow(&tuple))
+            && self.time_wait.get(key).is_some_and(|entry| entry.connection == handle)
+        {
+            self.leave_time_wait(key);
         }
     }
 

@@ -396,7 +396,7 @@ impl Connection {
     /// Ends the connection for this cause: CLOSED, with the error kept for the application and all queues flushed.
     pub fn end(&mut self, cause: Cause, error: Option<SocketError>, pool: &mut Pool, transfers: &mut TransferPool) {
         self.advance(cause);
-        self.state = State::Closed;
+        debug_assert_eq!(self.state, State::Closed, "{cause:?} ends a connection");
         self.error = self.error.or(error);
         self.send_buffer.clear(pool);
         self.forget_transfer(transfers);

@@ -79,7 +79,8 @@ pub enum Decision {
 
 /// Decides.
 pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision {
-    if connection.state() == State::Closed {
+    // In TIME-WAIT the record of that name answers.
+    if matches!(connection.state(), State::Closed | State::TimeWait) {
         return Decision::Idle;
     }
     let plan = syn(connection)

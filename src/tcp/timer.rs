@@ -87,8 +87,9 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         return;
     }
     if connection.deadlines.fin_wait_2.is_due(now) {
-        // The peer keeps its side open, but nobody is left who would read: as if the user's patience were at an end.
-        connection.end(Cause::UserTimeout, Some(SocketError::TimedOut), cx.pool, cx.transfers);
+        // The peer keeps its side open, but nobody is left who would read. Nothing is owed to it but an answer to what it
+        // may still send, and that is CLOSED's.
+        connection.end(Cause::UserTimeout, None, cx.pool, cx.transfers);
         return;
     }
     if connection.deadlines.keep_alive.is_due(now) {
