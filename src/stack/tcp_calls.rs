@@ -160,7 +160,11 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
-        self.call(now, handle, |connection, cx| connection.send(data, cx))
+        let result = self.call(now, handle, |connection, cx| connection.send(data, cx));
+        if result == Err(SocketError::WouldBlock) && !self.has_buffer_memory() {
+            self.note_starved(handle);
+        }
+        result
     }
 
     /// SEND with the urgent flag; see [`Connection::send_urgent`].

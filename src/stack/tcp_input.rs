@@ -101,7 +101,7 @@ impl Stack {
         }
     }
 
-    fn notice_events(&mut self, key: SlabKey) {
+    pub(super) fn notice_events(&mut self, key: SlabKey) {
         let Some(entry) = self.connections.get_mut(key) else { return };
         let noticed = entry.connection.events.0 != 0 && !entry.connection.orphan && entry.waits_for.is_none();
         if noticed && !entry.listed {
@@ -134,10 +134,19 @@ impl Stack {
             return;
         };
         self.wheel.set_payload(timer, Flow::TimeWait(time_wait).pack().to_bits());
-        self.time_wait_order.push_back(time_wait);
+        self.note_time_wait_order(time_wait);
         self.replace_flow(&tuple, Flow::Connection(key), Flow::TimeWait(time_wait));
         if owes {
             self.push_reply(record.ack(tuple, now));
+        }
+    }
+
+    /// Remembers the order in which records came, so that the oldest can make room; records that are gone are forgotten.
+    fn note_time_wait_order(&mut self, newest: SlabKey) {
+        self.time_wait_order.push_back(newest);
+        if self.time_wait_order.len() > 2 * self.time_wait.len() as usize + 64 {
+            let live = &self.time_wait;
+            self.time_wait_order.retain(|&key| live.contains(key));
         }
     }
 
@@ -147,9 +156,6 @@ impl Stack {
         let Some(entry) = self.time_wait.remove(key) else { return };
         self.wheel.remove(entry.timer);
         self.remove_flow(&entry.tuple, Flow::TimeWait(key));
-        if self.time_wait.is_empty() {
-            self.time_wait_order.clear();
-        }
         // The application may still hold the connection: then it learns of the state CLOSED.
         let handle = entry.connection;
         if let Some(held) = self.connections.get_mut(handle.0) {
@@ -265,7 +271,15 @@ impl Stack {
     ) -> Option<SlabKey> {
         let tuple = connection.tuple;
         let timer = self.wheel.insert_parked(0);
-        let entry = ConnectionEntry { connection, timer, queued: false, listed: false, detached: false, waits_for };
+        let entry = ConnectionEntry {
+            connection,
+            timer,
+            queued: false,
+            listed: false,
+            starved: false,
+            detached: false,
+            waits_for,
+        };
         let Some(key) = self.connections.insert(entry) else {
             self.wheel.remove(timer);
             return None;

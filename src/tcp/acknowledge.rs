@@ -144,7 +144,9 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledge
     }
     // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
     let echo = segment.options.timestamp?.echo;
-    if !connection.agreed.timestamps || echo == 0 {
+    // Where nothing was sent twice and there is a sample already, the coarse one would only add noise.
+    let wanted = done.retransmitted || connection.rtt.srtt().is_none();
+    if !connection.agreed.timestamps || echo == 0 || !wanted {
         return None;
     }
     let millis = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
