@@ -75,6 +75,9 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
         None => Acknowledged::default(),
     };
     connection.snd.una = segment.ack;
+    connection.snd.syn_acknowledged = true;
+    // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
+    connection.snd.short_end = connection.snd.short_end.max(segment.ack);
     let text = done.octets - u32::from(done.syn) - u32::from(done.fin);
     connection.send_buffer.advance(cx.pool, text as usize);
     connection.statistics.octets_acknowledged += u64::from(text);
