@@ -216,8 +216,9 @@ fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
 impl Connection {
     /// SND.WND, SND.WL1 and SND.WL2 from this segment.
     pub(super) fn take_window(&mut self, segment: &Segment<'_>) {
-        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands.
-        let wnd = if segment.syn() { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands, also of one that came again.
+        let wnd =
+            if segment.window_unscaled { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
         self.snd.wnd = wnd;
         self.snd.max_wnd = self.snd.max_wnd.max(wnd);
         self.snd.wl1 = segment.seq;
