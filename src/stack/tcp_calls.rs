@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::flow::{ListenerHandle, TcpHandle};
+use super::flow::{Flow, ListenerHandle, TcpHandle};
 use super::slab::SlabKey;
 use super::{SocketHandle, Stack};
 use crate::error::SocketError;
@@ -218,6 +218,14 @@ impl Stack {
     pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
         if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
             self.push_reply(reply);
+        }
+        // 9293-3.10.5-3: in TIME-WAIT nothing is sent, and the tuple is free.
+        let tuple = self.tcp_tuple(handle);
+        if let Some(Flow::TimeWait(key)) = tuple.and_then(|tuple| self.flow(&tuple))
+            && self.time_wait.get(key).is_some_and(|entry| entry.connection == handle)
+            && self.tcp_state(handle) == Some(State::Closed)
+        {
+            self.leave_time_wait(key);
         }
     }
 
