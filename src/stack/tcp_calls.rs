@@ -219,9 +219,10 @@ impl Stack {
         if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
             self.push_reply(reply);
         }
-        // 9293-3.10.5-3: in TIME-WAIT the tuple can be used again at once.
+        // 9293-3.10.5-3: in TIME-WAIT nothing is sent, and the tuple is free.
         if let Some(Flow::TimeWait(key)) = tuple.and_then(|tuple| self.flow(&tuple))
             && self.time_wait.get(key).is_some_and(|entry| entry.connection == handle)
+            && self.tcp_state(handle) == Some(State::Closed)
         {
             self.leave_time_wait(key);
         }

@@ -75,6 +75,9 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
         None => Acknowledged::default(),
     };
     connection.snd.una = segment.ack;
+    connection.snd.syn_acknowledged = true;
+    // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
+    connection.snd.short_end = connection.snd.short_end.max(segment.ack);
     let text = done.octets - u32::from(done.syn) - u32::from(done.fin);
     connection.send_buffer.advance(cx.pool, text as usize);
     connection.statistics.octets_acknowledged += u64::from(text);
@@ -215,8 +218,9 @@ fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
 impl Connection {
     /// SND.WND, SND.WL1 and SND.WL2 from this segment.
     pub(super) fn take_window(&mut self, segment: &Segment<'_>) {
-        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands.
-        let wnd = if segment.syn() { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands, also of one that came again.
+        let wnd =
+            if segment.window_unscaled { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
         self.snd.wnd = wnd;
         self.snd.max_wnd = self.snd.max_wnd.max(wnd);
         self.snd.wl1 = segment.seq;

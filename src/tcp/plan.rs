@@ -98,7 +98,7 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
 
 /// Our SYN, which nothing can precede.
 fn syn(connection: &Connection) -> Option<Plan> {
-    (connection.snd.nxt == connection.snd.iss).then(|| Plan {
+    connection.syn_waits().then(|| Plan {
         seq: connection.snd.iss,
         len: 0,
         flags: syn_flags(connection),
