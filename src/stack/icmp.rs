@@ -171,7 +171,7 @@ impl Stack {
                 return true;
             }
             let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
-            match hard_error(error) {
+            match hard_error(error, tuple.remote_addr) {
                 // design 8.1: hard errors end an attempt and nothing else (5927-5.2).
                 Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
                 // 9293-MUST-56
@@ -184,17 +184,15 @@ impl Stack {
     }
 }
 
-/// What a hard error means to an attempt to connect, or `None` for a soft one.
-fn hard_error(error: IcmpError) -> Option<SocketError> {
-    // The codes of the two families have the same numbers in one type; the wire form keeps them apart by family, and
-    // both "port unreachable" codes refuse.
-    match error {
-        IcmpError::DestinationUnreachable { code: icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT } => {
-            Some(SocketError::Refused)
-        }
-        IcmpError::DestinationUnreachable { code: icmpv6::unreachable::PORT } => Some(SocketError::Refused),
-        _ => None,
-    }
+/// What a hard error means to an attempt to connect to `remote`, or `None` for a soft one.
+// 9293-SHLD-26, 5927-5.2: the numbers of the codes differ between the families; code 3 of ICMPv6 is a soft one.
+fn hard_error(error: IcmpError, remote: IpAddr) -> Option<SocketError> {
+    let IcmpError::DestinationUnreachable { code } = error else { return None };
+    let hard = match remote {
+        IpAddr::V4(_) => matches!(code, icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT),
+        IpAddr::V6(_) => code == icmpv6::unreachable::PORT,
+    };
+    hard.then_some(SocketError::Refused)
 }
 
 fn ipv6_addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
