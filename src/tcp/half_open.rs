@@ -49,6 +49,8 @@ pub struct HalfOpen {
     answers: u8,
     /// TTL or hop limit of our answers.
     pub hop_limit: u8,
+    /// DSCP of our answers, in the upper six bits.
+    pub traffic_class: u8,
 }
 
 /// What a segment means to a half-open record.
@@ -94,6 +96,7 @@ impl HalfOpen {
             syn_losses: 0,
             answers: 0,
             hop_limit: options.hop_limit,
+            traffic_class: options.traffic_class(),
         }
     }
 
@@ -113,6 +116,7 @@ impl HalfOpen {
             window: WireWindow(self.offered),
             options: option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now)),
             hop_limit: self.hop_limit,
+            traffic_class: self.traffic_class,
         }
     }
 
@@ -132,6 +136,7 @@ impl HalfOpen {
             window: self.shift.unscale(u32::from(self.offered)),
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,
+            traffic_class: self.traffic_class,
         }
     }
 
