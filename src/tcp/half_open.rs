@@ -5,7 +5,7 @@ use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
 use super::option::{self, Agreed};
-use super::reset::{self, Reply};
+use super::reset::Reply;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::state::Cause;
@@ -60,6 +60,8 @@ pub enum Action {
     Drop(DropReason),
     /// This answer.
     Answer(Reply, DropReason),
+    /// A RST of its own (see [`super::reset`]).
+    Reset(DropReason),
     /// The record ends and the listener listens on.
     Remove(DropReason),
     /// The record becomes a connection, and the segment goes on there.
@@ -183,10 +185,7 @@ impl HalfOpen {
         }
         if !acceptance::establishes(&space, segment.ack) {
             // 9293-3.10.7.4-23
-            return match reset::reply(segment, self.hop_limit) {
-                Some(reply) => Action::Answer(reply, DropReason::TcpAckRange),
-                None => Action::Drop(DropReason::TcpAckRange),
-            };
+            return Action::Reset(DropReason::TcpAckRange);
         }
         Action::Establish
     }
