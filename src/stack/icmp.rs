@@ -158,7 +158,17 @@ impl Stack {
         error: IcmpError,
     ) -> Result<(), DropReason> {
         let tuple = FourTuple::new(local, remote);
-        let Some(Flow::Connection(key)) = self.flow(&tuple) else { return Err(DropReason::IcmpUnmatched) };
+        let key = match self.flow(&tuple) {
+            Some(Flow::Connection(key)) => key,
+            Some(Flow::HalfOpen(key)) if self.half_open.get(key).is_some_and(|entry| entry.record.iss == seq) => {
+                // 9293-SHLD-26: nobody waits for this one but the listener, which listens on.
+                if hard_error(error, tuple.remote_addr).is_some() {
+                    self.remove_half_open(key);
+                }
+                return Ok(());
+            }
+            _ => return Err(DropReason::IcmpUnmatched),
+        };
         let matched = self.with_connection(key, self.now, |connection, cx| {
             // 5927-4.1, 8201-4-1: only about what is in flight.
             if seq.lt(connection.snd.una) || seq.ge(connection.snd.nxt) {

@@ -217,6 +217,7 @@ impl Stack {
     }
 
     /// ABORT: ends the connection with a RST; the handle stays until [`Stack::tcp_close`].
+    // 6429-4: in every state, also while a zero window is probed.
     pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
         let tuple = self.tcp_tuple(handle);
         if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
@@ -257,7 +258,7 @@ impl Stack {
     }
 
     /// Takes the last error that the connection survived (RFC 9293 section 3.9.2.2).
-    // 9293-MUST-47
+    // 9293-MUST-47, 9293-SHLD-20: whoever does not ask is not told, and nothing else tells of it.
     pub fn tcp_take_soft_error(&mut self, handle: TcpHandle) -> Option<SocketError> {
         self.connections.get_mut(handle.0).and_then(|entry| entry.connection.soft_error.take())
     }
