@@ -242,7 +242,11 @@ impl Stack {
             .collect();
         for &key in &orphans {
             self.counters.orphans_aborted += 1;
-            self.tcp_abort(now, TcpHandle(key));
+            // Not by a call, since nobody holds it.
+            if let Some(Some(reply)) = self.with_connection(key, now, |connection, cx| connection.abort(cx)) {
+                self.push_reply(reply);
+            }
+            self.touch(key);
         }
         orphans.len()
     }
