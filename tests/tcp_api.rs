@@ -120,11 +120,13 @@ fn keep_alives_are_the_applications() {
     let first = script.accept();
     script.peer.set_port(40_001);
     let second = script.accept();
-    script.stack.tcp_set_options(script.now, second, |options| {
-        options.keep_alive = true;
-        options.keep_alive_idle = 30 * SECOND;
-    })
-    .unwrap();
+    script
+        .stack
+        .tcp_set_options(script.now, second, |options| {
+            options.keep_alive = true;
+            options.keep_alive_idle = 30 * SECOND;
+        })
+        .unwrap();
     let start = script.now;
     let sent = script.pass(31 * SECOND);
     assert_eq!(sent.len(), 1);
@@ -293,7 +295,10 @@ fn ports_and_tables_run_out_cleanly() {
     assert_eq!(ports.len(), 64_512 - 1);
     assert!(!ports.contains(&5_000), "something listens there");
     assert_eq!(script.stack.tcp_state(first), Some(State::SynSent));
-    assert!(script.stack.tcp_connect(now, None, address("10.0.0.1:2"), options).is_ok(), "other peers are not affected");
+    assert!(
+        script.stack.tcp_connect(now, None, address("10.0.0.1:2"), options).is_ok(),
+        "other peers are not affected"
+    );
 
     let mut script = Script::with(|config| config.tcp.max_connections = 2);
     let handles = [1, 2].map(|port| script.stack.tcp_connect(now, None, SocketAddr::new(remote.ip(), port), options));
@@ -607,7 +612,8 @@ fn status_in_every_state() {
         let snapshot = script.stack.tcp_snapshot(handle).unwrap();
         assert_eq!((snapshot.state, snapshot.local, snapshot.remote), (state, script.local, script.peer));
         assert_eq!(snapshot.flight, snapshot.snd_nxt - snapshot.snd_una);
-        let fin = u32::from(!matches!(state, State::Established | State::CloseWait | State::SynSent | State::SynReceived));
+        let fin =
+            u32::from(!matches!(state, State::Established | State::CloseWait | State::SynSent | State::SynReceived));
         assert_eq!(snapshot.snd_nxt, 1 + fin, "{state}");
         assert!(snapshot.rto >= Duration::from_millis(200) && snapshot.cwnd > 0 || state == State::SynSent);
         assert!(script.stack.tcp_snapshots(10).len() == 1, "{state}");
