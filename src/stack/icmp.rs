@@ -158,7 +158,17 @@ impl Stack {
         error: IcmpError,
     ) -> Result<(), DropReason> {
         let tuple = FourTuple::new(local, remote);
-        let Some(Flow::Connection(key)) = self.flow(&tuple) else { return Err(DropReason::IcmpUnmatched) };
+        let key = match self.flow(&tuple) {
+            Some(Flow::Connection(key)) => key,
+            Some(Flow::HalfOpen(key)) if self.half_open.get(key).is_some_and(|entry| entry.record.iss == seq) => {
+                // 9293-SHLD-26: nobody waits for this one but the listener, which listens on.
+                if hard_error(error, tuple.remote_addr).is_some() {
+                    self.remove_half_open(key);
+                }
+                return Ok(());
+            }
+            _ => return Err(DropReason::IcmpUnmatched),
+        };
         let matched = self.with_connection(key, self.now, |connection, cx| {
             // 5927-4.1, 8201-4-1: only about what is in flight.
             if seq.lt(connection.snd.una) || seq.ge(connection.snd.nxt) {
@@ -171,7 +181,7 @@ impl Stack {
                 return true;
             }
             let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
-            match hard_error(error) {
+            match hard_error(error, tuple.remote_addr) {
                 // design 8.1: hard errors end an attempt and nothing else (5927-5.2).
                 Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
                 // 9293-MUST-56
@@ -184,17 +194,15 @@ impl Stack {
     }
 }
 
-/// What a hard error means to an attempt to connect, or `None` for a soft one.
-fn hard_error(error: IcmpError) -> Option<SocketError> {
-    // The codes of the two families have the same numbers in one type; the wire form keeps them apart by family, and
-    // both "port unreachable" codes refuse.
-    match error {
-        IcmpError::DestinationUnreachable { code: icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT } => {
-            Some(SocketError::Refused)
-        }
-        IcmpError::DestinationUnreachable { code: icmpv6::unreachable::PORT } => Some(SocketError::Refused),
-        _ => None,
-    }
+/// What a hard error means to an attempt to connect to `remote`, or `None` for a soft one.
+// 9293-SHLD-26, 5927-5.2: the numbers of the codes differ between the families; code 3 of ICMPv6 is a soft one.
+fn hard_error(error: IcmpError, remote: IpAddr) -> Option<SocketError> {
+    let IcmpError::DestinationUnreachable { code } = error else { return None };
+    let hard = match remote {
+        IpAddr::V4(_) => matches!(code, icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT),
+        IpAddr::V6(_) => code == icmpv6::unreachable::PORT,
+    };
+    hard.then_some(SocketError::Refused)
 }
 
 fn ipv6_addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {

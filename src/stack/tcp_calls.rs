@@ -25,7 +25,8 @@ impl Stack {
     /// Passive OPEN: listens. Port 0 chooses one. The backlog limits the SYN queue and the accept queue, each.
     ///
     /// # Errors
-    /// `AddressNotAvailable` for an address that is not ours, `AddressInUse`, `NoBuffers`.
+    /// `AddressNotAvailable` for an address that is not ours, `AddressInUse`, `InvalidArgument` for options out of range,
+    /// `NoBuffers`.
     // 9293-3.10.1-1, 9293-MUST-43, 9293-MUST-42: connections on the port do not matter, only another listener does.
     pub fn tcp_listen(
         &mut self,
@@ -33,6 +34,9 @@ impl Stack {
         backlog: u32,
         options: SocketOptions,
     ) -> Result<ListenerHandle, SocketError> {
+        if !options.is_valid() {
+            return Err(SocketError::InvalidArgument);
+        }
         if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
             return Err(SocketError::AddressNotAvailable);
         }
@@ -98,8 +102,8 @@ impl Stack {
     /// Active OPEN: begins a connection. It is open when it becomes writable, and has failed when it reports an error.
     ///
     /// # Errors
-    /// `InvalidAddress`, `AddressNotAvailable`, `AddressInUse`, `Unreachable` without an address of that family,
-    /// `NoBuffers`.
+    /// `InvalidAddress`, `InvalidArgument` for options out of range, `AddressNotAvailable`, `AddressInUse`, `Unreachable`
+    /// without an address of that family, `NoBuffers`.
     // 9293-3.10.1-2, 9293-3.10.1-3, 9293-3.10.1-5
     pub fn tcp_connect(
         &mut self,
@@ -112,6 +116,9 @@ impl Stack {
         if remote.port() == 0 || !is_connectable(remote.ip(), &self.config.addresses) {
             // 9293-MUST-46
             return Err(SocketError::InvalidAddress);
+        }
+        if !options.is_valid() {
+            return Err(SocketError::InvalidArgument);
         }
         let tuple = self.choose_local(local, remote)?;
         let mss = self.announced_mss_for(options.max_segment, remote.is_ipv6());
@@ -214,6 +221,7 @@ impl Stack {
     }
 
     /// ABORT: ends the connection with a RST; the handle stays until [`Stack::tcp_close`].
+    // 6429-4: in every state, also while a zero window is probed.
     pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
         let tuple = self.tcp_tuple(handle);
         if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
@@ -239,7 +247,11 @@ impl Stack {
             .collect();
         for &key in &orphans {
             self.counters.orphans_aborted += 1;
-            self.tcp_abort(now, TcpHandle(key));
+            // Not by a call, since nobody holds it.
+            if let Some(Some(reply)) = self.with_connection(key, now, |connection, cx| connection.abort(cx)) {
+                self.push_reply(reply);
+            }
+            self.touch(key);
         }
         orphans.len()
     }
@@ -255,7 +267,7 @@ impl Stack {
     }
 
     /// Takes the last error that the connection survived (RFC 9293 section 3.9.2.2).
-    // 9293-MUST-47
+    // 9293-MUST-47, 9293-SHLD-20: whoever does not ask is not told, and nothing else tells of it.
     pub fn tcp_take_soft_error(&mut self, handle: TcpHandle) -> Option<SocketError> {
         self.connections.get_mut(handle.0).and_then(|entry| entry.connection.soft_error.take())
     }
@@ -294,8 +306,7 @@ impl Stack {
         self.call(now, handle, |connection, cx| {
             let mut options = *connection.options;
             change(&mut options);
-            // 1122-3.2.1.7-1
-            if options.hop_limit == 0 || options.dscp > 63 {
+            if !options.is_valid() {
                 return Err(SocketError::InvalidArgument);
             }
             let patience = options.user_timeout != connection.options.user_timeout;

@@ -216,6 +216,10 @@ impl Stack {
                 self.push_reply(reply);
                 Err(reason)
             }
+            half_open::Action::Reset(reason) => {
+                self.answer_with_reset(segment);
+                Err(reason)
+            }
             half_open::Action::Remove(reason) => {
                 self.remove_half_open(key);
                 Err(reason)

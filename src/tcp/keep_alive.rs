@@ -14,6 +14,7 @@ impl Connection {
     /// Sets or stops the keep-alive timer. It is not moved by each segment: when it expires, it looks at what has arrived.
     pub(super) fn settle_keep_alive(&mut self) {
         if self.keeps_alive() {
+            // 9293-MUST-27: the interval is the application's.
             let at = self.last_received + self.options.keep_alive_idle;
             self.deadlines.keep_alive.arm(at);
         } else {

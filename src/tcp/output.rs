@@ -72,8 +72,7 @@ pub fn header(connection: &Connection, plan: &Plan, payload: [&[u8]; 2], offload
         urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
         options: options(connection, plan, cx),
         hop_limit: connection.options.hop_limit,
-        // 9293-MUST-48, 9293-SHLD-22: the DSCP as it was set; the two ECN bits are the stack's.
-        traffic_class: connection.options.dscp << 2,
+        traffic_class: connection.options.traffic_class(),
         gso_size: if plan.len > full { u16::try_from(full).unwrap_or(u16::MAX) } else { 0 },
     };
     build(&fields, payload, offload)
@@ -108,7 +107,7 @@ pub fn reply_header(reply: &Reply, offload: Offload) -> Header {
         urgent: 0,
         options: reply.options,
         hop_limit: reply.hop_limit,
-        traffic_class: 0,
+        traffic_class: reply.traffic_class,
         gso_size: 0,
     };
     build(&fields, [&[], &[]], offload)
