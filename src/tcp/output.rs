@@ -178,7 +178,8 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         let (_, edge) = connection.offer();
         connection.rcv.edge = edge;
     }
-    if plan.reason == Reason::KeepAlive {
+    if plan.reason == Reason::KeepAlive || octets > 0 {
+        // 9293-MUST-26: with something outstanding no probe is needed any more.
         connection.owed.keep_alive = false;
     }
     if octets == 0 {
