@@ -138,8 +138,10 @@ fn recover(
 
 /// The RTT sample that an ACK gives.
 fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
-    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
-    if let Some(sent_at) = done.sent_once_at {
+    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records. Not if something
+    // sent twice is acknowledged with it: then the rest may have waited at the peer for just that, for as long as our
+    // timeout took, and would make the timeout grow by itself.
+    if let Some(sent_at) = done.sent_once_at.filter(|_| !done.retransmitted) {
         return Some(segment.arrived - sent_at);
     }
     // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
