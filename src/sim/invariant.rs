@@ -82,6 +82,8 @@ pub struct Wire {
     pub resets_allowed: bool,
     /// Compare the text with [`stream_octet`].
     pub check_text: bool,
+    /// Print each segment that is sent or delivered, with numbers relative to the SYNs.
+    pub print: bool,
     /// Packets sent.
     pub packets: u64,
     /// RSTs sent on connections that were not over.
@@ -101,6 +103,7 @@ impl Wire {
             mtu,
             resets_allowed: false,
             check_text: true,
+            print: false,
             packets: 0,
             resets: 0,
             hasher: SipHasher24::new(),
@@ -135,6 +138,9 @@ impl Wire {
         let (check_text, resets_allowed) = (self.check_text, self.resets_allowed);
         let [own, peer] = halves(both, side);
         let check = Check { now, side, pair, header: &header, text };
+        if self.print {
+            check.print("sends", own, peer);
+        }
         if header.flags.contains(Flags::RST) {
             own.resets.0 += 1;
             own.owes = None;
@@ -159,6 +165,9 @@ impl Wire {
         let pair = pair_of(side.other(), &header, ip.source.is_ipv6());
         let Some(both) = self.flows.get_mut(&pair) else { return };
         let [own, peer] = halves(both, side);
+        if self.print {
+            Check { now, side, pair, header: &header, text }.print("gets", peer, own);
+        }
         if header.flags.contains(Flags::RST) {
             own.resets.1 += 1;
             own.owes = None;
@@ -239,11 +248,25 @@ struct Check<'a> {
     side: Side,
     pair: Pair,
     header: &'a TcpHeader,
-    #[allow(dead_code, reason = "printed")]
     text: &'a [u8],
 }
 
 impl Check<'_> {
+    fn print(&self, verb: &str, from: &Half, to: &Half) {
+        let Check { now, side, pair, header, text } = self;
+        let (seq, ack) = (header.seq.wrapping_sub(from.iss()), header.ack.wrapping_sub(to.iss()));
+        eprintln!(
+            "{now:?} {}:{} {side:?} {verb} {} seq {seq} ack {ack} len {} win {} sack {:?} ts {:?}",
+            pair.a,
+            pair.b,
+            header.flags,
+            text.len(),
+            header.window,
+            header.options.sack.iter().collect::<Vec<_>>(),
+            header.options.timestamp.map(|timestamp| (timestamp.value, timestamp.echo)),
+        );
+    }
+
     fn fail(&self, rule: &str, own: &Half, peer: &Half) -> ! {
         let Check { now, side, pair, header, text } = self;
         panic!(

@@ -129,7 +129,12 @@ impl World {
                     wire.delivered(self.now, side, &arrived.packet);
                 }
                 let stack = &mut self.stacks[index(side)];
-                stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
+                let dropped = stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
+                if let (Some(wire), Some(reason)) = (&self.wire, dropped)
+                    && wire.print
+                {
+                    eprintln!("{:?} {side:?} drops it: {reason}", self.now);
+                }
             }
             self.stacks[index(side)].handle_deadline(self.now);
         }
