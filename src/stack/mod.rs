@@ -209,6 +209,11 @@ impl Stack {
         (self.half_open.len(), self.connections.len(), self.time_wait.len())
     }
 
+    /// Four-tuples that lead to any of these.
+    pub fn flows(&self) -> u32 {
+        self.flows.len()
+    }
+
     /// When [`Stack::handle_deadline`] is next needed.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.wheel.next_deadline()

@@ -32,7 +32,8 @@ pub(super) fn acknowledge(
         acknowledge_syn(connection, segment, cx);
         return Ok(());
     }
-    match acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd) {
+    let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
+    match range {
         AckRange::BeyondNext | AckRange::TooOld => {
             connection.owe_challenge(cx);
             return Err(Rejected::Drop(DropReason::TcpAckRange));
@@ -40,7 +41,7 @@ pub(super) fn acknowledge(
         AckRange::New => new_ack(connection, segment, cx),
         AckRange::Duplicate => duplicate_ack(connection, segment, cx),
     }
-    update_window(connection, segment, cx);
+    update_window(connection, segment, range == AckRange::New, cx);
     // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
     if connection.fin_acknowledged() && connection.advance(Cause::FinAcknowledged) {
         connection.watch_fin_wait_2(cx);
@@ -141,8 +142,10 @@ fn recover(
 
 /// The RTT sample that an ACK gives.
 fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
-    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
-    if let Some(sent_at) = done.sent_once_at {
+    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records. Not if something
+    // sent twice is acknowledged with it: then the rest may have waited at the peer for just that, for as long as our
+    // timeout took, and would make the timeout grow by itself.
+    if let Some(sent_at) = done.sent_once_at.filter(|_| !done.retransmitted) {
         return Some(segment.arrived - sent_at);
     }
     // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
@@ -188,15 +191,19 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
 }
 
 /// Takes the send window from the segment if it is not older than the last one that did.
-// 9293-3.10.7.4-28
-fn update_window(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+///
+/// A segment that acknowledges something new is the newest there is, also if it is a retransmission with an old SEG.SEQ:
+/// were its window not taken, SND.UNA + SND.WND would move right although the peer has offered nothing.
+// 9293-3.10.7.4-28: and only if SND.UNA =< SEG.ACK, since the window counts from there.
+fn update_window(connection: &mut Connection, segment: &Segment<'_>, acknowledges: bool, cx: &mut Context<'_>) {
     let snd = &connection.snd;
     let newer = snd.wl1.lt(segment.seq) || (snd.wl1 == segment.seq && snd.wl2.le(segment.ack));
-    if !newer {
+    if segment.ack.lt(snd.una) || !(newer || acknowledges) {
         return;
     }
-    let closed = snd.wnd == 0;
+    let (closed, wl1) = (snd.wnd == 0, snd.wl1.max(segment.seq));
     connection.take_window(segment);
+    connection.snd.wl1 = wl1;
     if closed && connection.snd.wnd > 0 {
         window_opened(connection, cx);
     }

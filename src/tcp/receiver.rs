@@ -102,7 +102,7 @@ impl Connection {
     // 9293-SHLD-14: it never moves left of what was offered.
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
     fn next_edge(&self) -> SeqNumber {
-        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled.
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled, so until both are through, no more is offered.
         let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
         let candidate = self.rcv.nxt + self.free_window().min(shift.scale(WireWindow(u16::MAX)));
         if candidate.saturating_since(self.rcv.edge) >= self.silly_window_step() { candidate } else { self.rcv.edge }
@@ -112,10 +112,11 @@ impl Connection {
         (self.rcv.capacity / 2).min(self.rcv.full_size()).max(1)
     }
 
-    /// The window field of the next segment, and the right edge that it stands for.
-    pub(super) fn offer(&self) -> (WireWindow, SeqNumber) {
+    /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
+    // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
+    pub(super) fn offer(&self, syn: bool) -> (WireWindow, SeqNumber) {
         let edge = self.next_edge();
-        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
+        let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         (shift.unscale(edge.since(self.rcv.nxt)), edge)
     }
 
