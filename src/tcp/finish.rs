@@ -18,8 +18,8 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
             connection.receive_buffer.discard_out_of_order(cx.pool);
         }
         if connection.rcv.fin != Some(connection.rcv.nxt) {
-            // It waits for the text in front of it.
-            connection.owe_ack_now(true);
+            // It waits for the text in front of it. Text that came with it has its duplicate ACK already.
+            connection.owe_ack_now(segment.payload.is_empty());
         }
     }
     // 9293-3.10.7.4-40: also when a later segment has filled the gap in front of it.
