@@ -162,8 +162,10 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledge
 /// SEG.ACK =< SND.UNA, within what an honest peer may send: not an ACK any more, but perhaps a sign of loss.
 // 9293-3.10.7.4-26: the rest of the segment is processed.
 fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    // 5681-2-2: all five conditions, so that window updates and data do not count.
+    // 5681-2-2: all five conditions, so that window updates and data do not count. While the window is closed such ACKs
+    // answer probes, which says nothing of a loss.
     let counts = segment.ack == connection.snd.una
+        && connection.snd.wnd > 0
         && connection.flight() > 0
         && segment.is_empty()
         && connection.snd.shift.scale(segment.window) == connection.snd.wnd;
