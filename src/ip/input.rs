@@ -33,6 +33,7 @@ pub fn deliver<'a>(packet: &'a [u8], own: &[IpCidr]) -> Result<(IpPacket<'a>, Ad
         return Err(DropReason::NotOurs.into());
     };
     if packet.fragment.is_some() {
+        // 1858-3, 1858-4: what is never reassembled overwrites nothing.
         return Err(DropReason::Fragment.into());
     }
     Ok((packet, addressed))
@@ -62,7 +63,7 @@ fn addressed(destination: IpAddr, own: &[IpCidr]) -> Option<Addressed> {
 }
 
 /// The address of ours from which to send to `remote`: one in the same network, else the first of its family.
-// 9293-MUST-44
+// 9293-MUST-44, 1122-3.2.1.3-1: always one of our own.
 pub fn source_for(remote: IpAddr, own: &[IpCidr]) -> Option<IpAddr> {
     let family = || own.iter().filter(|cidr| cidr.address.is_ipv6() == remote.is_ipv6());
     family()
