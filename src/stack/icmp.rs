@@ -14,7 +14,7 @@ use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::time::Instant;
 use crate::wire::icmp::{self, Echo, IcmpError, IcmpMessage};
-use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, icmpv4, icmpv6, protocol, quoted};
+use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, extension, icmpv4, icmpv6, protocol, quoted};
 
 /// The smallest path MTU that an ICMPv4 error can bring about (RFC 1191 allows 68; a floor keeps forged ones harmless).
 const MIN_PATH_MTU_V4: u32 = 552;
@@ -42,7 +42,7 @@ impl Stack {
         let source = match (addressed, packet.destination) {
             // 4443-2.2: from the address that was asked, if it is one host's.
             (Addressed::Unicast, own) => own,
-            // A ping to a broadcast or multicast address would be answered by everybody at once.
+            // 1122-3.2.2.6-2: a ping to a broadcast or multicast address would be answered by everybody at once.
             (Addressed::Group, IpAddr::V4(_)) => return Err(DropReason::IcmpIgnored),
             (Addressed::Group, IpAddr::V6(_)) => self.own_source(packet.source).ok_or(DropReason::IcmpIgnored)?,
         };
@@ -97,6 +97,12 @@ impl Stack {
     pub(super) fn report_parameter_problem(&mut self, bytes: &[u8], problem: ParameterProblem) {
         // The packet was refused before it was delivered: its addresses are looked at here.
         let Some((source, destination)) = ipv6_addresses(bytes) else { return };
+        // 4443-2.4-e: never about an ICMPv6 error, nor to a source that cannot be another host's.
+        let upper_layer = extension::upper_layer(bytes);
+        let about_error = upper_layer.is_none_or(|(protocol, message)| icmp::is_error(protocol, message));
+        if about_error || self.is_own(source) {
+            return;
+        }
         let unicast = self.is_own(destination);
         let group = destination.is_multicast() && problem.even_if_multicast;
         if !unicast && !group {
@@ -109,6 +115,7 @@ impl Stack {
     /// Reports an error about a delivered packet.
     // 1122-3.2.2-3, 4443-2.4-e: never about a broadcast or multicast datagram or an ICMP error.
     fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
+        // 1122-3.3.4.2: from the address that was asked.
         if addressed == Addressed::Unicast && !icmp::is_error(packet.protocol, packet.payload) {
             self.send_error(packet.destination, packet.source, packet.packet, error);
         }

@@ -54,6 +54,7 @@ impl Stack {
     }
 
     /// An ICMP error about a datagram of ours: a connected socket is told.
+    // 1122-4.1.3.3
     pub(super) fn udp_error_input(
         &mut self,
         local: SocketAddr,
