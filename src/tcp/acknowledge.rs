@@ -10,6 +10,7 @@ use super::recovery::new_reno::{Action, Phase};
 use super::recovery::sent::Acknowledged;
 use super::segment::Segment;
 use super::state::{Cause, State};
+use super::timestamp;
 use crate::counters::DropReason;
 
 /// Fifth: the ACK field.
@@ -142,17 +143,21 @@ fn recover(
 
 /// The RTT sample that an ACK gives.
 fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
-    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records. Not if something
-    // sent twice is acknowledged with it: then the rest may have waited at the peer for just that, for as long as our
-    // timeout took, and would make the timeout grow by itself.
-    if let Some(sent_at) = done.sent_once_at.filter(|_| !done.retransmitted) {
-        return Some(segment.arrived - sent_at);
-    }
-    // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
+    let Some(resent_at) = done.resent_at else {
+        // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
+        return done.sent_once_at.map(|sent_at| segment.arrived - sent_at);
+    };
+    // Something sent twice is among it. What was sent once may have waited at the peer for just that, so only the echoed
+    // timestamp can tell (7323-4.1: this is an ACK of new data).
     let echo = segment.options.timestamp?.echo;
     // Where nothing was sent twice and there is a sample already, the coarse one would only add noise.
     let wanted = done.retransmitted || connection.rtt.srtt().is_none();
     if !connection.agreed.timestamps || echo == 0 || !wanted {
+        return None;
+    }
+    // 6298-3-1, 8961-4.2d: and only if it names the last copy. The echo of an earlier one may mean that its ACK was lost:
+    // that sample would contain our own timeout, and make the next one longer for no reason.
+    if timestamp::is_before(echo, connection.timestamp_value(resent_at)) {
         return None;
     }
     let millis = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
