@@ -461,7 +461,7 @@ fn pump(script: &mut Script, handle: TcpHandle, sent: &mut u64, target: u64) {
     // Whole segments, so that nothing short leaves before the end.
     let chunk = vec![0x5a; 1_460 * 700];
     let mut written = *sent;
-    while *sent < target {
+    loop {
         let room = usize::try_from(target - written).unwrap().min(chunk.len());
         if room > 0 {
             written += script.stack.tcp_send(script.now, handle, &chunk[..room]).unwrap_or(0) as u64;
@@ -475,11 +475,14 @@ fn pump(script: &mut Script, handle: TcpHandle, sent: &mut u64, target: u64) {
             Ok(())
         });
         assert!(*sent > before, "it stalls at {sent} of {target}");
-        script.now = script.now + millis(1);
+        script.now += millis(1);
         script.ack = iss.wrapping_add(*sent as u32);
         let header = script.header(ACK);
         script.deliver(&header, &[]);
         assert_eq!(variables(script, handle).0, script.ack);
+        if *sent >= target {
+            return;
+        }
     }
 }
 

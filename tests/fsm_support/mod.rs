@@ -17,10 +17,6 @@ pub const FIN: Flags = Flags::FIN;
 pub const RST: Flags = Flags::RST;
 pub const PSH: Flags = Flags::PSH;
 
-pub fn both(a: Flags, b: Flags) -> Flags {
-    a | b
-}
-
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -50,7 +46,7 @@ pub fn script_at_with(iss: u32, irs: u32, change: impl Fn(&mut Config)) -> Scrip
     probe.listen();
     let now = probe.peer_syn(TcpOptions::default())[0].header.seq;
     let mut script = Script::with(&change);
-    script.now = script.now + Duration::from_micros(4) * iss.wrapping_sub(now);
+    script.now += Duration::from_micros(4) * iss.wrapping_sub(now);
     script.seq = irs;
     script
 }
