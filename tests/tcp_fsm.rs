@@ -722,8 +722,8 @@ fn outstanding_data_holds_keep_alives_back() {
     }
 }
 
-/// 9293-MAY-6 is not offered, but a peer's keep-alive with one octet of garbage is answered and not delivered; so is one
-/// without.
+/// 9293-3.10.7.4-6, 9293-3.10.7.4-8: a peer's keep-alive is answered, and the octet of garbage that an old one carries is
+/// not delivered.
 #[test]
 fn keep_alives_of_the_peer_are_answered() {
     let mut script = Script::new();

@@ -19,15 +19,15 @@ impl Stack {
         segment: &Segment<'_>,
         beyond: Option<SeqNumber>,
     ) -> Result<(), DropReason> {
-        // First: 9293-3.10.7.2-1
+        // 9293-3.10.7.2-1: first, a RST is ignored.
         if segment.rst() {
             return Err(DropReason::TcpListenIgnored);
         }
-        // Second: 9293-3.10.7.2-2
+        // 9293-3.10.7.2-2: second, an ACK.
         if segment.has_ack() {
             return self.listener_ack(handle, segment);
         }
-        // Fourth: 9293-3.10.7.2-6
+        // 9293-3.10.7.2-6, 9293-3.10.7.4-39: fourth, all that is no SYN, a FIN too.
         if !segment.syn() {
             return Err(DropReason::TcpListenIgnored);
         }

@@ -84,6 +84,7 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     connection.send_buffer.advance(cx.pool, text as usize);
     connection.statistics.octets_acknowledged += u64::from(text);
     if text > 0 || done.fin {
+        // 9293-3.10.7.4-30: the ACK of our FIN is reported too, and the connection stays.
         connection.events.add(Events::WRITE);
     }
     if connection.snd.up.is_some_and(|up| up.le(segment.ack)) {

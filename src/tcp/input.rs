@@ -132,7 +132,8 @@ fn reset(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_
     match acceptance::reset(&connection.space(), segment.seq) {
         ResetAction::Reset => {
             cx.counters.resets_in += 1;
-            // 9293-3.10.7.4-14: refused while it is still being opened; 9293-3.10.7.4-15, 9293-3.10.7.4-16: reset after.
+            // 9293-3.10.7.4-14: refused while it is still being opened.
+            // 9293-3.10.7.4-15, 9293-3.10.7.4-16: reset after.
             // Where both FINs have passed, nothing is missing that a reset could cut off.
             let error = match connection.state() {
                 State::SynReceived => Some(SocketError::Refused),

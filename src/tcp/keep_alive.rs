@@ -1,4 +1,5 @@
 //! Keep-alives (RFC 9293 section 3.8.4).
+// 9293-MAY-5: they exist, for those who ask.
 
 use super::connection::{Connection, Context};
 use super::state::Cause;

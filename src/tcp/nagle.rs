@@ -31,7 +31,8 @@ pub fn may_send(offer: &Offer) -> bool {
     if length == 0 {
         return false;
     }
-    // (1) A full segment. 9293-SHLD-28.
+    // (1) A full segment.
+    // 9293-SHLD-28: those go whenever the windows allow.
     if length >= mss {
         return true;
     }
@@ -39,7 +40,8 @@ pub fn may_send(offer: &Offer) -> bool {
     if cork && !overridden {
         return false;
     }
-    // (2) All that is queued, and it counts as pushed. 9293-SHLD-7: with Nagle only while nothing is unacknowledged.
+    // (2) All that is queued, and it counts as pushed.
+    // 9293-SHLD-7: with Nagle only while nothing is unacknowledged.
     // 9293-MUST-17: or Nagle is switched off.
     if queued <= usable && (idle || no_delay) {
         return true;

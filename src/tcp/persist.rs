@@ -6,6 +6,7 @@ use super::connection::{Connection, Context};
 
 /// How long silly-window avoidance, Nagle's algorithm with nothing in flight, or a cork may hold text back
 /// (RFC 9293 section 3.8.6.2.1: 0.1 to 1 s).
+// 9293-MUST-60: nothing that was written waits longer where the windows allow it.
 pub const OVERRIDE: Duration = Duration::from_millis(200);
 
 impl Connection {

@@ -43,7 +43,7 @@ pub(super) fn segment_arrives(
     }
     // Third: security and compartment do not exist here. Fourth: the SYN bit.
     if !segment.syn() {
-        // 9293-3.10.7.3-9
+        // 9293-3.10.7.3-9, 9293-3.10.7.4-39: a FIN here is dropped with the rest.
         return Err(Rejected::Drop(DropReason::TcpNotSyn));
     }
     synchronize(connection, segment, cx);

@@ -17,10 +17,6 @@ pub const FIN: Flags = Flags::FIN;
 pub const RST: Flags = Flags::RST;
 pub const PSH: Flags = Flags::PSH;
 
-pub fn both(a: Flags, b: Flags) -> Flags {
-    a | b
-}
-
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
