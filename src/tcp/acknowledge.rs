@@ -138,11 +138,13 @@ fn recover(
 
 /// The RTT sample that an ACK gives.
 fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
-    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
-    if let Some(sent_at) = done.sent_once_at {
+    // 6298-3-2: each ACK of something sent once gives one.
+    // 9293-MUST-18: Karn's rule. What was sent once behind something sent twice waited for it, and tells only how long.
+    if let Some(sent_at) = done.sent_once_at.filter(|_| !done.retransmitted) {
         return Some(segment.arrived - sent_at);
     }
-    // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
+    // 6298-3-1: what was sent twice is told apart only by the echoed timestamp.
+    // 7323-4.1: and only on an ACK of new data.
     let echo = segment.options.timestamp?.echo;
     // Where nothing was sent twice and there is a sample already, the coarse one would only add noise.
     let wanted = done.retransmitted || connection.rtt.srtt().is_none();
@@ -167,7 +169,8 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     // keep-alive, a segment that arrived twice.
     let reports_gap = !connection.agreed.sack
         || segment.options.sack.iter().any(|(left, _)| super::sequence::SeqNumber(left).gt(segment.ack));
-    if !counts || !reports_gap {
+    let doubtful = !connection.agreed.sack && connection.recovery.duplicates_are_doubtful();
+    if !counts || !reports_gap || doubtful {
         return;
     }
     let mss = connection.segment_payload();
