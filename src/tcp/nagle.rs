@@ -31,7 +31,7 @@ pub fn may_send(offer: &Offer) -> bool {
     if length == 0 {
         return false;
     }
-    // (1) A full segment. 9293-SHLD-28.
+    // 9293-SHLD-28: (1) a full segment.
     if length >= mss {
         return true;
     }
@@ -39,7 +39,8 @@ pub fn may_send(offer: &Offer) -> bool {
     if cork && !overridden {
         return false;
     }
-    // (2) All that is queued, and it counts as pushed. 9293-SHLD-7: with Nagle only while nothing is unacknowledged.
+    // (2) All that is queued, and it counts as pushed.
+    // 9293-SHLD-7: with Nagle only while nothing is unacknowledged.
     // 9293-MUST-17: or Nagle is switched off.
     if queued <= usable && (idle || no_delay) {
         return true;
@@ -48,7 +49,7 @@ pub fn may_send(offer: &Offer) -> bool {
     if (idle || no_delay) && length >= (max_wnd / 2).max(1) {
         return true;
     }
-    // (4) The override timer.
+    // 9293-MUST-60: (4) the override timer, so that nothing waits for ever.
     overridden
 }
 
