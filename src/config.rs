@@ -64,9 +64,8 @@ impl Config {
         if tcp.max_rto < std::time::Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
             return Err("the RTO must have a cap of at least 60 s, and a floor below it".into());
         }
-        // 1122-3.2.1.7-1
-        if tcp.socket.hop_limit == 0 {
-            return Err("a hop limit of 0 sends nothing".into());
+        if !tcp.socket.is_valid() {
+            return Err("the hop limit lies between 1 and 255, the DSCP between 0 and 63".into());
         }
         if tcp.receive_capacity == 0 || tcp.receive_capacity > 1 << 30 || tcp.send_capacity == 0 {
             return Err("buffer capacities lie between 1 octet and 1 GiB".into());

@@ -1,5 +1,6 @@
 //! The way in: header checks, and whether a packet is ours.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use super::address::{self, IpCidr};
@@ -33,6 +34,7 @@ pub fn deliver<'a>(packet: &'a [u8], own: &[IpCidr]) -> Result<(IpPacket<'a>, Ad
         return Err(DropReason::NotOurs.into());
     };
     if packet.fragment.is_some() {
+        // 1858-3, 1858-4: what is never reassembled overwrites nothing.
         return Err(DropReason::Fragment.into());
     }
     Ok((packet, addressed))
@@ -61,13 +63,14 @@ fn addressed(destination: IpAddr, own: &[IpCidr]) -> Option<Addressed> {
     group.then_some(Addressed::Group)
 }
 
-/// The address of ours from which to send to `remote`: one in the same network, else the first of its family.
-// 9293-MUST-44
+/// The address of ours from which to send to `remote`: the first in the most narrow network that both share, else the
+/// first of its family.
+// 9293-MUST-44, 1122-3.2.1.3-1: always one of our own.
 pub fn source_for(remote: IpAddr, own: &[IpCidr]) -> Option<IpAddr> {
     let family = || own.iter().filter(|cidr| cidr.address.is_ipv6() == remote.is_ipv6());
     family()
         .filter(|cidr| cidr.contains(remote))
-        .max_by_key(|cidr| cidr.prefix_len)
+        .min_by_key(|cidr| Reverse(cidr.prefix_len))
         .or_else(|| family().next())
         .map(|cidr| cidr.address)
 }

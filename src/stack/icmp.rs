@@ -14,7 +14,7 @@ use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::time::Instant;
 use crate::wire::icmp::{self, Echo, IcmpError, IcmpMessage};
-use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, icmpv4, icmpv6, protocol, quoted};
+use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, extension, icmpv4, icmpv6, protocol, quoted};
 
 /// The smallest path MTU that an ICMPv4 error can bring about (RFC 1191 allows 68; a floor keeps forged ones harmless).
 const MIN_PATH_MTU_V4: u32 = 552;
@@ -42,7 +42,7 @@ impl Stack {
         let source = match (addressed, packet.destination) {
             // 4443-2.2: from the address that was asked, if it is one host's.
             (Addressed::Unicast, own) => own,
-            // A ping to a broadcast or multicast address would be answered by everybody at once.
+            // 1122-3.2.2.6-2: a ping to a broadcast or multicast address would be answered by everybody at once.
             (Addressed::Group, IpAddr::V4(_)) => return Err(DropReason::IcmpIgnored),
             (Addressed::Group, IpAddr::V6(_)) => self.own_source(packet.source).ok_or(DropReason::IcmpIgnored)?,
         };
@@ -97,6 +97,12 @@ impl Stack {
     pub(super) fn report_parameter_problem(&mut self, bytes: &[u8], problem: ParameterProblem) {
         // The packet was refused before it was delivered: its addresses are looked at here.
         let Some((source, destination)) = ipv6_addresses(bytes) else { return };
+        // 4443-2.4-e: never about an ICMPv6 error, nor to a source that cannot be another host's.
+        let upper_layer = extension::upper_layer(bytes);
+        let about_error = upper_layer.is_none_or(|(protocol, message)| icmp::is_error(protocol, message));
+        if about_error || self.is_own(source) {
+            return;
+        }
         let unicast = self.is_own(destination);
         let group = destination.is_multicast() && problem.even_if_multicast;
         if !unicast && !group {
@@ -109,6 +115,7 @@ impl Stack {
     /// Reports an error about a delivered packet.
     // 1122-3.2.2-3, 4443-2.4-e: never about a broadcast or multicast datagram or an ICMP error.
     fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
+        // 1122-3.3.4.2: from the address that was asked.
         if addressed == Addressed::Unicast && !icmp::is_error(packet.protocol, packet.payload) {
             self.send_error(packet.destination, packet.source, packet.packet, error);
         }
@@ -158,7 +165,17 @@ impl Stack {
         error: IcmpError,
     ) -> Result<(), DropReason> {
         let tuple = FourTuple::new(local, remote);
-        let Some(Flow::Connection(key)) = self.flow(&tuple) else { return Err(DropReason::IcmpUnmatched) };
+        let key = match self.flow(&tuple) {
+            Some(Flow::Connection(key)) => key,
+            Some(Flow::HalfOpen(key)) if self.half_open.get(key).is_some_and(|entry| entry.record.iss == seq) => {
+                // 9293-SHLD-26: nobody waits for this one but the listener, which listens on.
+                if hard_error(error, tuple.remote_addr).is_some() {
+                    self.remove_half_open(key);
+                }
+                return Ok(());
+            }
+            _ => return Err(DropReason::IcmpUnmatched),
+        };
         let matched = self.with_connection(key, self.now, |connection, cx| {
             // 5927-4.1, 8201-4-1: only about what is in flight.
             if seq.lt(connection.snd.una) || seq.ge(connection.snd.nxt) {
@@ -171,7 +188,7 @@ impl Stack {
                 return true;
             }
             let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
-            match hard_error(error) {
+            match hard_error(error, tuple.remote_addr) {
                 // design 8.1: hard errors end an attempt and nothing else (5927-5.2).
                 Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
                 // 9293-MUST-56
@@ -184,17 +201,15 @@ impl Stack {
     }
 }
 
-/// What a hard error means to an attempt to connect, or `None` for a soft one.
-fn hard_error(error: IcmpError) -> Option<SocketError> {
-    // The codes of the two families have the same numbers in one type; the wire form keeps them apart by family, and
-    // both "port unreachable" codes refuse.
-    match error {
-        IcmpError::DestinationUnreachable { code: icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT } => {
-            Some(SocketError::Refused)
-        }
-        IcmpError::DestinationUnreachable { code: icmpv6::unreachable::PORT } => Some(SocketError::Refused),
-        _ => None,
-    }
+/// What a hard error means to an attempt to connect to `remote`, or `None` for a soft one.
+// 9293-SHLD-26, 5927-5.2: the numbers of the codes differ between the families; code 3 of ICMPv6 is a soft one.
+fn hard_error(error: IcmpError, remote: IpAddr) -> Option<SocketError> {
+    let IcmpError::DestinationUnreachable { code } = error else { return None };
+    let hard = match remote {
+        IpAddr::V4(_) => matches!(code, icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT),
+        IpAddr::V6(_) => code == icmpv6::unreachable::PORT,
+    };
+    hard.then_some(SocketError::Refused)
 }
 
 fn ipv6_addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {

@@ -79,7 +79,9 @@ impl Stack {
 
     /// The SYN queue is full: the SYN-ACK carries what a record would.
     fn send_cookie(&mut self, handle: ListenerHandle, segment: &Segment<'_>) -> Result<(), DropReason> {
-        if !self.config.tcp.syn_cookies || !self.resets.take(self.now) {
+        // Cookies have no rate of their own: one SYN draws one answer of its size, as it would with room in the queue, and
+        // a limit that the flood uses up would shut out the honest.
+        if !self.config.tcp.syn_cookies {
             return Err(DropReason::TcpSynQueueFull);
         }
         let now = self.now;

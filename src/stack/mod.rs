@@ -149,7 +149,7 @@ impl Stack {
         config.validate()?;
         Ok(Stack {
             now,
-            limits: Limits { max_packet: config.mtu as u32 },
+            limits: Limits { max_packet: 0 },
             offload_checksum: false,
             pool: Pool::new(config.tcp.buffer_memory),
             transfers: TransferPool::default(),
@@ -180,10 +180,11 @@ impl Stack {
         })
     }
 
-    /// Tells what the device can do: the largest packet that it takes in one piece (at least the MTU), and whether it
-    /// completes checksums.
+    /// Tells what the device can do: the largest packet that it takes in one piece (more than the MTU only if it cuts
+    /// super-segments), and whether it completes checksums.
     pub fn set_offload(&mut self, max_packet: usize, checksum: bool) {
-        self.limits.max_packet = u32::try_from(max_packet.max(self.config.mtu)).unwrap_or(u32::MAX);
+        let cuts = max_packet > self.config.mtu;
+        self.limits.max_packet = if cuts { u32::try_from(max_packet).unwrap_or(u32::MAX) } else { 0 };
         self.offload_checksum = checksum;
     }
 
@@ -206,6 +207,11 @@ impl Stack {
     /// there are.
     pub fn table_sizes(&self) -> (u32, u32, u32) {
         (self.half_open.len(), self.connections.len(), self.time_wait.len())
+    }
+
+    /// Four-tuples that lead to any of these.
+    pub fn flows(&self) -> u32 {
+        self.flows.len()
     }
 
     /// When [`Stack::handle_deadline`] is next needed.

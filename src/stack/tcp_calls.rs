@@ -25,7 +25,8 @@ impl Stack {
     /// Passive OPEN: listens. Port 0 chooses one. The backlog limits the SYN queue and the accept queue, each.
     ///
     /// # Errors
-    /// `AddressNotAvailable` for an address that is not ours, `AddressInUse`, `NoBuffers`.
+    /// `AddressNotAvailable` for an address that is not ours, `AddressInUse`, `InvalidArgument` for options out of range,
+    /// `NoBuffers`.
     // 9293-3.10.1-1, 9293-MUST-43, 9293-MUST-42: connections on the port do not matter, only another listener does.
     pub fn tcp_listen(
         &mut self,
@@ -33,6 +34,9 @@ impl Stack {
         backlog: u32,
         options: SocketOptions,
     ) -> Result<ListenerHandle, SocketError> {
+        if !options.is_valid() {
+            return Err(SocketError::InvalidArgument);
+        }
         if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
             return Err(SocketError::AddressNotAvailable);
         }
@@ -78,6 +82,31 @@ impl Stack {
         self.listeners.get(handle.0).map(|listener| listener.local)
     }
 
+    /// What the connections of a listener start with.
+    pub fn listener_options(&self, handle: ListenerHandle) -> Option<SocketOptions> {
+        self.listeners.get(handle.0).map(|listener| listener.options)
+    }
+
+    /// Changes what later connections of a listener start with.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a hop limit of 0 or a DSCP above 63.
+    pub fn listener_set_options(
+        &mut self,
+        handle: ListenerHandle,
+        change: impl FnOnce(&mut SocketOptions),
+    ) -> Result<(), SocketError> {
+        let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
+        let mut options = listener.options;
+        change(&mut options);
+        // 1122-3.2.1.7-1
+        if options.hop_limit == 0 || options.dscp > 63 {
+            return Err(SocketError::InvalidArgument);
+        }
+        listener.options = options;
+        Ok(())
+    }
+
     /// CLOSE of a listener: connections that nobody has accepted are reset.
     // 9293-3.10.4-1: later SYNs find nobody; half-open records notice when they are next touched.
     pub fn listener_close(&mut self, now: Instant, handle: ListenerHandle) {
@@ -98,8 +127,8 @@ impl Stack {
     /// Active OPEN: begins a connection. It is open when it becomes writable, and has failed when it reports an error.
     ///
     /// # Errors
-    /// `InvalidAddress`, `AddressNotAvailable`, `AddressInUse`, `Unreachable` without an address of that family,
-    /// `NoBuffers`.
+    /// `InvalidAddress`, `InvalidArgument` for options out of range, `AddressNotAvailable`, `AddressInUse`, `Unreachable`
+    /// without an address of that family, `NoBuffers`.
     // 9293-3.10.1-2, 9293-3.10.1-3, 9293-3.10.1-5
     pub fn tcp_connect(
         &mut self,
@@ -112,6 +141,9 @@ impl Stack {
         if remote.port() == 0 || !is_connectable(remote.ip(), &self.config.addresses) {
             // 9293-MUST-46
             return Err(SocketError::InvalidAddress);
+        }
+        if !options.is_valid() {
+            return Err(SocketError::InvalidArgument);
         }
         let tuple = self.choose_local(local, remote)?;
         let mss = self.announced_mss_for(options.max_segment, remote.is_ipv6());
@@ -214,17 +246,26 @@ impl Stack {
     }
 
     /// ABORT: ends the connection with a RST; the handle stays until [`Stack::tcp_close`].
+    // 6429-4: in every state, also while a zero window is probed.
     pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
-        let tuple = self.tcp_tuple(handle);
-        if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
-            self.push_reply(reply);
-        }
-        // 9293-3.10.5-3: in TIME-WAIT the tuple can be used again at once.
-        if let Some(Flow::TimeWait(key)) = tuple.and_then(|tuple| self.flow(&tuple))
+        let now = self.advance_to(now);
+        let held = self.connections.get(handle.0).filter(|entry| !entry.connection.orphan);
+        let Some(tuple) = held.map(|entry| entry.connection.tuple) else { return };
+        self.abort_connection(handle.0, now);
+        // 9293-3.10.5-3: in TIME-WAIT nothing is sent, and the tuple is free.
+        if let Some(Flow::TimeWait(key)) = self.flow(&tuple)
             && self.time_wait.get(key).is_some_and(|entry| entry.connection == handle)
+            && self.tcp_state(handle) == Some(State::Closed)
         {
             self.leave_time_wait(key);
         }
+    }
+
+    fn abort_connection(&mut self, key: SlabKey, now: Instant) {
+        if let Some(Some(reply)) = self.with_connection(key, now, Connection::abort) {
+            self.push_reply(reply);
+        }
+        self.touch(key);
     }
 
     /// Aborts what its application has let go of and what has not finished; the answer is how many there were.
@@ -238,9 +279,23 @@ impl Stack {
             .collect();
         for &key in &orphans {
             self.counters.orphans_aborted += 1;
-            self.tcp_abort(now, TcpHandle(key));
+            // Not by a call, since nobody holds it.
+            self.abort_connection(key, now);
         }
         orphans.len()
+    }
+
+    /// CLOSE of every listener and of every connection that an application holds: what remains are orphans.
+    pub fn close_all(&mut self, now: Instant) {
+        let listeners: Vec<SlabKey> = self.listeners.iter().map(|(key, _)| key).collect();
+        for key in listeners {
+            self.listener_close(now, ListenerHandle(key));
+        }
+        let held = self.connections.iter().filter(|(_, entry)| !entry.connection.orphan);
+        let held: Vec<SlabKey> = held.map(|(key, _)| key).collect();
+        for key in held {
+            self.tcp_close(now, TcpHandle(key));
+        }
     }
 
     /// Connections that their applications have let go of and that have not finished: data or FIN is on its way.
@@ -254,7 +309,7 @@ impl Stack {
     }
 
     /// Takes the last error that the connection survived (RFC 9293 section 3.9.2.2).
-    // 9293-MUST-47
+    // 9293-MUST-47, 9293-SHLD-20: whoever does not ask is not told, and nothing else tells of it.
     pub fn tcp_take_soft_error(&mut self, handle: TcpHandle) -> Option<SocketError> {
         self.connections.get_mut(handle.0).and_then(|entry| entry.connection.soft_error.take())
     }
@@ -293,11 +348,14 @@ impl Stack {
         self.call(now, handle, |connection, cx| {
             let mut options = *connection.options;
             change(&mut options);
-            // 1122-3.2.1.7-1
-            if options.hop_limit == 0 || options.dscp > 63 {
+            if !options.is_valid() {
                 return Err(SocketError::InvalidArgument);
             }
             let patience = options.user_timeout != connection.options.user_timeout;
+            if options.receive_capacity != connection.options.receive_capacity {
+                // 9293-SHLD-14: the window grows into a larger buffer, and shrinks into a smaller one only as text arrives.
+                connection.rcv.capacity = options.receive_capacity.unwrap_or(cx.config.receive_capacity).max(1);
+            }
             *connection.options = options;
             connection.deadlines.keep_alive.cancel();
             if patience && connection.deadlines.user_timeout.is_set() {

@@ -6,7 +6,7 @@ use super::{ConnectionEntry, SocketHandle, Stack, TimeWaitEntry};
 use crate::counters::DropReason;
 use crate::tcp::half_open;
 use crate::tcp::input::{Rejected, segment_arrives};
-use crate::tcp::receiver::AckOwed;
+use crate::tcp::receiver::{AckOwed, Owed};
 use crate::tcp::reset;
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
@@ -125,6 +125,8 @@ impl Stack {
         let tuple = entry.connection.tuple;
         let record = TimeWait::new(&entry.connection, now, self.config.tcp.time_wait);
         let owes = entry.connection.owed.ack != AckOwed::None;
+        // 9293-MUST-58: the record answers now; the connection, which may stand in the queue of senders, must not too.
+        entry.connection.owed = Owed::default();
         self.wheel.park(entry.timer);
         let timer = self.wheel.insert(0, record.expires);
         let entry = TimeWaitEntry { tuple, timer, connection: TcpHandle(key), record };
@@ -164,7 +166,13 @@ impl Stack {
     }
 
     fn time_wait_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
-        let listener = self.listener_for(segment.tuple.local());
+        // 9293-MAY-2: a cookie could not choose an ISS beyond the old one, so only a listener with room reopens.
+        let has_room = |handle: &super::ListenerHandle| {
+            self.listeners.get(handle.0).is_some_and(|listener| {
+                !listener.accept_queue_is_full() && !listener.syn_queue_is_full() && !self.half_open.is_full()
+            })
+        };
+        let listener = self.listener_for(segment.tuple.local()).filter(has_room);
         let (now, duration) = (self.now, self.config.tcp.time_wait);
         let limit = self.config.tcp.challenge_acks_per_second;
         let Some(entry) = self.time_wait.get_mut(key) else { return Err(DropReason::TcpNobody) };
@@ -206,6 +214,10 @@ impl Stack {
             half_open::Action::Drop(reason) => Err(reason),
             half_open::Action::Answer(reply, reason) => {
                 self.push_reply(reply);
+                Err(reason)
+            }
+            half_open::Action::Reset(reason) => {
+                self.answer_with_reset(segment);
                 Err(reason)
             }
             half_open::Action::Remove(reason) => {

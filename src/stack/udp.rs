@@ -54,6 +54,7 @@ impl Stack {
     }
 
     /// An ICMP error about a datagram of ours: a connected socket is told.
+    // 1122-4.1.3.3
     pub(super) fn udp_error_input(
         &mut self,
         local: SocketAddr,
@@ -180,6 +181,11 @@ impl Stack {
             return Ok(datagram);
         }
         Err(socket.error.take().unwrap_or(SocketError::WouldBlock))
+    }
+
+    /// Takes the error that ICMP reported about a datagram sent.
+    pub fn udp_take_error(&mut self, handle: UdpHandle) -> Option<SocketError> {
+        self.sockets.get_mut(handle.0).and_then(|socket| socket.error.take())
     }
 
     /// A socket, to look at.

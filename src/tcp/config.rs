@@ -120,7 +120,9 @@ pub struct SocketOptions {
     pub linger: Option<Duration>,
     /// TTL or hop limit, 1 to 255. Default 64.
     pub hop_limit: u8,
-    /// DSCP, 0 to 63. Default 0.
+    /// DSCP, 0 to 63. Default 0. It should in general stay the same during a connection, as segments of two classes may
+    /// overtake each other; nothing in the stack changes it.
+    // 9293-SHLD-23
     pub dscp: u8,
     /// Octets that may be queued for sending.
     pub send_capacity: Option<u32>,
@@ -130,6 +132,20 @@ pub struct SocketOptions {
     pub congestion: Algorithm,
     /// Largest segment payload to announce and to send, lowered from what the device allows (TCP_MAXSEG).
     pub max_segment: Option<u16>,
+}
+
+impl SocketOptions {
+    /// Every value is in its range.
+    // 1122-3.2.1.7-1: nothing is ever sent with a TTL of 0.
+    pub fn is_valid(&self) -> bool {
+        self.hop_limit > 0 && self.dscp < 64
+    }
+
+    /// The TOS octet or traffic class of what is sent.
+    // 9293-MUST-48, 9293-SHLD-22, 1122-3.2.1.6: the DSCP as it was set, by default 0; the two ECN bits are the stack's.
+    pub(super) fn traffic_class(&self) -> u8 {
+        self.dscp << 2
+    }
 }
 
 impl Default for SocketOptions {

@@ -5,7 +5,7 @@ use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
 use super::option::{self, Agreed};
-use super::reset::{self, Reply};
+use super::reset::Reply;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::state::Cause;
@@ -49,6 +49,8 @@ pub struct HalfOpen {
     answers: u8,
     /// TTL or hop limit of our answers.
     pub hop_limit: u8,
+    /// DSCP of our answers, in the upper six bits.
+    pub traffic_class: u8,
 }
 
 /// What a segment means to a half-open record.
@@ -58,6 +60,8 @@ pub enum Action {
     Drop(DropReason),
     /// This answer.
     Answer(Reply, DropReason),
+    /// A RST of its own (see [`super::reset`]).
+    Reset(DropReason),
     /// The record ends and the listener listens on.
     Remove(DropReason),
     /// The record becomes a connection, and the segment goes on there.
@@ -94,6 +98,7 @@ impl HalfOpen {
             syn_losses: 0,
             answers: 0,
             hop_limit: options.hop_limit,
+            traffic_class: options.traffic_class(),
         }
     }
 
@@ -113,6 +118,7 @@ impl HalfOpen {
             window: WireWindow(self.offered),
             options: option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now)),
             hop_limit: self.hop_limit,
+            traffic_class: self.traffic_class,
         }
     }
 
@@ -132,6 +138,7 @@ impl HalfOpen {
             window: self.shift.unscale(u32::from(self.offered)),
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,
+            traffic_class: self.traffic_class,
         }
     }
 
@@ -182,10 +189,7 @@ impl HalfOpen {
         }
         if !acceptance::establishes(&space, segment.ack) {
             // 9293-3.10.7.4-23
-            return match reset::reply(segment, self.hop_limit) {
-                Some(reply) => Action::Answer(reply, DropReason::TcpAckRange),
-                None => Action::Drop(DropReason::TcpAckRange),
-            };
+            return Action::Reset(DropReason::TcpAckRange);
         }
         Action::Establish
     }

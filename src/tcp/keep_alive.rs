@@ -6,7 +6,7 @@ use crate::error::SocketError;
 
 impl Connection {
     /// Keep-alives are wanted and possible.
-    // 9293-MUST-24, 9293-MUST-25, 9293-MAY-5: off unless asked for, per connection.
+    // 9293-MUST-25: off unless asked for. 9293-MUST-24: per connection.
     fn keeps_alive(&self) -> bool {
         self.options.keep_alive && self.state().is_synchronized() && !self.orphan
     }
@@ -14,7 +14,7 @@ impl Connection {
     /// Sets or stops the keep-alive timer. It is not moved by each segment: when it expires, it looks at what has arrived.
     pub(super) fn settle_keep_alive(&mut self) {
         if self.keeps_alive() {
-            // 9293-MUST-27: as the application says.
+            // 9293-MUST-27: the interval is the application's.
             let at = self.last_received + self.options.keep_alive_idle;
             self.deadlines.keep_alive.arm(at);
         } else {

@@ -59,7 +59,7 @@ struct Fields {
 /// Builds the header of a planned segment. `payload` is its text, in at most two pieces.
 pub fn header(connection: &Connection, plan: &Plan, payload: [&[u8]; 2], offload: Offload, cx: &Context<'_>) -> Header {
     let acknowledges = plan.flags.contains(Flags::ACK);
-    let (window, _) = connection.offer();
+    let (window, _) = connection.offer(plan.flags.contains(Flags::SYN));
     let full = connection.segment_payload();
     let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
     let fields = Fields {
@@ -72,8 +72,7 @@ pub fn header(connection: &Connection, plan: &Plan, payload: [&[u8]; 2], offload
         urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
         options: options(connection, plan, cx),
         hop_limit: connection.options.hop_limit,
-        // 9293-MUST-48, 9293-SHLD-22: the DSCP as it was set; the two ECN bits are the stack's.
-        traffic_class: connection.options.dscp << 2,
+        traffic_class: connection.options.traffic_class(),
         gso_size: if plan.len > full { u16::try_from(full).unwrap_or(u16::MAX) } else { 0 },
     };
     build(&fields, payload, offload)
@@ -108,7 +107,7 @@ pub fn reply_header(reply: &Reply, offload: Offload) -> Header {
         urgent: 0,
         options: reply.options,
         hop_limit: reply.hop_limit,
-        traffic_class: 0,
+        traffic_class: reply.traffic_class,
         gso_size: 0,
     };
     build(&fields, [&[], &[]], offload)
@@ -168,14 +167,14 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;
     if plan.flags.contains(Flags::ACK) {
-        let (_, edge) = connection.offer();
+        let (_, edge) = connection.offer(syn);
         if plan.reason == Reason::Ack && connection.owed.ack == super::receiver::AckOwed::None {
             connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
         }
         connection.acknowledged_peer(edge);
     } else if syn {
         // The window that a SYN offers, counted from wherever the peer will begin.
-        let (_, edge) = connection.offer();
+        let (_, edge) = connection.offer(syn);
         connection.rcv.edge = edge;
     }
     if plan.reason == Reason::KeepAlive || octets > 0 {

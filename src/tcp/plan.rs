@@ -15,7 +15,7 @@ use crate::wire::tcp::Flags;
 /// What the device and the path allow.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Octets of IP packet that may leave in one piece: the MTU, or more where the device cuts super-segments.
+    /// Octets of IP packet that may leave in one piece where the device cuts super-segments; 0 where it does not.
     pub max_packet: u32,
 }
 
@@ -98,7 +98,7 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
 
 /// Our SYN, which nothing can precede.
 fn syn(connection: &Connection) -> Option<Plan> {
-    (connection.snd.nxt == connection.snd.iss).then(|| Plan {
+    connection.syn_waits().then(|| Plan {
         seq: connection.snd.iss,
         len: 0,
         flags: syn_flags(connection),
@@ -250,7 +250,8 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
     Plan { seq, len, flags, reason }
 }
 
-/// Octets of text that may leave in one piece: at least one segment.
+/// Octets of text that may leave in one piece: one segment, or more where the device cuts.
+// 9293-MUST-16: several small segments may fit into one packet of the link, but the peer never sees them in one.
 fn max_payload(connection: &Connection, limits: &Limits) -> u32 {
     let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
     let options = u32::from(connection.snd.mss) - connection.segment_payload();

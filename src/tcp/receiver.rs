@@ -120,15 +120,11 @@ impl Connection {
         self.rcv.capacity.saturating_sub(waiting)
     }
 
-    /// How the windows that we send now are scaled.
-    fn offered_shift(&self) -> WindowShift {
-        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled.
-        if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() }
-    }
-
     /// The largest window that can be offered: the buffer, or as much of it as the window field can say.
     fn largest_window(&self) -> u32 {
-        self.rcv.capacity.min(self.offered_shift().scale(WireWindow(u16::MAX)))
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled, so until both are through, no more is offered.
+        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
+        self.rcv.capacity.min(shift.scale(WireWindow(u16::MAX)))
     }
 
     /// The right edge to offer now.
@@ -144,10 +140,12 @@ impl Connection {
         (self.rcv.capacity / 2).min(self.rcv.full_size().max(self.segment_payload())).max(1)
     }
 
-    /// The window field of the next segment, and the right edge that it stands for.
-    pub(super) fn offer(&self) -> (WireWindow, SeqNumber) {
+    /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
+    // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
+    pub(super) fn offer(&self, syn: bool) -> (WireWindow, SeqNumber) {
         let edge = self.next_edge();
-        (self.offered_shift().unscale(edge.since(self.rcv.nxt)), edge)
+        let shift = if syn { WindowShift::default() } else { self.rcv.shift };
+        (shift.unscale(edge.since(self.rcv.nxt)), edge)
     }
 
     /// Owes a window update once reading has made enough room.

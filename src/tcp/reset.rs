@@ -2,6 +2,7 @@
 //! TIME-WAIT records.
 
 use super::FourTuple;
+use super::config::SocketOptions;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::window::WireWindow;
@@ -25,6 +26,8 @@ pub struct Reply {
     pub options: TcpOptions,
     /// TTL or hop limit.
     pub hop_limit: u8,
+    /// DSCP in the upper six bits.
+    pub traffic_class: u8,
 }
 
 /// The RST that answers `segment`, or `None` if it is a RST itself.
@@ -48,12 +51,19 @@ pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
         window: WireWindow(0),
         options: TcpOptions::default(),
         hop_limit,
+        traffic_class: 0,
     })
 }
 
 /// The RST by which we end a connection: at SND.NXT, with an ACK so that the peer believes it (RFC 9293 section 3.10.5).
 // 9293-3.10.5-2: SEQ = SND.NXT.
-pub fn abort(tuple: FourTuple, nxt: SeqNumber, rcv_nxt: SeqNumber, timestamp: Option<Timestamp>, hop: u8) -> Reply {
+pub fn abort(
+    tuple: FourTuple,
+    nxt: SeqNumber,
+    rcv_nxt: SeqNumber,
+    timestamp: Option<Timestamp>,
+    options: &SocketOptions,
+) -> Reply {
     Reply {
         tuple,
         seq: nxt,
@@ -62,6 +72,7 @@ pub fn abort(tuple: FourTuple, nxt: SeqNumber, rcv_nxt: SeqNumber, timestamp: Op
         window: WireWindow(0),
         // 7323-5.2: a RST of a connection with timestamps carries one.
         options: TcpOptions { timestamp, ..TcpOptions::default() },
-        hop_limit: hop,
+        hop_limit: options.hop_limit,
+        traffic_class: options.traffic_class(),
     }
 }

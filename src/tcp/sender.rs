@@ -92,7 +92,7 @@ impl Connection {
     /// A router says that a segment in flight was too large for the path.
     // 1191-3-1, 1191-3-2, 8201-4-2, 8201-4-3: lowered at once, never raised, never below the floor.
     pub fn path_mtu_lowered(&mut self, mtu: u32, floor: u32, headers: u32) {
-        if mtu != 0 && mtu < floor && self.tuple.remote_addr.is_ipv6() {
+        if mtu < floor && self.tuple.remote_addr.is_ipv6() {
             return;
         }
         let mss = u16::try_from(mtu.max(floor) - headers).unwrap_or(u16::MAX);

@@ -90,6 +90,7 @@ fn received(
         let waiting = connection.receive_buffer.readable();
         connection.receive_buffer.skip(cx.pool, waiting);
     } else {
+        // 9293-MAY-17: the reader is woken by text, with PSH or without.
         connection.events.add(Events::READ);
     }
     if written.filled_gap || !connection.receive_buffer.out_of_order().is_empty() {

@@ -31,6 +31,7 @@ pub struct TimeWait {
     timestamp_offset: u32,
     timestamps: bool,
     hop_limit: u8,
+    traffic_class: u8,
     window: WireWindow,
     /// Answers sent in the current second.
     answers: u8,
@@ -64,6 +65,7 @@ impl TimeWait {
             timestamp_offset: connection.agreed.timestamp_offset,
             timestamps: connection.agreed.timestamps,
             hop_limit: connection.options.hop_limit,
+            traffic_class: connection.options.traffic_class(),
             window: connection.rcv.shift.unscale(rcv_wnd),
             answers: 0,
             answers_since: now,
@@ -86,6 +88,7 @@ impl TimeWait {
             window: self.window,
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,
+            traffic_class: self.traffic_class,
         }
     }
 

@@ -108,7 +108,9 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
 // 9293-3.10.8-1, 9293-MUST-20
 fn user_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "no answer: giving up");
-    connection.end(Cause::UserTimeout, Some(SocketError::TimedOut), cx.pool, cx.transfers);
+    // 9293-SHLD-25: an attempt to connect that met an ICMP error on its way fails with that.
+    let error = connection.soft_error.filter(|_| !connection.state().is_synchronized());
+    connection.end(Cause::UserTimeout, Some(error.unwrap_or(SocketError::TimedOut)), cx.pool, cx.transfers);
 }
 
 /// RETRANSMISSION TIMEOUT: what is in flight is taken for lost, and sending starts over with one segment.
@@ -141,7 +143,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.retransmit_now = true;
     if connection.backoff == cx.config.suspect_after {
         // 9293-MUST-20, 9293-SHLD-9, 9293-MUST-47: at R1 the path is suspected, and the application can learn of it.
-        connection.soft_error = Some(SocketError::TimedOut);
+        connection.soft_error.get_or_insert(SocketError::TimedOut);
         tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "R1: the path is suspected");
     }
     tracing::debug!(

@@ -83,6 +83,23 @@ pub fn walk(next_header: u8, packet: &[u8]) -> Result<Chain, Refused> {
     Err(DropReason::ExtensionHeader.into())
 }
 
+/// Protocol and bytes of the upper layer of a packet that may have been refused: whatever its extension headers say, only
+/// their lengths count. `None` where they do not fit, and for a fragment that is not the first.
+pub fn upper_layer(packet: &[u8]) -> Option<(u8, &[u8])> {
+    let (mut protocol, mut rest) = (*packet.get(NEXT_HEADER_AT)?, packet.get(HEADER_LEN..)?);
+    for _ in 0..=MAX_HEADERS {
+        let len = match protocol {
+            HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => (usize::from(*rest.get(1)?) + 1) * 8,
+            FRAGMENT if u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]) & 0xFFF8 == 0 => FRAGMENT_HEADER_LEN,
+            FRAGMENT => return None,
+            _ => return Some((protocol, rest)),
+        };
+        protocol = *rest.first()?;
+        rest = rest.get(len..)?;
+    }
+    None
+}
+
 /// The report of a next header value that has no business where it stands (RFC 4443 section 3.4, code 1).
 pub(super) fn unrecognized_next_header(at: usize) -> ParameterProblem {
     ParameterProblem { code: 1, pointer: at as u32, even_if_multicast: false }
