@@ -62,7 +62,7 @@ fn each_connection_has_its_own_switch() {
     assert_eq!(script.stack.tcp_state(second), Some(State::Established));
 }
 
-/// 9293-MUST-28: two hours by default. 9293-MUST-27: or as the application says.
+/// 9293-MUST-28, 9293-MUST-27: two hours by default, or as the application says.
 #[test]
 fn the_first_probe_leaves_after_the_idle_time() {
     let (mut script, handle) = accepted(|_| {});

@@ -145,11 +145,12 @@ fn recover(
 /// The RTT sample that an ACK gives.
 fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
     let Some(resent_at) = done.resent_at else {
-        // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
+        // 6298-3-2, 9293-MUST-18: each ACK of nothing but what was sent once gives one (Karn's rule).
         return done.sent_once_at.map(|sent_at| segment.arrived - sent_at);
     };
     // Something sent twice is among it. What was sent once may have waited at the peer for just that, so only the echoed
-    // timestamp can tell (7323-4.1: this is an ACK of new data).
+    // timestamp can tell.
+    // 7323-4.1: this is an ACK of new data.
     let echo = segment.options.timestamp?.echo;
     if !connection.agreed.timestamps || echo == 0 {
         return None;
@@ -177,7 +178,8 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     // keep-alive, a segment that arrived twice.
     let reports_gap = !connection.agreed.sack
         || segment.options.sack.iter().any(|(left, _)| super::sequence::SeqNumber(left).gt(segment.ack));
-    if !counts || !reports_gap {
+    let doubtful = !connection.agreed.sack && connection.recovery.duplicates_are_doubtful();
+    if !counts || !reports_gap || doubtful {
         return;
     }
     let mss = connection.segment_payload();

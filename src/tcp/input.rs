@@ -105,6 +105,7 @@ fn sequence(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Con
 /// Text and FIN are repeated by a timer, so their answers need no limit of their own; two ends that disagree without
 /// sending either could answer each other for ever, so those are limited.
 fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    // 9293-MAY-8: also, and for ever, each probe of a closed window.
     if segment.rst() {
         // 9293-3.10.7.4-7
     } else if segment.payload.is_empty() && !segment.fin() {

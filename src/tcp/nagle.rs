@@ -31,8 +31,7 @@ pub fn may_send(offer: &Offer) -> bool {
     if length == 0 {
         return false;
     }
-    // (1) A full segment.
-    // 9293-SHLD-28: those go whenever the windows allow.
+    // 9293-SHLD-28: (1) a full segment.
     if length >= mss {
         return true;
     }
@@ -50,7 +49,7 @@ pub fn may_send(offer: &Offer) -> bool {
     if (idle || no_delay) && length >= (max_wnd / 2).max(1) {
         return true;
     }
-    // (4) The override timer.
+    // 9293-MUST-60: (4) the override timer, so that nothing waits for ever.
     overridden
 }
 

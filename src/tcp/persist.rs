@@ -30,6 +30,7 @@ impl Connection {
                 // design 8.10: the application's own limit holds although the peer answers.
                 self.start_user_timeout(cx);
             } else if !self.probe_sent() {
+                // 9293-SHLD-17: what lies beyond the edge of a window that has shrunk may wait as long as it takes.
                 self.deadlines.user_timeout.cancel();
             }
         } else if self.state().is_synchronized() && self.unsent() > 0 && (self.flight() == 0 || self.options.cork) {

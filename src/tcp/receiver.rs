@@ -61,7 +61,7 @@ impl SackOrder {
 
 impl Owed {
     /// An acknowledgment, at least this urgently.
-    // 9293-MUST-58: however many segments ask for it, it is one.
+    // 9293-MUST-58, 5681-4.2: however many segments ask for it, it is one.
     pub fn ack(&mut self, urgency: AckOwed) {
         self.ack = self.ack.max(urgency);
     }
@@ -129,6 +129,7 @@ impl Connection {
 
     /// The right edge to offer now.
     // 9293-SHLD-14: it never moves left of what was offered.
+    // 7323-2.4-1: it is kept to the octet, whatever the window field can say of it.
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
     fn next_edge(&self) -> SeqNumber {
         let candidate = self.rcv.nxt + self.free_window().min(self.largest_window());

@@ -57,7 +57,8 @@ impl Connection {
     }
 
     /// SACK blocks: the D-SACK, the range that the last segment fell into, then the others, the latest first.
-    // 2018-4-1: only if the peer's SYN permitted it. 2018-4-2: on every ACK while data is held out of order.
+    // 2018-4-1: only if the peer's SYN permitted it.
+    // 2018-4-2: on every ACK while data is held out of order.
     fn fill_sack(&self, options: &mut TcpOptions) {
         let held = self.receive_buffer.out_of_order();
         if held.is_empty() && self.owed.dsack.is_none() {

@@ -2,6 +2,7 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
+use super::recovery::new_reno::Phase;
 use super::state::{Cause, State};
 use crate::error::SocketError;
 use crate::time::Instant;
@@ -116,8 +117,17 @@ fn user_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
 // 9293-3.10.8-2, 6298-5.4, 9293-MUST-22
 fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.deadlines.retransmit.cancel();
-    let Some(transfer) = connection.transfer.as_mut().filter(|transfer| !transfer.sent.is_empty()) else { return };
-    let first = transfer.sent.first().is_some_and(|record| record.transmissions == 1);
+    let rto = connection.rto(cx.config).duration();
+    let Some(transfer) = connection.transfer.as_mut() else { return };
+    let Some(oldest) = transfer.sent.first() else { return };
+    // 6298-5.0: not within an RTO of its last transmission, as a fast retransmit does not move the timer.
+    let due = oldest.sent_at + rto;
+    if due > cx.now {
+        connection.deadlines.retransmit.set(due);
+        return;
+    }
+    // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
+    let first = connection.recovery.phase != Phase::Timeout;
     transfer.sent.mark_all_lost();
     let loss = Loss { now: cx.now, flight: connection.flight(), mss: connection.segment_payload() };
     connection.statistics.timeouts += 1;

@@ -20,7 +20,7 @@ pub(super) fn is_missing(connection: &Connection, segment: &Segment<'_>) -> bool
 }
 
 /// PAWS: the segment is from the past.
-// 7323-5.3-1; 7323-5.2: a RST is exempt.
+// 7323-5.3-1, 7323-5.2: a RST is exempt.
 pub(super) fn is_old(connection: &Connection, segment: &Segment<'_>) -> bool {
     let agreed = &connection.agreed;
     // 7323-3.2-3: an option that was not agreed on means nothing.

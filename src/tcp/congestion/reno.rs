@@ -7,6 +7,7 @@ use super::{Acked, Controller, Loss};
 const SLOW_START_LIMIT: u32 = 8;
 
 /// The state of Reno, in octets.
+// 9293-MUST-19: slow start and avoidance; the backoff of the timer is in `rto`.
 #[derive(Clone, Copy, Debug)]
 pub struct Reno {
     cwnd: u32,
@@ -16,6 +17,7 @@ pub struct Reno {
 }
 
 /// The initial window of RFC 6928, in octets.
+// 6928-2-1
 pub fn initial_window(mss: u32) -> u32 {
     (10 * mss).min((2 * mss).max(14_600))
 }
@@ -50,7 +52,7 @@ impl Controller for Reno {
     }
 
     fn start(&mut self, mss: u32, syn_losses: u8) {
-        // 5681-3.1-3: a lost SYN starts with one segment; RFC 6928 relaxes that to more than one loss.
+        // 5681-3.1-3, 6928-2-2: a lost SYN starts with one segment; RFC 6928 relaxes that to more than one loss.
         self.cwnd = if syn_losses > 1 { mss } else { initial_window(mss) };
     }
 

@@ -52,12 +52,24 @@ pub struct NewReno {
     inflation: u32,
     /// A partial ACK has come in this recovery.
     partial_seen: bool,
+    /// SND.NXT at the first of the duplicates.
+    unlimited_nxt: SeqNumber,
+    /// Recovery is over, but nothing sent after it is acknowledged yet.
+    just_over: bool,
 }
 
 impl NewReno {
     /// At the start of a connection.
     pub fn new(iss: SeqNumber) -> NewReno {
-        NewReno { phase: Phase::Open, recover: iss, duplicates: 0, inflation: 0, partial_seen: false }
+        NewReno {
+            phase: Phase::Open,
+            recover: iss,
+            duplicates: 0,
+            inflation: 0,
+            partial_seen: false,
+            unlimited_nxt: iss,
+            just_over: false,
+        }
     }
 
     /// Octets by which cwnd counts as larger than it is.
@@ -65,28 +77,38 @@ impl NewReno {
         self.inflation
     }
 
+    /// Duplicates now may be the echo of what was sent twice in the recovery that is just over. With SACK they are told apart.
+    // 6582-3.2-1: none counts before an ACK covers more than `recover`.
+    pub fn duplicates_are_doubtful(&self) -> bool {
+        self.just_over
+    }
+
     /// A duplicate ACK arrived while `una..nxt` is in flight.
     pub fn duplicate_ack(&mut self, una: SeqNumber, nxt: SeqNumber, mss: u32) -> Action {
         match self.phase {
             Phase::FastRecovery => {
-                // RFC 5681 (4): each further duplicate shows that one more segment has left the network.
+                // 5681-3.2-5: each further duplicate shows that one more segment has left the network.
                 self.inflation = self.inflation.saturating_add(mss);
                 Action::None
             }
             Phase::Timeout => Action::None,
             Phase::Open => {
                 self.duplicates += 1;
+                if self.duplicates == 1 {
+                    self.unlimited_nxt = nxt;
+                }
                 // 5681-3.2-3, 3042-2: each of the first two lets one new segment out, and cwnd stays as it is.
                 if self.duplicates < DUPLICATE_THRESHOLD {
                     self.inflation = self.duplicates * mss;
                     return Action::None;
                 }
-                // RFC 6582 section 3.2 (1): not a second time for the same window of data (5681-4.3-1).
+                // 6582-3.2-1, 5681-4.3-1: not a second time for the same window of data.
                 if self.duplicates > DUPLICATE_THRESHOLD || !una.gt(self.recover) {
                     return Action::None;
                 }
                 // 5681-3.2-4: without the data that limited transmit added.
-                let flight = nxt.since(una).saturating_sub(self.inflation).max(mss);
+                let limited = nxt.since(self.unlimited_nxt).min(self.inflation);
+                let flight = nxt.since(una).saturating_sub(limited).max(mss);
                 self.phase = Phase::FastRecovery;
                 self.recover = nxt - 1;
                 self.inflation = DUPLICATE_THRESHOLD * mss;
@@ -101,6 +123,7 @@ impl NewReno {
     pub fn new_ack(&mut self, una: SeqNumber, octets: u32, mss: u32) -> Action {
         self.duplicates = 0;
         let full = una.gt(self.recover);
+        self.just_over = full && self.phase != Phase::Open && una == self.recover + 1;
         match self.phase {
             Phase::Open => {
                 self.inflation = 0;
@@ -122,7 +145,7 @@ impl NewReno {
                 Action::LeaveRecovery
             }
             Phase::FastRecovery => {
-                // RFC 6582 section 3.2 (3): a partial ACK shows the next hole; deflate by what it acknowledged.
+                // 6582-3.2-2: a partial ACK shows the next hole; deflate by what it acknowledged.
                 self.inflation = self.inflation.saturating_sub(octets);
                 if octets >= mss {
                     self.inflation = self.inflation.saturating_add(mss);
@@ -137,8 +160,8 @@ impl NewReno {
 
     /// The retransmission timer expired.
     pub fn timeout(&mut self, nxt: SeqNumber) {
-        // RFC 6582 section 3.2 (4): no fast retransmit for what was sent before.
-        *self = NewReno { phase: Phase::Timeout, recover: nxt - 1, duplicates: 0, inflation: 0, partial_seen: false };
+        // 6582-3.2-4: no fast retransmit for what was sent before.
+        *self = NewReno { phase: Phase::Timeout, ..NewReno::new(nxt - 1) };
     }
 }
 

@@ -104,6 +104,7 @@ impl SentRecords {
     }
 
     /// Takes off everything before `una`.
+    // 2018-8: only here, never for a SACK.
     // 9293-3.4-3: a record counts as acknowledged only when its end is; a partial acknowledgment trims it.
     pub fn acknowledge(&mut self, una: SeqNumber) -> Acknowledged {
         let mut done = Acknowledged::default();
@@ -136,6 +137,7 @@ impl SentRecords {
     }
 
     /// Marks everything in flight as lost, after a retransmission timeout.
+    // 2018-5: from the left edge on, whatever SACK blocks have said.
     pub fn mark_all_lost(&mut self) {
         self.lost = 0;
         for record in &mut self.records {
