@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::device::TxChecksum;
 use crate::device::impair::Impairment;
 use crate::device::link::Link;
 pub use crate::device::link::Side;
+use crate::device::wire_view::wire_view;
 use crate::rng::KeyedRng;
 use crate::stack::{Progress, Stack};
 use crate::time::Instant;
+
+use super::invariant::Wire;
 
 /// Two stacks, the link between them, and the time.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub struct World {
     now: Instant,
     stacks: [Stack; 2],
     link: Link,
+    wire: Option<Wire>,
 }
 
 fn index(side: Side) -> usize {
@@ -34,13 +39,25 @@ impl World {
     /// # Errors
     /// What is wrong with the settings.
     pub fn new(configs: [Config; 2], impairments: [Impairment; 2], seed: u64) -> Result<World, String> {
-        let mut rng = KeyedRng::from_seed(seed);
         // A stack never starts at the origin of time in reality, either.
-        let now = Instant::from_secs(1_000);
+        World::starting_at(Instant::from_secs(1_000), configs, impairments, seed)
+    }
+
+    /// As [`World::new`], from another time on: it decides the initial sequence numbers and the timestamps.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn starting_at(
+        now: Instant,
+        configs: [Config; 2],
+        impairments: [Impairment; 2],
+        seed: u64,
+    ) -> Result<World, String> {
+        let mut rng = KeyedRng::from_seed(seed);
         let [a, b] = configs;
         let stacks = [Stack::new(a, KeyedRng::new(rng.key()), now)?, Stack::new(b, KeyedRng::new(rng.key()), now)?];
         let link = Link::new(impairments[0], impairments[1], rng.below(u64::MAX));
-        Ok(World { now, stacks, link })
+        Ok(World { now, stacks, link, wire: None })
     }
 
     /// Two hosts, 10.0.0.1 and 10.0.0.2 (fd00:67::1 and fd00:67::2), with the default settings.
@@ -67,12 +84,25 @@ impl World {
         &mut self.link
     }
 
+    /// Checks all packets from now on; see [`Wire`].
+    pub fn watch(&mut self) -> &mut Wire {
+        let mtu = [self.stacks[0].config().mtu, self.stacks[1].config().mtu];
+        self.wire.get_or_insert_with(|| Wire::new(mtu))
+    }
+
     /// Puts what is due to be sent on the link.
     pub fn flush(&mut self) {
         for side in [Side::A, Side::B] {
-            let (now, link) = (self.now, &mut self.link);
+            let (now, link, wire) = (self.now, &mut self.link, &mut self.wire);
             let progress = self.stacks[index(side)].transmit(now, MAX_PACKETS_AT_ONCE, |transmit| {
-                link.send(now, side, transmit.to_vec());
+                // A super-segment is cut and summed as a device would do it.
+                let partial = transmit.meta.checksum != TxChecksum::Complete;
+                for packet in wire_view(&transmit.to_vec(), transmit.meta.gso_size, partial) {
+                    if let Some(wire) = wire {
+                        wire.sent(now, side, &packet);
+                    }
+                    link.send(now, side, packet.into_owned());
+                }
                 Ok(())
             });
             assert_eq!(progress, Progress::Idle, "a stack sends without end at {now:?}");
@@ -95,12 +125,23 @@ impl World {
         self.now = self.now.max(at);
         for side in [Side::A, Side::B] {
             while let Some(arrived) = self.link.receive(self.now, side) {
+                if let Some(wire) = &mut self.wire {
+                    wire.delivered(self.now, side, &arrived.packet);
+                }
                 let stack = &mut self.stacks[index(side)];
-                stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
+                let dropped = stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
+                if let (Some(wire), Some(reason)) = (&self.wire, dropped)
+                    && wire.print
+                {
+                    eprintln!("{:?} {side:?} drops it: {reason}", self.now);
+                }
             }
             self.stacks[index(side)].handle_deadline(self.now);
         }
         self.flush();
+        if let Some(wire) = &self.wire {
+            wire.passed(self.now);
+        }
         true
     }
 

@@ -82,6 +82,8 @@ struct ConnectionEntry {
     queued: bool,
     /// It stands in the list of those that are ready.
     listed: bool,
+    /// Its writer was turned away for lack of buffer memory.
+    starved: bool,
     /// The four-tuple no longer leads here: the connection is over, or a TIME-WAIT record has taken its place.
     detached: bool,
     /// It waits to be accepted by this listener.
@@ -127,6 +129,8 @@ pub struct Stack {
     to_send: VecDeque<SlabKey>,
     outgoing: VecDeque<Outgoing>,
     ready: VecDeque<SocketHandle>,
+    /// Connections whose writers were turned away because buffer memory was used up.
+    starved: VecDeque<SlabKey>,
     // Secrets and choices.
     sequence: SequenceGenerator,
     cookies: CookieJar,
@@ -164,6 +168,7 @@ impl Stack {
             to_send: VecDeque::new(),
             outgoing: VecDeque::new(),
             ready: VecDeque::new(),
+            starved: VecDeque::new(),
             sequence: SequenceGenerator::new(rng.key(), rng.key()),
             cookies: CookieJar::new(rng.key()),
             ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),
@@ -202,6 +207,11 @@ impl Stack {
     /// there are.
     pub fn table_sizes(&self) -> (u32, u32, u32) {
         (self.half_open.len(), self.connections.len(), self.time_wait.len())
+    }
+
+    /// Four-tuples that lead to any of these.
+    pub fn flows(&self) -> u32 {
+        self.flows.len()
     }
 
     /// When [`Stack::handle_deadline`] is next needed.

@@ -92,6 +92,7 @@ impl Stack {
         mut send: impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Progress {
         let now = self.advance_to(now);
+        self.feed_starved();
         while !self.outgoing.is_empty() {
             if budget == 0 {
                 return Progress::More;
@@ -161,6 +162,11 @@ impl Stack {
     ) -> Result<bool, WouldBlock> {
         let offload = self.offload();
         let limits = self.limits;
+        if self.connections.get(key).is_some_and(|entry| entry.detached) {
+            // A TIME-WAIT record speaks for it now, or nobody does.
+            self.settle(key);
+            return Ok(false);
+        }
         let decided = self.with_connection(key, now, |connection, cx| match plan::next(connection, now, &limits) {
             Decision::Send(plan) => emit(connection, &plan, offload, cx, send).map(|()| true),
             Decision::Wait(_) | Decision::Idle => {

@@ -2,6 +2,8 @@
 
 use super::Stack;
 use super::flow::{ListenerHandle, SocketHandle, TcpHandle};
+use crate::buffer::LARGE;
+use crate::tcp::config::TcpConfig;
 use crate::tcp::connection::{Connection, Events};
 use crate::tcp::state::State;
 
@@ -74,7 +76,8 @@ impl Stack {
                 let Some(entry) = self.connections.get_mut(key) else { return Readiness::NONE };
                 entry.listed = false;
                 let events = std::mem::take(&mut entry.connection.events);
-                let level = connection_readiness(&entry.connection, &self.config.tcp);
+                let memory = self.pool.charged() + LARGE <= self.pool.limit();
+                let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
                 edges_of(events, level)
             }
             SocketHandle::Listener(ListenerHandle(key)) => {
@@ -97,7 +100,7 @@ impl Stack {
     pub fn readiness(&self, socket: SocketHandle) -> Readiness {
         match socket {
             SocketHandle::Tcp(TcpHandle(key)) => match self.connections.get(key) {
-                Some(entry) => connection_readiness(&entry.connection, &self.config.tcp),
+                Some(entry) => connection_readiness(&entry.connection, &self.config.tcp, self.has_buffer_memory()),
                 None => Readiness::ERROR,
             },
             SocketHandle::Listener(ListenerHandle(key)) => match self.listeners.get(key) {
@@ -111,6 +114,33 @@ impl Stack {
                 None => Readiness::ERROR,
             },
             SocketHandle::Echo(handle) => self.echoes.readiness(handle),
+        }
+    }
+
+    /// There is buffer memory for at least one more chunk.
+    pub(super) fn has_buffer_memory(&self) -> bool {
+        self.pool.charged() + LARGE <= self.pool.limit()
+    }
+
+    /// A writer was turned away because buffer memory is used up: no ACK of its own will wake it.
+    pub(super) fn note_starved(&mut self, handle: TcpHandle) {
+        if let Some(entry) = self.connections.get_mut(handle.0)
+            && !entry.starved
+        {
+            entry.starved = true;
+            self.starved.push_back(handle.0);
+        }
+    }
+
+    /// Wakes the writers that were turned away, once there is buffer memory again.
+    pub(super) fn feed_starved(&mut self) {
+        while !self.starved.is_empty() && self.has_buffer_memory() {
+            let Some(key) = self.starved.pop_front() else { return };
+            if let Some(entry) = self.connections.get_mut(key) {
+                entry.starved = false;
+                entry.connection.events.add(Events::WRITE);
+                self.notice_events(key);
+            }
         }
     }
 
@@ -134,8 +164,8 @@ fn edges_of(events: Events, level: Readiness) -> Readiness {
     edges
 }
 
-/// What a call on this connection would find now.
-fn connection_readiness(connection: &Connection, config: &crate::tcp::config::TcpConfig) -> Readiness {
+/// What a call on this connection would find now; `memory` says that there is buffer memory.
+fn connection_readiness(connection: &Connection, config: &TcpConfig, memory: bool) -> Readiness {
     let mut ready = Readiness::NONE;
     let closed = connection.state() == State::Closed;
     let ended = connection.fin_received() || connection.read_closed || closed;
@@ -148,7 +178,7 @@ fn connection_readiness(connection: &Connection, config: &crate::tcp::config::Tc
     let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
     let capacity = connection.send_capacity(config) as usize;
     // A writer that was told to wait is woken when a third of its buffer is free, not for every octet.
-    let room = connection.send_buffer.len() < capacity - capacity / 3;
+    let room = memory && connection.send_buffer.len() < capacity - capacity / 3;
     let cannot_send = closed || connection.snd.fin.is_some();
     if cannot_send || (!opening && room) {
         ready = ready.with(Readiness::WRITABLE);

@@ -6,7 +6,7 @@ use super::{ConnectionEntry, SocketHandle, Stack, TimeWaitEntry};
 use crate::counters::DropReason;
 use crate::tcp::half_open;
 use crate::tcp::input::{Rejected, segment_arrives};
-use crate::tcp::receiver::AckOwed;
+use crate::tcp::receiver::{AckOwed, Owed};
 use crate::tcp::reset;
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
@@ -101,7 +101,7 @@ impl Stack {
         }
     }
 
-    fn notice_events(&mut self, key: SlabKey) {
+    pub(super) fn notice_events(&mut self, key: SlabKey) {
         let Some(entry) = self.connections.get_mut(key) else { return };
         let noticed = entry.connection.events.0 != 0 && !entry.connection.orphan && entry.waits_for.is_none();
         if noticed && !entry.listed {
@@ -125,6 +125,8 @@ impl Stack {
         let tuple = entry.connection.tuple;
         let record = TimeWait::new(&entry.connection, now, self.config.tcp.time_wait);
         let owes = entry.connection.owed.ack != AckOwed::None;
+        // 9293-MUST-58: the record answers now; the connection, which may stand in the queue of senders, must not too.
+        entry.connection.owed = Owed::default();
         self.wheel.park(entry.timer);
         let timer = self.wheel.insert(0, record.expires);
         let entry = TimeWaitEntry { tuple, timer, connection: TcpHandle(key), record };
@@ -134,10 +136,19 @@ impl Stack {
             return;
         };
         self.wheel.set_payload(timer, Flow::TimeWait(time_wait).pack().to_bits());
-        self.time_wait_order.push_back(time_wait);
+        self.note_time_wait_order(time_wait);
         self.replace_flow(&tuple, Flow::Connection(key), Flow::TimeWait(time_wait));
         if owes {
             self.push_reply(record.ack(tuple, now));
+        }
+    }
+
+    /// Remembers the order in which records came, so that the oldest can make room; records that are gone are forgotten.
+    fn note_time_wait_order(&mut self, newest: SlabKey) {
+        self.time_wait_order.push_back(newest);
+        if self.time_wait_order.len() > 2 * self.time_wait.len() as usize + 64 {
+            let live = &self.time_wait;
+            self.time_wait_order.retain(|&key| live.contains(key));
         }
     }
 
@@ -147,9 +158,6 @@ impl Stack {
         let Some(entry) = self.time_wait.remove(key) else { return };
         self.wheel.remove(entry.timer);
         self.remove_flow(&entry.tuple, Flow::TimeWait(key));
-        if self.time_wait.is_empty() {
-            self.time_wait_order.clear();
-        }
         // The application may still hold the connection: then it learns of the state CLOSED.
         let handle = entry.connection;
         if let Some(held) = self.connections.get_mut(handle.0) {
@@ -158,7 +166,13 @@ impl Stack {
     }
 
     fn time_wait_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
-        let listener = self.listener_for(segment.tuple.local());
+        // 9293-MAY-2: a cookie could not choose an ISS beyond the old one, so only a listener with room reopens.
+        let has_room = |handle: &super::ListenerHandle| {
+            self.listeners.get(handle.0).is_some_and(|listener| {
+                !listener.accept_queue_is_full() && !listener.syn_queue_is_full() && !self.half_open.is_full()
+            })
+        };
+        let listener = self.listener_for(segment.tuple.local()).filter(has_room);
         let (now, duration) = (self.now, self.config.tcp.time_wait);
         let limit = self.config.tcp.challenge_acks_per_second;
         let Some(entry) = self.time_wait.get_mut(key) else { return Err(DropReason::TcpNobody) };
@@ -269,7 +283,15 @@ impl Stack {
     ) -> Option<SlabKey> {
         let tuple = connection.tuple;
         let timer = self.wheel.insert_parked(0);
-        let entry = ConnectionEntry { connection, timer, queued: false, listed: false, detached: false, waits_for };
+        let entry = ConnectionEntry {
+            connection,
+            timer,
+            queued: false,
+            listed: false,
+            starved: false,
+            detached: false,
+            waits_for,
+        };
         let Some(key) = self.connections.insert(entry) else {
             self.wheel.remove(timer);
             return None;

@@ -10,6 +10,7 @@ use super::recovery::new_reno::{Action, Phase};
 use super::recovery::sent::Acknowledged;
 use super::segment::Segment;
 use super::state::{Cause, State};
+use super::timestamp;
 use crate::counters::DropReason;
 
 /// Fifth: the ACK field.
@@ -32,7 +33,8 @@ pub(super) fn acknowledge(
         acknowledge_syn(connection, segment, cx);
         return Ok(());
     }
-    match acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd) {
+    let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
+    match range {
         AckRange::BeyondNext | AckRange::TooOld => {
             connection.owe_challenge(cx);
             return Err(Rejected::Drop(DropReason::TcpAckRange));
@@ -40,7 +42,7 @@ pub(super) fn acknowledge(
         AckRange::New => new_ack(connection, segment, cx),
         AckRange::Duplicate => duplicate_ack(connection, segment, cx),
     }
-    update_window(connection, segment, cx);
+    update_window(connection, segment, range == AckRange::New, cx);
     // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
     if connection.fin_acknowledged() && connection.advance(Cause::FinAcknowledged) {
         connection.watch_fin_wait_2(cx);
@@ -75,6 +77,9 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
         None => Acknowledged::default(),
     };
     connection.snd.una = segment.ack;
+    connection.snd.syn_acknowledged = true;
+    // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
+    connection.snd.short_end = connection.snd.short_end.max(segment.ack);
     let text = done.octets - u32::from(done.syn) - u32::from(done.fin);
     connection.send_buffer.advance(cx.pool, text as usize);
     connection.statistics.octets_acknowledged += u64::from(text);
@@ -138,13 +143,21 @@ fn recover(
 
 /// The RTT sample that an ACK gives.
 fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
-    // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
-    if let Some(sent_at) = done.sent_once_at {
-        return Some(segment.arrived - sent_at);
-    }
-    // 6298-3-1: what was sent twice is told apart only by the echoed timestamp. 7323-4.1: and only on an ACK of new data.
+    let Some(resent_at) = done.resent_at else {
+        // 6298-3-2: each ACK of something sent once gives one. 9293-MUST-18: Karn's rule is in the records.
+        return done.sent_once_at.map(|sent_at| segment.arrived - sent_at);
+    };
+    // Something sent twice is among it. What was sent once may have waited at the peer for just that, so only the echoed
+    // timestamp can tell (7323-4.1: this is an ACK of new data).
     let echo = segment.options.timestamp?.echo;
-    if !connection.agreed.timestamps || echo == 0 {
+    // Where nothing was sent twice and there is a sample already, the coarse one would only add noise.
+    let wanted = done.retransmitted || connection.rtt.srtt().is_none();
+    if !connection.agreed.timestamps || echo == 0 || !wanted {
+        return None;
+    }
+    // 6298-3-1, 8961-4.2d: and only if it names the last copy. The echo of an earlier one may mean that its ACK was lost:
+    // that sample would contain our own timeout, and make the next one longer for no reason.
+    if timestamp::is_before(echo, connection.timestamp_value(resent_at)) {
         return None;
     }
     let millis = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
@@ -154,8 +167,10 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledge
 /// SEG.ACK =< SND.UNA, within what an honest peer may send: not an ACK any more, but perhaps a sign of loss.
 // 9293-3.10.7.4-26: the rest of the segment is processed.
 fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    // 5681-2-2: all five conditions, so that window updates and data do not count.
+    // 5681-2-2: all five conditions, so that window updates and data do not count. While the window is closed such ACKs
+    // answer probes, which says nothing of a loss.
     let counts = segment.ack == connection.snd.una
+        && connection.snd.wnd > 0
         && connection.flight() > 0
         && segment.is_empty()
         && connection.snd.shift.scale(segment.window) == connection.snd.wnd;
@@ -183,15 +198,19 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
 }
 
 /// Takes the send window from the segment if it is not older than the last one that did.
-// 9293-3.10.7.4-28
-fn update_window(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+///
+/// A segment that acknowledges something new is the newest there is, also if it is a retransmission with an old SEG.SEQ:
+/// were its window not taken, SND.UNA + SND.WND would move right although the peer has offered nothing.
+// 9293-3.10.7.4-28: and only if SND.UNA =< SEG.ACK, since the window counts from there.
+fn update_window(connection: &mut Connection, segment: &Segment<'_>, acknowledges: bool, cx: &mut Context<'_>) {
     let snd = &connection.snd;
     let newer = snd.wl1.lt(segment.seq) || (snd.wl1 == segment.seq && snd.wl2.le(segment.ack));
-    if !newer {
+    if segment.ack.lt(snd.una) || !(newer || acknowledges) {
         return;
     }
-    let closed = snd.wnd == 0;
+    let (closed, wl1) = (snd.wnd == 0, snd.wl1.max(segment.seq));
     connection.take_window(segment);
+    connection.snd.wl1 = wl1;
     if closed && connection.snd.wnd > 0 {
         window_opened(connection, cx);
     }
@@ -213,8 +232,9 @@ fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
 impl Connection {
     /// SND.WND, SND.WL1 and SND.WL2 from this segment.
     pub(super) fn take_window(&mut self, segment: &Segment<'_>) {
-        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands.
-        let wnd = if segment.syn() { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands, also of one that came again.
+        let wnd =
+            if segment.window_unscaled { u32::from(segment.window.0) } else { self.snd.shift.scale(segment.window) };
         self.snd.wnd = wnd;
         self.snd.max_wnd = self.snd.max_wnd.max(wnd);
         self.snd.wl1 = segment.seq;

@@ -46,6 +46,8 @@ pub struct SendSpace {
     pub wl2: SeqNumber,
     /// ISS.
     pub iss: SeqNumber,
+    /// Our SYN was acknowledged. ISS alone cannot tell: after 4 GiB the sequence numbers pass it again.
+    pub syn_acknowledged: bool,
     /// The octet after the last urgent one to send, while there is any (SND.UP).
     pub up: Option<SeqNumber>,
     /// Where our FIN stands, once the application has closed its sending side.
@@ -265,6 +267,7 @@ impl Connection {
                 wl1: SeqNumber(0),
                 wl2: SeqNumber(0),
                 iss,
+                syn_acknowledged: false,
                 up: None,
                 fin: None,
                 shift: WindowShift::default(),
@@ -335,12 +338,17 @@ impl Connection {
 
     /// Our SYN has left and is not acknowledged.
     pub fn syn_in_flight(&self) -> bool {
-        self.snd.una == self.snd.iss && self.snd.nxt != self.snd.iss
+        !self.snd.syn_acknowledged && self.snd.nxt != self.snd.iss
+    }
+
+    /// Our SYN has not left yet.
+    pub fn syn_waits(&self) -> bool {
+        !self.snd.syn_acknowledged && self.snd.nxt == self.snd.iss
     }
 
     /// The sequence number of the first octet in the send buffer.
     pub fn text_una(&self) -> SeqNumber {
-        if self.snd.una == self.snd.iss { self.snd.iss + 1 } else { self.snd.una }
+        if self.snd.syn_acknowledged { self.snd.una } else { self.snd.iss + 1 }
     }
 
     /// The sequence number after the last octet in the send buffer.
@@ -350,7 +358,8 @@ impl Connection {
 
     /// Octets of text that have never been sent.
     pub fn unsent(&self) -> u32 {
-        self.text_end().saturating_since(self.snd.nxt.max(self.snd.iss + 1))
+        let nxt = if self.syn_waits() { self.snd.iss + 1 } else { self.snd.nxt };
+        self.text_end().saturating_since(nxt)
     }
 
     /// Our FIN has been sent at least once.

@@ -7,11 +7,19 @@ use super::state::{Cause, State};
 
 /// Eighth: the FIN bit. It is a position in sequence space, and is processed when everything before it is here.
 pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    if segment.fin() && connection.state().receives_text() && connection.rcv.fin.is_none() {
-        connection.rcv.fin = Some(segment.text_seq() + segment.payload.len() as u32);
+    let fin = segment.text_seq() + segment.payload.len() as u32;
+    // A FIN in front of text that was delivered already is a peer's mistake and ends nothing.
+    let timely = fin.ge(connection.rcv.nxt);
+    if segment.fin() && timely && connection.state().receives_text() && connection.rcv.fin.is_none() {
+        connection.rcv.fin = Some(fin);
+        let held = connection.receive_buffer.next() + u64::from(fin.since(connection.rcv.nxt));
+        if connection.receive_buffer.out_of_order().iter().any(|(_, end)| end > held) {
+            // 9293-3.10.7.4-38: text behind the FIN is no text; what was held before is asked for again.
+            connection.receive_buffer.discard_out_of_order(cx.pool);
+        }
         if connection.rcv.fin != Some(connection.rcv.nxt) {
-            // It waits for the text in front of it.
-            connection.owe_ack_now(true);
+            // It waits for the text in front of it. Text that came with it has its duplicate ACK already.
+            connection.owe_ack_now(segment.payload.is_empty());
         }
     }
     // 9293-3.10.7.4-40: also when a later segment has filled the gap in front of it.

@@ -170,6 +170,10 @@ impl HalfOpen {
                 ResetAction::Drop => Action::Drop(DropReason::TcpResetRefused),
             };
         }
+        if self.agreed.timestamps && segment.options.timestamp.is_none() {
+            // 7323-3.2-2: dropped, but the record lives on.
+            return Action::Drop(DropReason::TcpNoTimestamp);
+        }
         if old {
             return self.answer(segment, DropReason::TcpPaws);
         }

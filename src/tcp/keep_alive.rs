@@ -30,11 +30,13 @@ impl Connection {
         }
         let idle_until = self.last_received + self.options.keep_alive_idle;
         // 9293-MUST-26: only after a whole interval in which nothing arrived, and with nothing outstanding.
-        if self.keep_alive_probes == 0 && (idle_until > cx.now || self.flight() > 0) {
-            self.deadlines.keep_alive.set(idle_until.max(cx.now + self.options.keep_alive_interval));
-            if idle_until > cx.now {
-                self.deadlines.keep_alive.set(idle_until);
-            }
+        if self.keep_alive_probes == 0 && idle_until > cx.now {
+            self.deadlines.keep_alive.set(idle_until);
+            return;
+        }
+        if self.flight() > 0 {
+            // What is in flight finds out by itself whether the peer lives.
+            self.deadlines.keep_alive.set(cx.now + self.options.keep_alive_interval);
             return;
         }
         // 9293-MUST-29: one unanswered probe proves nothing; a run of them does.

@@ -98,7 +98,7 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
 
 /// Our SYN, which nothing can precede.
 fn syn(connection: &Connection) -> Option<Plan> {
-    (connection.snd.nxt == connection.snd.iss).then(|| Plan {
+    connection.syn_waits().then(|| Plan {
         seq: connection.snd.iss,
         len: 0,
         flags: syn_flags(connection),
@@ -121,9 +121,9 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     let mss = connection.segment_payload();
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
     // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
-    let unit = (1 << connection.snd.shift.count()) - 1;
+    let hidden = connection.window_unit() - 1;
     let in_window =
-        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + unit).saturating_since(first.seq) };
+        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(first.seq) };
     // Once nothing is left in the network, one segment is always allowed.
     let nothing_in_network = connection.flight() == sent.lost_octets();
     let mut allowed = connection.usable_congestion_window();
@@ -190,14 +190,18 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
     Some(piece(connection, connection.snd.nxt, len + fin, Reason::Text))
 }
 
-/// A zero-window probe: one octet, new or again.
+/// A zero-window probe: one octet, new or again. What rounding alone may have put outside the window is sent again whole.
 // 9293-MUST-36
+// 7323-2.4-2: a peer that still has room for less than the scale's unit can only call it a window of zero.
 fn probe(connection: &Connection) -> Option<Plan> {
     if !connection.probe_now {
         return None;
     }
     let anything = connection.flight() > 0 || connection.unsent() > 0 || connection.snd.fin.is_some();
-    (anything && connection.state().is_synchronized()).then(|| piece(connection, connection.snd.una, 1, Reason::Probe))
+    let hidden = connection.window_unit() - 1;
+    let octets = connection.flight().min(hidden).min(connection.segment_payload()).max(1);
+    let plan = || piece(connection, connection.snd.una, octets, Reason::Probe);
+    (anything && connection.state().is_synchronized()).then(plan)
 }
 
 /// A keep-alive: no text, one before SND.NXT, so that the peer must answer.

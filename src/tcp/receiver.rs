@@ -8,6 +8,7 @@ use super::option::DEFAULT_MSS_V4;
 use super::sequence::SeqNumber;
 use super::window::{WindowShift, WireWindow};
 use crate::time::Instant;
+use crate::wire::option::SackBlocks;
 
 /// How urgently an acknowledgment is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -31,10 +32,31 @@ pub struct Owed {
     pub duplicate_acks: u8,
     /// A range received twice, to report once (RFC 2883).
     pub dsack: Option<(SeqNumber, SeqNumber)>,
-    /// The last range received out of order: the first SACK block.
-    pub sack_first: Option<SeqNumber>,
+    /// In which order SACK blocks are told.
+    pub sack_order: SackOrder,
     /// A keep-alive probe.
     pub keep_alive: bool,
+}
+
+/// Where text was received out of order, the latest first and at most once for each range that is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SackOrder {
+    latest: [Option<SeqNumber>; SackBlocks::CAPACITY],
+}
+
+impl SackOrder {
+    /// Notes text at `seq`, now part of the range `start..end`.
+    pub fn note(&mut self, seq: SeqNumber, start: SeqNumber, end: SeqNumber) {
+        let known = |at: &Option<SeqNumber>| at.is_some_and(|at| at.since(start) < end.since(start));
+        let last = self.latest.iter().position(known).unwrap_or(SackBlocks::CAPACITY - 1);
+        self.latest[..=last].rotate_right(1);
+        self.latest[0] = Some(seq);
+    }
+
+    /// The latest first.
+    pub fn iter(&self) -> impl Iterator<Item = SeqNumber> + '_ {
+        self.latest.iter().copied().flatten()
+    }
 }
 
 impl Owed {
@@ -98,34 +120,40 @@ impl Connection {
         self.rcv.capacity.saturating_sub(waiting)
     }
 
+    /// The largest window that can be offered: the buffer, or as much of it as the window field can say.
+    fn largest_window(&self) -> u32 {
+        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled, so until both are through, no more is offered.
+        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
+        self.rcv.capacity.min(shift.scale(WireWindow(u16::MAX)))
+    }
+
     /// The right edge to offer now.
     // 9293-SHLD-14: it never moves left of what was offered.
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
     fn next_edge(&self) -> SeqNumber {
-        // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled.
-        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
-        let candidate = self.rcv.nxt + self.free_window().min(shift.scale(WireWindow(u16::MAX)));
+        let candidate = self.rcv.nxt + self.free_window().min(self.largest_window());
         if candidate.saturating_since(self.rcv.edge) >= self.silly_window_step() { candidate } else { self.rcv.edge }
     }
 
     fn silly_window_step(&self) -> u32 {
-        (self.rcv.capacity / 2).min(self.rcv.full_size()).max(1)
+        (self.rcv.capacity / 2).min(self.rcv.full_size().max(self.segment_payload())).max(1)
     }
 
-    /// The window field of the next segment, and the right edge that it stands for.
-    pub(super) fn offer(&self) -> (WireWindow, SeqNumber) {
+    /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
+    // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
+    pub(super) fn offer(&self, syn: bool) -> (WireWindow, SeqNumber) {
         let edge = self.next_edge();
-        let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
+        let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         (shift.unscale(edge.since(self.rcv.nxt)), edge)
     }
 
     /// Owes a window update once reading has made enough room.
     ///
-    /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the buffer too. When the
-    /// reader has taken everything, that is always reached, so the peer cannot be left waiting.
+    /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the largest window too.
+    /// When the reader has taken everything, a closed window grows by more, so the peer cannot be left waiting.
     pub(super) fn owe_window_update(&mut self) {
         let growth = self.next_edge().saturating_since(self.rcv.edge);
-        if self.state().receives_text() && growth >= self.silly_window_step().max(self.rcv.capacity / 8) {
+        if self.state().receives_text() && growth >= self.silly_window_step().max(self.largest_window() / 8) {
             self.owed.ack(AckOwed::Now);
         }
     }

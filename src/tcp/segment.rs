@@ -23,6 +23,8 @@ pub struct Segment<'a> {
     pub flags: Flags,
     /// SEG.WND, not yet scaled.
     pub window: WireWindow,
+    /// It came with a SYN (which trimming may have taken off since), so that its window counts octets.
+    pub window_unscaled: bool,
     /// SEG.UP: the octet after the last urgent one; meaningful only with the URG flag.
     pub urgent: SeqNumber,
     /// The options.
@@ -84,6 +86,7 @@ impl<'a> Segment<'a> {
             ack: SeqNumber(header.ack),
             flags: header.flags,
             window: WireWindow(header.window),
+            window_unscaled: header.flags.contains(Flags::SYN),
             // 9293-MUST-62: the pointer counts from SEG.SEQ to the octet after the last urgent one.
             urgent: SeqNumber(header.seq) + u32::from(header.urgent),
             options: header.options,
@@ -151,7 +154,8 @@ impl<'a> Segment<'a> {
         self.payload = &self.payload[old as usize..];
         self.seq += old;
         let room = to.saturating_since(self.text_seq());
-        if self.fin() && self.payload.len() as u32 >= room {
+        let fin_is_old = self.text_seq().lt(from);
+        if self.fin() && (fin_is_old || self.payload.len() as u32 >= room) {
             self.flags = self.flags.without(Flags::FIN);
         }
         if self.payload.len() as u32 > room {

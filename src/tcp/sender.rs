@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Context};
 use super::sequence::SeqNumber;
-use crate::wire::option::{TcpOptions, Timestamp};
+use crate::wire::option::{SackBlocks, TcpOptions, Timestamp};
 
 impl Connection {
     /// Octets of text in a full segment: the effective send MSS less the options that every segment carries.
@@ -15,6 +15,11 @@ impl Connection {
     /// SND.UNA + SND.WND: the right edge of what the peer allows.
     pub fn send_edge(&self) -> SeqNumber {
         self.snd.una + self.snd.wnd
+    }
+
+    /// Octets that one step of the peer's window field stands for.
+    pub fn window_unit(&self) -> u32 {
+        1 << self.snd.shift.count()
     }
 
     /// Octets that the peer's window still allows beyond SND.NXT.
@@ -51,7 +56,7 @@ impl Connection {
         options
     }
 
-    /// SACK blocks: the D-SACK, the range that the last segment fell into, then the others.
+    /// SACK blocks: the D-SACK, the range that the last segment fell into, then the others, the latest first.
     // 2018-4-1: only if the peer's SYN permitted it. 2018-4-2: on every ACK while data is held out of order.
     fn fill_sack(&self, options: &mut TcpOptions) {
         let held = self.receive_buffer.out_of_order();
@@ -65,20 +70,20 @@ impl Connection {
         }
         let next = self.receive_buffer.next();
         let seq = |position: u64| self.rcv.nxt + (position - next) as u32;
-        // 2018-4-3: then the block of the segment that caused this ACK; 2883-4-2: which is second behind a D-SACK.
-        let first = self
-            .owed
-            .sack_first
-            .and_then(|first| held.containing(next + u64::from(first.saturating_since(self.rcv.nxt))));
-        if let Some((start, end)) = first {
-            options.sack.push(seq(start).0, seq(end).0);
-        }
-        for (start, end) in held.iter() {
+        // 2018-4-3: then the block of the segment that caused this ACK; 2883-4-2: which is second behind a D-SACK; then
+        // those that were reported most recently, so that each is told several times although ACKs may be lost.
+        let position = |at: SeqNumber| next + u64::from(at.saturating_since(self.rcv.nxt));
+        let latest = self.owed.sack_order.iter().filter_map(|at| held.containing(position(at)));
+        let mut told: [Option<(u64, u64)>; SackBlocks::CAPACITY] = Default::default();
+        let mut count = 0;
+        for block in latest.chain(held.iter()) {
             if options.sack.len() >= room {
                 break;
             }
-            if first != Some((start, end)) {
-                options.sack.push(seq(start).0, seq(end).0);
+            if !told.contains(&Some(block)) {
+                options.sack.push(seq(block.0).0, seq(block.1).0);
+                told[count] = Some(block);
+                count += 1;
             }
         }
     }

@@ -79,11 +79,13 @@ fn received(
     connection.rcv.nxt += written.advanced as u32;
     connection.statistics.octets_received += written.advanced;
     if written.advanced == 0 {
-        connection.owed.sack_first = Some(segment.seq);
+        note_out_of_order(connection, segment);
         // 9293-MAY-13, 5681-3.2-1
         connection.owe_ack_now(true);
         return;
     }
+    // Duplicate ACKs that have not left yet would now repeat the new number, and look like duplicates of that.
+    connection.owed.duplicate_acks = 0;
     if connection.read_closed {
         let waiting = connection.receive_buffer.readable();
         connection.receive_buffer.skip(cx.pool, waiting);
@@ -96,5 +98,15 @@ fn received(
         connection.owed.ack(AckOwed::Now);
     } else {
         connection.owe_ack_in_order(cx);
+    }
+}
+
+/// Notes that the range which this segment is now part of is the latest news.
+fn note_out_of_order(connection: &mut Connection, segment: &Segment<'_>) {
+    let (nxt, buffer) = (connection.rcv.nxt, &connection.receive_buffer);
+    let position = buffer.next() + u64::from(segment.seq.since(nxt));
+    if let Some((start, end)) = buffer.out_of_order().containing(position) {
+        let seq = |position: u64| nxt + (position - buffer.next()) as u32;
+        connection.owed.sack_order.note(segment.seq, seq(start), seq(end));
     }
 }

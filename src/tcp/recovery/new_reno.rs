@@ -104,6 +104,10 @@ impl NewReno {
         match self.phase {
             Phase::Open => {
                 self.inflation = 0;
+                if full {
+                    // 9293-3.4-1: a mark that is passed moves along, so that it stays comparable.
+                    self.recover = una - 1;
+                }
                 Action::None
             }
             Phase::Timeout => {

@@ -5,38 +5,37 @@ use std::time::Duration;
 /// Clock granularity G of RFC 6298: 1 ms, although samples are finer.
 pub const GRANULARITY: Duration = Duration::from_millis(1);
 
-/// SRTT and RTTVAR, in nanoseconds.
+/// SRTT and RTTVAR, in nanoseconds; an SRTT of 0 stands for "no sample yet".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RttEstimator {
     srtt: u64,
     rttvar: u64,
-    sampled: bool,
 }
 
 impl RttEstimator {
     /// Takes one sample.
     pub fn sample(&mut self, rtt: Duration) {
-        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX / 16).min(u64::MAX / 16);
-        if self.sampled {
+        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX / 16);
+        if self.srtt > 0 {
             // 6298-2.3: RTTVAR first, as it uses the old SRTT; beta = 1/4, alpha = 1/8.
             self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(rtt) / 4;
             self.srtt = self.srtt - self.srtt / 8 + rtt / 8;
+            self.srtt = self.srtt.max(1);
         } else {
             // 6298-2.2: the first sample.
             self.srtt = rtt;
             self.rttvar = rtt / 2;
-            self.sampled = true;
         }
     }
 
     /// The smoothed round-trip time, once there is a sample.
     pub fn srtt(&self) -> Option<Duration> {
-        self.sampled.then(|| Duration::from_nanos(self.srtt))
+        (self.srtt > 0).then(|| Duration::from_nanos(self.srtt))
     }
 
     /// The variation of the round-trip time, once there is a sample.
     pub fn rttvar(&self) -> Option<Duration> {
-        self.sampled.then(|| Duration::from_nanos(self.rttvar))
+        (self.srtt > 0).then(|| Duration::from_nanos(self.rttvar))
     }
 
     /// SRTT + max(G, 4 RTTVAR), once there is a sample.

@@ -44,8 +44,8 @@ pub struct Acknowledged {
     pub octets: u32,
     /// When the last of the acknowledged records that were sent only once was sent: an unambiguous RTT sample.
     pub sent_once_at: Option<Instant>,
-    /// Some acknowledged record had been retransmitted.
-    pub retransmitted: bool,
+    /// When the last of the acknowledged records that were sent more than once was last sent.
+    pub resent_at: Option<Instant>,
     /// Our SYN is among them.
     pub syn: bool,
     /// Our FIN is among them.
@@ -120,7 +120,7 @@ impl SentRecords {
             // 8961-4.2d: the latest such record, as it is the one that caused this ACK.
             match first.transmissions {
                 1 => done.sent_once_at = Some(first.sent_at),
-                _ => done.retransmitted = true,
+                _ => done.resent_at = done.resent_at.max(Some(first.sent_at)),
             }
             done.syn |= first.syn;
             if octets < first.len {
@@ -274,9 +274,9 @@ mod tests {
         sent.mark_first_lost(100);
         sent.retransmitted(SeqNumber(0), 100, Instant::from_secs(5));
         let done = sent.acknowledge(SeqNumber(100));
-        assert_eq!((done.sent_once_at, done.retransmitted), (None, true));
+        assert_eq!((done.sent_once_at, done.resent_at), (None, Some(Instant::from_secs(5))));
         let done = sent.acknowledge(SeqNumber(300));
-        assert_eq!((done.sent_once_at, done.retransmitted), (Some(Instant::from_millis(2)), false));
+        assert_eq!((done.sent_once_at, done.resent_at), (Some(Instant::from_millis(2)), None));
     }
 
     #[test]

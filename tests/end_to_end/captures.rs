@@ -1,0 +1,48 @@
+//! What Wireshark's dissectors say of everything that the program sends.
+
+use super::namespace::{namespace, tshark};
+
+/// 9293-MUST-2, 9293-MUST-65, 9293-MUST-14, 7323-2.2-2, 2018-2
+#[test]
+fn tshark_finds_nothing_wrong_in_a_capture() {
+    let Some(namespace) = namespace("tshark", &["tshark", "nc", "curl", "ping", "nft"]) else { return };
+    let server = namespace.serve("");
+    for command in [
+        "ping -c 3 -i 0.01 10.0.0.2",
+        "ping -6 -c 3 -i 0.01 fd00:67::2",
+        "printf 'one\\ntwo\\n' | nc -N -w 20 10.0.0.2 7",
+        "head -c 3000000 /dev/zero | nc -N -w 60 fd00:67::2 7 | wc -c",
+        "curl -sS --max-time 20 -o /dev/null 'http://10.0.0.2/?n=[1-10]'",
+        "echo datagram | nc -u -w 1 10.0.0.2 7",
+        "nc -z -w 5 10.0.0.2 4242; true",
+        "nc -u -z -w 1 fd00:67::2 4242; true",
+        "nft add table inet lossy",
+        "nft 'add chain inet lossy in { type filter hook input priority 0; }'",
+        "nft 'add chain inet lossy out { type filter hook output priority 0; }'",
+        "nft 'add rule inet lossy in iifname glass0 tcp dport != 0 numgen random mod 100 < 3 drop'",
+        "nft 'add rule inet lossy in iifname glass0 tcp sport != 0 numgen random mod 100 < 3 drop'",
+        "nft 'add rule inet lossy out oifname glass0 tcp dport 7 numgen random mod 100 < 3 drop'",
+        "head -c 3000000 /dev/zero | nc -N -w 60 10.0.0.2 7 | wc -c",
+        "nc -w 5 10.0.0.2 19 < /dev/null | head -c 3000000 | wc -c",
+    ] {
+        namespace.check(command);
+    }
+    let capture = server.stop();
+    assert!(tshark(&capture, "tcp").len() > 3_000, "there is something to look at");
+    for (filter, what) in [
+        ("_ws.malformed", "malformed packets"),
+        ("ip.checksum.status == \"Bad\"", "bad IP checksums"),
+        ("tcp.checksum.status == \"Bad\" || udp.checksum.status == \"Bad\"", "bad checksums"),
+        ("icmp.checksum.status == \"Bad\" || icmpv6.checksum.status == \"Bad\"", "bad ICMP checksums"),
+        ("tcp.analysis.ack_lost_segment", "ACKed unseen segment"),
+        ("tcp.flags.syn == 0 && tcp.options.mss", "an MSS without SYN"),
+        ("tcp.flags.syn == 0 && tcp.options.sack_perm", "SACK-permitted without SYN"),
+        ("tcp.flags.res != 0", "reserved bits"),
+        ("tcp.len > 1460", "segments larger than the MSS"),
+    ] {
+        let lines = tshark(&capture, filter);
+        assert!(lines.is_empty(), "{what}:\n{}", lines.join("\n"));
+    }
+    let retransmissions = tshark(&capture, "ip.src == 10.0.0.2 && tcp.analysis.retransmission");
+    assert!(!retransmissions.is_empty(), "the loss made us retransmit");
+}

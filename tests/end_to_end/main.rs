@@ -1,0 +1,8 @@
+//! The program against the Linux kernel: real clients that nobody here wrote, in network namespaces that each test makes
+//! for itself and removes.
+#![cfg(feature = "cli")]
+
+mod captures;
+mod clients;
+mod namespace;
+mod transfers;
