@@ -361,7 +361,8 @@ fn duplicates_are_reported_once() {
         // Once: the next ACK says nothing of it.
         let header = TcpHeader { seq: base.wrapping_sub(1), ..script.header(Flags::ACK) };
         let again = script.inject(&header, &[]);
-        let held: Vec<(u32, u32)> = expected.iter().copied().filter(|&(l, _)| base.wrapping_add(l) >= again[0].header.ack).collect();
+        let held: Vec<(u32, u32)> =
+            expected.iter().copied().filter(|&(l, _)| base.wrapping_add(l) >= again[0].header.ack).collect();
         let held: Vec<(u32, u32)> = if name.starts_with('3') { vec![(1_000, 2_000)] } else { held };
         assert_eq!(sack(&again[0], base), held, "example {name}");
     }
@@ -377,8 +378,7 @@ fn options_of(sent: &[Sent]) -> Vec<Option<Timestamp>> {
 #[test]
 fn timestamps_in_all_segments_or_in_none() {
     for agreed in [false, true] {
-        let (mut script, handle) =
-            if agreed { accepted_with_timestamps(500, |_| {}) } else { accepted(|_| {}) };
+        let (mut script, handle) = if agreed { accepted_with_timestamps(500, |_| {}) } else { accepted(|_| {}) };
         let mut all = script.peer_sends(b"hello");
         all.extend(script.send(handle, &text(3_000)));
         all.extend(script.pass(secs(1)));

@@ -481,7 +481,7 @@ fn more_than_the_number_space_is_sent() {
                 Ok(())
             });
             assert!(sent > before, "it stalls at {sent} of {target}");
-            script.now = script.now + millis(1);
+            script.now += millis(1);
             script.ack = iss.wrapping_add(sent as u32);
             let header = script.header(ACK);
             script.deliver(&header, &[]);

@@ -112,8 +112,7 @@ fn probes_begin_after_one_rto_and_back_off() {
 /// 9293-MUST-36: the update of the window is lost, and a probe finds out.
 #[test]
 fn a_lost_window_update_is_found_by_a_probe() {
-    let mut flow =
-        Flow::open(Impairment::perfect().delay(ms(5)), 3, |config| config.tcp.receive_capacity = 65_535);
+    let mut flow = Flow::open(Impairment::perfect().delay(ms(5)), 3, |config| config.tcp.receive_capacity = 65_535);
     let (client, server) = (flow.client, flow.server);
     let now = flow.world.now();
     flow.world.stack(Side::A).tcp_send(now, client, &text(200_000)).unwrap();
@@ -156,7 +155,11 @@ fn an_answering_peer_may_keep_its_window_closed_for_a_day() {
     assert_eq!((after.state, after.cwnd, after.ssthresh), (State::Established, before.cwnd, before.ssthresh));
     let at = script.ack;
     let sent = ack(&mut script, at, 65_535);
-    assert_eq!((octets(&sent), sent[0].header.seq), (1 + 3 * MSS, at), "the octet of the probes again, and what follows");
+    assert_eq!(
+        (octets(&sent), sent[0].header.seq),
+        (1 + 3 * MSS, at),
+        "the octet of the probes again, and what follows"
+    );
 }
 
 /// 9293-MUST-36: without any answer the connection ends by R2, as any other.
@@ -167,7 +170,10 @@ fn unanswered_probes_end_the_connection() {
     script.pass(secs(290));
     assert_eq!(script.stack.tcp_state(handle), Some(State::Established));
     script.pass(secs(20));
-    assert_eq!((script.stack.tcp_state(handle), script.stack.tcp_error(handle)), (Some(State::Closed), Some(SocketError::TimedOut)));
+    assert_eq!(
+        (script.stack.tcp_state(handle), script.stack.tcp_error(handle)),
+        (Some(State::Closed), Some(SocketError::TimedOut))
+    );
 }
 
 /// 9293-MUST-36: the FIN needs room in the window as well.
@@ -316,7 +322,10 @@ fn resets_and_urgency_pass_a_closed_window() {
     assert_eq!(look(&script, handle).unread, 8_000, "the text itself has no room");
     let header = script.header(Flags::RST);
     script.inject(&header, &[]);
-    assert_eq!((script.stack.tcp_state(handle), script.stack.tcp_error(handle)), (Some(State::Closed), Some(SocketError::Reset)));
+    assert_eq!(
+        (script.stack.tcp_state(handle), script.stack.tcp_error(handle)),
+        (Some(State::Closed), Some(SocketError::Reset))
+    );
 }
 
 /// 9293-3.10.7.3-10, 7323-2.2-2, pitfall 14: the window of a SYN-ACK is taken as it stands.

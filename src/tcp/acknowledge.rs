@@ -150,9 +150,7 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledge
     // Something sent twice is among it. What was sent once may have waited at the peer for just that, so only the echoed
     // timestamp can tell (7323-4.1: this is an ACK of new data).
     let echo = segment.options.timestamp?.echo;
-    // Where nothing was sent twice and there is a sample already, the coarse one would only add noise.
-    let wanted = done.retransmitted || connection.rtt.srtt().is_none();
-    if !connection.agreed.timestamps || echo == 0 || !wanted {
+    if !connection.agreed.timestamps || echo == 0 {
         return None;
     }
     // 6298-3-1, 8961-4.2d: and only if it names the last copy. The echo of an earlier one may mean that its ACK was lost:

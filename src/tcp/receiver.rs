@@ -24,7 +24,7 @@ pub enum AckOwed {
 
 /// What is owed to the peer after the segments of a batch.
 // 9293-MUST-59: the steps only note it; nothing leaves before the whole batch is processed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owed {
     /// An acknowledgment.
     pub ack: AckOwed,
@@ -32,8 +32,8 @@ pub struct Owed {
     pub duplicate_acks: u8,
     /// A range received twice, to report once (RFC 2883).
     pub dsack: Option<(SeqNumber, SeqNumber)>,
-    /// In which order SACK blocks are told.
-    pub sack_order: SackOrder,
+    /// In which order SACK blocks are told. Boxed, as most connections never receive anything out of order.
+    pub sack_order: Option<Box<SackOrder>>,
     /// A keep-alive probe.
     pub keep_alive: bool,
 }

@@ -73,7 +73,8 @@ impl Connection {
         // 2018-4-3: then the block of the segment that caused this ACK; 2883-4-2: which is second behind a D-SACK; then
         // those that were reported most recently, so that each is told several times although ACKs may be lost.
         let position = |at: SeqNumber| next + u64::from(at.saturating_since(self.rcv.nxt));
-        let latest = self.owed.sack_order.iter().filter_map(|at| held.containing(position(at)));
+        let latest =
+            self.owed.sack_order.iter().flat_map(|order| order.iter()).filter_map(|at| held.containing(position(at)));
         let mut told: [Option<(u64, u64)>; SackBlocks::CAPACITY] = Default::default();
         let mut count = 0;
         for block in latest.chain(held.iter()) {

@@ -107,6 +107,6 @@ fn note_out_of_order(connection: &mut Connection, segment: &Segment<'_>) {
     let position = buffer.next() + u64::from(segment.seq.since(nxt));
     if let Some((start, end)) = buffer.out_of_order().containing(position) {
         let seq = |position: u64| nxt + (position - buffer.next()) as u32;
-        connection.owed.sack_order.note(segment.seq, seq(start), seq(end));
+        connection.owed.sack_order.get_or_insert_default().note(segment.seq, seq(start), seq(end));
     }
 }
