@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SCRIPTS: [&str; 6] = ["run", "test", "tun-up", "tun-down", "capture", "doctor"];
+const SCRIPTS: [&str; 7] = ["run", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz"];
 
 /// Plays `glasstcp serve`: says that it is ready, and ends as its name tells it to.
 const STAND_IN: &str = r#"#!/usr/bin/env bash

@@ -73,7 +73,7 @@ fn has_source_route(mut options: &[u8]) -> bool {
             kind::END_OF_LIST => return false,
             kind::NO_OPERATION => rest,
             kind::LOOSE_SOURCE_ROUTE | kind::STRICT_SOURCE_ROUTE => return true,
-            // 9293-MUST-50: all others are stepped over by their length octet.
+            // 9293-MUST-50, 9293-MAY-10, 9293-MAY-11: all others are stepped over by their length octet.
             _ => match rest.first() {
                 // 1122-3.2.1.8: after a malformed length no option can be read; the datagram itself is still good.
                 None | Some(0 | 1) => return false,

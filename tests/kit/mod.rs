@@ -1,6 +1,8 @@
 //! Tools of the tests: raw packets that no honest stack would send, and connections in every state.
 #![allow(dead_code)]
 
+pub mod any_state;
+
 use glasstcp::counters::DropReason;
 use glasstcp::device::RxMeta;
 use glasstcp::sim::Script;
