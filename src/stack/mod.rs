@@ -145,7 +145,7 @@ impl Stack {
         config.validate()?;
         Ok(Stack {
             now,
-            limits: Limits { max_packet: config.mtu as u32 },
+            limits: Limits { max_packet: 0 },
             offload_checksum: false,
             pool: Pool::new(config.tcp.buffer_memory),
             transfers: TransferPool::default(),
@@ -175,10 +175,12 @@ impl Stack {
         })
     }
 
-    /// Tells what the device can do: the largest packet that it takes in one piece (at least the MTU), and whether it
-    /// completes checksums.
+    /// Tells what the device can do: the largest packet that it takes in one piece and cuts by itself (up to the MTU:
+    /// it cuts nothing), and whether it completes checksums.
     pub fn set_offload(&mut self, max_packet: usize, checksum: bool) {
-        self.limits.max_packet = u32::try_from(max_packet.max(self.config.mtu)).unwrap_or(u32::MAX);
+        // A device that takes no more than the MTU cuts nothing, and the peer's MSS may be smaller than ours.
+        let cuts = max_packet > self.config.mtu;
+        self.limits.max_packet = if cuts { u32::try_from(max_packet).unwrap_or(u32::MAX) } else { 0 };
         self.offload_checksum = checksum;
     }
 
