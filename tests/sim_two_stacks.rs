@@ -297,7 +297,7 @@ impl Run {
         }
         for (side, offload) in [Side::A, Side::B].into_iter().zip(scenario.offload) {
             if let Some(checksum) = offload {
-                world.stack(side).set_offload(65_535, checksum);
+                world.offload(side, 65_535, checksum);
             }
         }
         world.watch().resets_allowed = scenario.plans.iter().flat_map(|plan| plan.apps).any(|app| app.ending.resets());
