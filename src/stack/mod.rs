@@ -84,6 +84,8 @@ struct ConnectionEntry {
     listed: bool,
     /// The four-tuple no longer leads here: the connection is over, or a TIME-WAIT record has taken its place.
     detached: bool,
+    /// Its application was told to wait because buffer memory was used up.
+    starved: bool,
     /// It waits to be accepted by this listener.
     waits_for: Option<ListenerHandle>,
 }
@@ -127,6 +129,8 @@ pub struct Stack {
     to_send: VecDeque<SlabKey>,
     outgoing: VecDeque<Outgoing>,
     ready: VecDeque<SocketHandle>,
+    /// Connections whose writers wait for buffer memory; some may be gone already.
+    starved: Vec<SlabKey>,
     // Secrets and choices.
     sequence: SequenceGenerator,
     cookies: CookieJar,
@@ -164,6 +168,7 @@ impl Stack {
             to_send: VecDeque::new(),
             outgoing: VecDeque::new(),
             ready: VecDeque::new(),
+            starved: Vec::new(),
             sequence: SequenceGenerator::new(rng.key(), rng.key()),
             cookies: CookieJar::new(rng.key()),
             ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),

@@ -2,6 +2,7 @@
 
 use super::Stack;
 use super::flow::{ListenerHandle, SocketHandle, TcpHandle};
+use crate::buffer::LARGE;
 use crate::tcp::connection::{Connection, Events};
 use crate::tcp::state::State;
 
@@ -111,6 +112,29 @@ impl Stack {
                 None => Readiness::ERROR,
             },
             SocketHandle::Echo(handle) => self.echoes.readiness(handle),
+        }
+    }
+
+    /// A writer was told to wait. If that was for want of memory, no ACK of its own may ever come to wake it.
+    pub(super) fn note_starved(&mut self, handle: TcpHandle) {
+        let Some(entry) = self.connections.get_mut(handle.0) else { return };
+        let capacity = entry.connection.send_capacity(&self.config.tcp) as usize;
+        if entry.connection.send_buffer.len() < capacity && !entry.starved {
+            entry.starved = true;
+            self.starved.push(handle.0);
+        }
+    }
+
+    /// Wakes the writers that wait for memory, once there is enough for any of them.
+    pub(super) fn wake_starved(&mut self) {
+        if self.starved.is_empty() || (self.pool.free() < LARGE && self.pool.charged() > 0) {
+            return;
+        }
+        for key in std::mem::take(&mut self.starved) {
+            let Some(entry) = self.connections.get_mut(key) else { continue };
+            entry.starved = false;
+            entry.connection.events.add(Events::WRITE);
+            self.notice_events(key);
         }
     }
 

@@ -85,6 +85,7 @@ impl Stack {
         }
         self.notice_events(key);
         self.release_if_over(key);
+        self.wake_starved();
     }
 
     /// Frees a connection that is over and that nobody holds.
@@ -101,7 +102,7 @@ impl Stack {
         }
     }
 
-    fn notice_events(&mut self, key: SlabKey) {
+    pub(super) fn notice_events(&mut self, key: SlabKey) {
         let Some(entry) = self.connections.get_mut(key) else { return };
         let noticed = entry.connection.events.0 != 0 && !entry.connection.orphan && entry.waits_for.is_none();
         if noticed && !entry.listed {
@@ -265,7 +266,15 @@ impl Stack {
     ) -> Option<SlabKey> {
         let tuple = connection.tuple;
         let timer = self.wheel.insert_parked(0);
-        let entry = ConnectionEntry { connection, timer, queued: false, listed: false, detached: false, waits_for };
+        let entry = ConnectionEntry {
+            connection,
+            timer,
+            queued: false,
+            listed: false,
+            detached: false,
+            starved: false,
+            waits_for,
+        };
         let Some(key) = self.connections.insert(entry) else {
             self.wheel.remove(timer);
             return None;
