@@ -132,6 +132,11 @@ fn config(host: u8, ipv6: bool, dice: &mut Dice) -> Config {
     // Applications here read slowly, but they do read: nobody's patience ends.
     tcp.fin_wait_2 = Duration::from_secs(3_600);
     tcp.orphan = Duration::from_secs(3_600);
+    if host == 1 && dice.one_in(6) {
+        // Not enough for everybody at once. Only on one side: windows are offered beyond what memory there is, so two
+        // sides that are full of what they send could wait for each other.
+        tcp.buffer_memory = dice.scale(80_000, 400_000) as usize;
+    }
     config
 }
 
@@ -297,7 +302,7 @@ impl Run {
         }
         for (side, offload) in [Side::A, Side::B].into_iter().zip(scenario.offload) {
             if let Some(checksum) = offload {
-                world.stack(side).set_offload(65_535, checksum);
+                world.offload(side, 65_535, checksum);
             }
         }
         world.watch().resets_allowed = scenario.plans.iter().flat_map(|plan| plan.apps).any(|app| app.ending.resets());

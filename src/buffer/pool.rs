@@ -122,6 +122,11 @@ impl Pool {
         self.charged
     }
 
+    /// Octets that may still be lent.
+    pub fn free(&self) -> usize {
+        self.limit.saturating_sub(self.charged)
+    }
+
     /// Octets that may be on loan at most.
     pub fn limit(&self) -> usize {
         self.limit

@@ -21,6 +21,7 @@ pub struct World {
     stacks: [Stack; 2],
     link: Link,
     wire: Option<Wire>,
+    cuts: [bool; 2],
 }
 
 fn index(side: Side) -> usize {
@@ -57,7 +58,7 @@ impl World {
         let [a, b] = configs;
         let stacks = [Stack::new(a, KeyedRng::new(rng.key()), now)?, Stack::new(b, KeyedRng::new(rng.key()), now)?];
         let link = Link::new(impairments[0], impairments[1], rng.below(u64::MAX));
-        Ok(World { now, stacks, link, wire: None })
+        Ok(World { now, stacks, link, wire: None, cuts: [false; 2] })
     }
 
     /// Two hosts, 10.0.0.1 and 10.0.0.2 (fd00:67::1 and fd00:67::2), with the default settings.
@@ -84,6 +85,12 @@ impl World {
         &mut self.link
     }
 
+    /// Gives one side a device that takes packets of this length and cuts them, and that perhaps completes checksums.
+    pub fn offload(&mut self, side: Side, max_packet: usize, checksum: bool) {
+        self.stacks[index(side)].set_offload(max_packet, checksum);
+        self.cuts[index(side)] = true;
+    }
+
     /// Checks all packets from now on; see [`Wire`].
     pub fn watch(&mut self) -> &mut Wire {
         let mtu = [self.stacks[0].config().mtu, self.stacks[1].config().mtu];
@@ -94,7 +101,9 @@ impl World {
     pub fn flush(&mut self) {
         for side in [Side::A, Side::B] {
             let (now, link, wire) = (self.now, &mut self.link, &mut self.wire);
+            let cuts = self.cuts[index(side)] || wire.is_none();
             let progress = self.stacks[index(side)].transmit(now, MAX_PACKETS_AT_ONCE, |transmit| {
+                assert!(cuts || transmit.meta.gso_size == 0, "{now:?} {side:?}: nobody cuts this: {:?}", transmit.meta);
                 // A super-segment is cut and summed as a device would do it.
                 let partial = transmit.meta.checksum != TxChecksum::Complete;
                 for packet in wire_view(&transmit.to_vec(), transmit.meta.gso_size, partial) {

@@ -82,10 +82,10 @@ struct ConnectionEntry {
     queued: bool,
     /// It stands in the list of those that are ready.
     listed: bool,
-    /// Its writer was turned away for lack of buffer memory.
-    starved: bool,
     /// The four-tuple no longer leads here: the connection is over, or a TIME-WAIT record has taken its place.
     detached: bool,
+    /// Its application was told to wait because buffer memory was used up.
+    starved: bool,
     /// It waits to be accepted by this listener.
     waits_for: Option<ListenerHandle>,
 }
@@ -129,8 +129,8 @@ pub struct Stack {
     to_send: VecDeque<SlabKey>,
     outgoing: VecDeque<Outgoing>,
     ready: VecDeque<SocketHandle>,
-    /// Connections whose writers were turned away because buffer memory was used up.
-    starved: VecDeque<SlabKey>,
+    /// Connections whose writers wait for buffer memory; some may be gone already.
+    starved: Vec<SlabKey>,
     // Secrets and choices.
     sequence: SequenceGenerator,
     cookies: CookieJar,
@@ -168,7 +168,7 @@ impl Stack {
             to_send: VecDeque::new(),
             outgoing: VecDeque::new(),
             ready: VecDeque::new(),
-            starved: VecDeque::new(),
+            starved: Vec::new(),
             sequence: SequenceGenerator::new(rng.key(), rng.key()),
             cookies: CookieJar::new(rng.key()),
             ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),
@@ -180,9 +180,10 @@ impl Stack {
         })
     }
 
-    /// Tells what the device can do: the largest packet that it takes in one piece (more than the MTU only if it cuts
-    /// super-segments), and whether it completes checksums.
+    /// Tells what the device can do: the largest packet that it takes in one piece and cuts by itself (up to the MTU:
+    /// it cuts nothing), and whether it completes checksums.
     pub fn set_offload(&mut self, max_packet: usize, checksum: bool) {
+        // A device that takes no more than the MTU cuts nothing, and the peer's MSS may be smaller than ours.
         let cuts = max_packet > self.config.mtu;
         self.limits.max_packet = if cuts { u32::try_from(max_packet).unwrap_or(u32::MAX) } else { 0 };
         self.offload_checksum = checksum;

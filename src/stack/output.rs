@@ -92,7 +92,6 @@ impl Stack {
         mut send: impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Progress {
         let now = self.advance_to(now);
-        self.feed_starved();
         while !self.outgoing.is_empty() {
             if budget == 0 {
                 return Progress::More;

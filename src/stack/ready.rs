@@ -2,7 +2,7 @@
 
 use super::Stack;
 use super::flow::{ListenerHandle, SocketHandle, TcpHandle};
-use crate::buffer::LARGE;
+use crate::buffer::{LARGE, Pool};
 use crate::tcp::config::TcpConfig;
 use crate::tcp::connection::{Connection, Events};
 use crate::tcp::state::State;
@@ -76,7 +76,7 @@ impl Stack {
                 let Some(entry) = self.connections.get_mut(key) else { return Readiness::NONE };
                 entry.listed = false;
                 let events = std::mem::take(&mut entry.connection.events);
-                let memory = self.pool.charged() + LARGE <= self.pool.limit();
+                let memory = has_memory(&self.pool);
                 let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
                 edges_of(events, level)
             }
@@ -117,36 +117,42 @@ impl Stack {
         }
     }
 
-    /// There is buffer memory for at least one more chunk.
+    /// There is buffer memory for at least one more chunk, whatever the size of the pool.
     pub(super) fn has_buffer_memory(&self) -> bool {
-        self.pool.charged() + LARGE <= self.pool.limit()
+        has_memory(&self.pool)
     }
 
-    /// A writer was turned away because buffer memory is used up: no ACK of its own will wake it.
+    /// A writer was told to wait. If that was for want of memory, no ACK of its own may ever come to wake it.
     pub(super) fn note_starved(&mut self, handle: TcpHandle) {
-        if let Some(entry) = self.connections.get_mut(handle.0)
-            && !entry.starved
-        {
+        let Some(entry) = self.connections.get_mut(handle.0) else { return };
+        let capacity = entry.connection.send_capacity(&self.config.tcp) as usize;
+        if entry.connection.send_buffer.len() < capacity && !entry.starved {
             entry.starved = true;
-            self.starved.push_back(handle.0);
+            self.starved.push(handle.0);
         }
     }
 
-    /// Wakes the writers that were turned away, once there is buffer memory again.
-    pub(super) fn feed_starved(&mut self) {
-        while !self.starved.is_empty() && self.has_buffer_memory() {
-            let Some(key) = self.starved.pop_front() else { return };
-            if let Some(entry) = self.connections.get_mut(key) {
-                entry.starved = false;
-                entry.connection.events.add(Events::WRITE);
-                self.notice_events(key);
-            }
+    /// Wakes the writers that wait for memory, once there is enough for any of them.
+    pub(super) fn wake_starved(&mut self) {
+        if self.starved.is_empty() || !self.has_buffer_memory() {
+            return;
+        }
+        for key in std::mem::take(&mut self.starved) {
+            let Some(entry) = self.connections.get_mut(key) else { continue };
+            entry.starved = false;
+            entry.connection.events.add(Events::WRITE);
+            self.notice_events(key);
         }
     }
 
     fn udp_writable(&self) -> Readiness {
         if self.outgoing.len() < self.config.max_queued_packets { Readiness::WRITABLE } else { Readiness::NONE }
     }
+}
+
+/// Room for one more large chunk, or for anything at all in a pool that is smaller than one.
+fn has_memory(pool: &Pool) -> bool {
+    pool.free() >= LARGE || pool.charged() == 0
 }
 
 fn edges_of(events: Events, level: Readiness) -> Readiness {

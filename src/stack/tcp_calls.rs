@@ -192,11 +192,11 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
-        let result = self.call(now, handle, |connection, cx| connection.send(data, cx));
-        if result == Err(SocketError::WouldBlock) && !self.has_buffer_memory() {
+        let sent = self.call(now, handle, |connection, cx| connection.send(data, cx));
+        if sent == Err(SocketError::WouldBlock) {
             self.note_starved(handle);
         }
-        result
+        sent
     }
 
     /// SEND with the urgent flag; see [`Connection::send_urgent`].
@@ -204,7 +204,11 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send_urgent(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
-        self.call(now, handle, |connection, cx| connection.send_urgent(data, cx))
+        let sent = self.call(now, handle, |connection, cx| connection.send_urgent(data, cx));
+        if sent == Err(SocketError::WouldBlock) {
+            self.note_starved(handle);
+        }
+        sent
     }
 
     /// RECEIVE: copies text in order; 0 octets into a buffer with room mean the end of the stream.

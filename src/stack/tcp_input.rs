@@ -85,6 +85,7 @@ impl Stack {
         }
         self.notice_events(key);
         self.release_if_over(key);
+        self.wake_starved();
     }
 
     /// Frees a connection that is over and that nobody holds.
@@ -288,8 +289,8 @@ impl Stack {
             timer,
             queued: false,
             listed: false,
-            starved: false,
             detached: false,
+            starved: false,
             waits_for,
         };
         let Some(key) = self.connections.insert(entry) else {

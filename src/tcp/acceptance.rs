@@ -48,7 +48,10 @@ pub fn sequence(space: &Space, seq: SeqNumber, len: u32) -> Acceptance {
     }
     // 9293-3.10.7.4-5, 9293-MUST-66: with a zero window the text is refused, but not what the header says.
     // 9293-3.10.7.4-9: what ends exactly at RCV.NXT is a FIN or a probe that crossed ours; its ACK is as good as new.
-    if (rcv_wnd == 0 && seq == rcv_nxt) || (len > 0 && seq + len == rcv_nxt) {
+    // An ACK of a peer that has filled the window stands exactly at its right edge. While the first octets of that window
+    // are missing here, all its ACKs look like this, and our own data would be acknowledged in vain.
+    let at_edge = len == 0 && seq == rcv_nxt + rcv_wnd;
+    if (rcv_wnd == 0 && seq == rcv_nxt) || (len > 0 && seq + len == rcv_nxt) || at_edge {
         return Acceptance::ControlOnly;
     }
     Acceptance::No
@@ -140,6 +143,13 @@ mod tests {
                 [-1, 0, 99, 100].map(|offset| test(base, 100, offset, 0) == Acceptance::Whole),
                 [false, true, true, false]
             );
+        }
+    }
+
+    #[test]
+    fn the_ack_of_a_peer_that_has_filled_the_window_counts() {
+        for base in EDGES {
+            assert_eq!([100, 101].map(|offset| test(base, 100, offset, 0)), [Acceptance::ControlOnly, Acceptance::No]);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::wire::tcp::Flags;
 /// What the device and the path allow.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Octets of IP packet that may leave in one piece where the device cuts super-segments; 0 where it does not.
+    /// Octets of IP packet that may leave in one piece where the device cuts super-segments; else 0: one segment each.
     pub max_packet: u32,
 }
 
