@@ -7,8 +7,10 @@ pub mod cli;
 pub mod config;
 pub mod counters;
 pub mod device;
+mod driver;
 pub mod error;
 pub mod ip;
+pub mod net;
 pub mod rng;
 pub mod sim;
 pub mod stack;
@@ -19,4 +21,5 @@ pub mod wire;
 
 pub use config::Config;
 pub use error::SocketError;
+pub use net::Net;
 pub use stack::Stack;

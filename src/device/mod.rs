@@ -12,6 +12,7 @@ pub mod fd;
 pub mod impair;
 pub mod link;
 pub mod pcapng;
+pub mod poll;
 #[cfg(feature = "tun-tap")]
 pub mod tun;
 pub mod wire_view;

@@ -78,6 +78,31 @@ impl Stack {
         self.listeners.get(handle.0).map(|listener| listener.local)
     }
 
+    /// What the connections of a listener start with.
+    pub fn listener_options(&self, handle: ListenerHandle) -> Option<SocketOptions> {
+        self.listeners.get(handle.0).map(|listener| listener.options)
+    }
+
+    /// Changes what later connections of a listener start with.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a hop limit of 0 or a DSCP above 63.
+    pub fn listener_set_options(
+        &mut self,
+        handle: ListenerHandle,
+        change: impl FnOnce(&mut SocketOptions),
+    ) -> Result<(), SocketError> {
+        let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
+        let mut options = listener.options;
+        change(&mut options);
+        // 1122-3.2.1.7-1
+        if options.hop_limit == 0 || options.dscp > 63 {
+            return Err(SocketError::InvalidArgument);
+        }
+        listener.options = options;
+        Ok(())
+    }
+
     /// CLOSE of a listener: connections that nobody has accepted are reset.
     // 9293-3.10.4-1: later SYNs find nobody; half-open records notice when they are next touched.
     pub fn listener_close(&mut self, now: Instant, handle: ListenerHandle) {
@@ -216,9 +241,18 @@ impl Stack {
 
     /// ABORT: ends the connection with a RST; the handle stays until [`Stack::tcp_close`].
     pub fn tcp_abort(&mut self, now: Instant, handle: TcpHandle) {
-        if let Ok(Some(reply)) = self.call(now, handle, |connection, cx| Ok(connection.abort(cx))) {
+        let now = self.advance_to(now);
+        let held = self.connections.get(handle.0).is_some_and(|entry| !entry.connection.orphan);
+        if held {
+            self.abort_connection(handle.0, now);
+        }
+    }
+
+    fn abort_connection(&mut self, key: SlabKey, now: Instant) {
+        if let Some(Some(reply)) = self.with_connection(key, now, Connection::abort) {
             self.push_reply(reply);
         }
+        self.touch(key);
     }
 
     /// Aborts what its application has let go of and what has not finished; the answer is how many there were.
@@ -232,9 +266,22 @@ impl Stack {
             .collect();
         for &key in &orphans {
             self.counters.orphans_aborted += 1;
-            self.tcp_abort(now, TcpHandle(key));
+            self.abort_connection(key, now);
         }
         orphans.len()
+    }
+
+    /// CLOSE of every listener and of every connection that an application holds: what remains are orphans.
+    pub fn close_all(&mut self, now: Instant) {
+        let listeners: Vec<SlabKey> = self.listeners.iter().map(|(key, _)| key).collect();
+        for key in listeners {
+            self.listener_close(now, ListenerHandle(key));
+        }
+        let held = self.connections.iter().filter(|(_, entry)| !entry.connection.orphan);
+        let held: Vec<SlabKey> = held.map(|(key, _)| key).collect();
+        for key in held {
+            self.tcp_close(now, TcpHandle(key));
+        }
     }
 
     /// Connections that their applications have let go of and that have not finished: data or FIN is on its way.
@@ -292,6 +339,10 @@ impl Stack {
                 return Err(SocketError::InvalidArgument);
             }
             let patience = options.user_timeout != connection.options.user_timeout;
+            if options.receive_capacity != connection.options.receive_capacity {
+                // 9293-SHLD-14: the window grows into a larger buffer, and shrinks into a smaller one only as text arrives.
+                connection.rcv.capacity = options.receive_capacity.unwrap_or(cx.config.receive_capacity).max(1);
+            }
             *connection.options = options;
             connection.deadlines.keep_alive.cancel();
             if patience && connection.deadlines.user_timeout.is_set() {

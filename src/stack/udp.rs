@@ -182,6 +182,11 @@ impl Stack {
         Err(socket.error.take().unwrap_or(SocketError::WouldBlock))
     }
 
+    /// Takes the error that ICMP reported about a datagram sent.
+    pub fn udp_take_error(&mut self, handle: UdpHandle) -> Option<SocketError> {
+        self.sockets.get_mut(handle.0).and_then(|socket| socket.error.take())
+    }
+
     /// A socket, to look at.
     pub fn udp_socket(&self, handle: UdpHandle) -> Option<&Socket> {
         self.sockets.get(handle.0)

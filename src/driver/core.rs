@@ -1,0 +1,205 @@
+//! What the lock of a shard protects: the stack, who waits for which socket, and how it ended.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::{Arc, Condvar};
+
+use super::watch::{PollerId, Registration, Watches};
+use crate::device::Device;
+use crate::error::SocketError;
+use crate::stack::{Progress, Readiness, SocketHandle, Stack, WouldBlock};
+use crate::time::Instant;
+
+/// Device writes under one hold of the lock.
+pub const TRANSMIT_BUDGET: usize = 16;
+
+/// Why nothing moves any more.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The kind of the device's error.
+    pub kind: ErrorKind,
+    /// What happened, for people.
+    pub text: String,
+    /// By the owner's wish, not by a failure.
+    pub closed: bool,
+}
+
+impl End {
+    /// What every call is told.
+    pub fn error(&self) -> io::Error {
+        io::Error::new(ErrorKind::NetworkDown, self.text.clone())
+    }
+}
+
+/// What the driver's thread sleeps on, for those who may have to wake it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sleep {
+    /// It sleeps, or is about to: what changes now, it has not seen.
+    pub asleep: bool,
+    /// Until when at most.
+    pub until: Option<Instant>,
+    /// It wakes when the device takes more.
+    pub for_room: bool,
+}
+
+/// Everything behind the lock of a shard.
+#[derive(Debug)]
+pub struct Core {
+    /// The protocols.
+    pub stack: Stack,
+    /// Who waits for what.
+    pub watches: Watches,
+    /// What the driver sleeps on.
+    pub sleep: Sleep,
+    /// How many threads wait for connections to finish.
+    pub finishing: usize,
+    /// Nothing new may begin.
+    pub closing: bool,
+    end: Option<End>,
+    /// UDP sockets that found the queue of outgoing packets full.
+    starved: Vec<SocketHandle>,
+}
+
+impl Core {
+    /// Around a stack, with nobody waiting.
+    pub fn new(stack: Stack) -> Core {
+        Core {
+            stack,
+            watches: Watches::default(),
+            sleep: Sleep::default(),
+            finishing: 0,
+            closing: false,
+            end: None,
+            starved: Vec::new(),
+        }
+    }
+
+    /// Why nothing moves any more, if so.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// Fails once the device is gone or the network was closed.
+    ///
+    /// # Errors
+    /// `NetworkDown`.
+    pub fn check(&self) -> io::Result<()> {
+        match &self.end {
+            Some(end) => Err(end.error()),
+            None if self.closing => Err(io::Error::new(ErrorKind::NetworkDown, "the network is being closed")),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Core::check`], for calls on sockets; [`Core::explain`] gives the reason.
+    ///
+    /// # Errors
+    /// `NetworkDown`.
+    pub fn usable(&self) -> Result<(), SocketError> {
+        if self.end.is_some() || self.closing { Err(SocketError::NetworkDown) } else { Ok(()) }
+    }
+
+    /// Ends everything: whoever waits is told. The first reason counts.
+    pub fn finish(&mut self, end: End) {
+        if self.end.is_none() {
+            if !end.closed {
+                tracing::warn!(target: "glasstcp::driver", kind = ?end.kind, "{}", end.text);
+            }
+            self.end = Some(end);
+        }
+        self.watches.wake_everybody();
+    }
+
+    /// Sends what is due, at most `budget` packets. An error of the device ends everything.
+    pub fn transmit(&mut self, device: &dyn Device, now: Instant, budget: usize) -> Progress {
+        if self.end.is_some() {
+            return Progress::Idle;
+        }
+        let mut failure = None;
+        let progress = self.stack.transmit(now, budget, |transmit| {
+            let pieces = [transmit.header, transmit.payload[0], transmit.payload[1]].map(IoSlice::new);
+            let used = pieces.iter().rposition(|piece| !piece.is_empty()).map_or(0, |last| last + 1);
+            device.transmit(&pieces[..used], &transmit.meta).map_err(|error| {
+                if error.kind() != ErrorKind::WouldBlock {
+                    failure = Some(error);
+                }
+                WouldBlock
+            })
+        });
+        if let Some(error) = failure {
+            self.device_failed(device, &error);
+            return Progress::Idle;
+        }
+        self.feed_starved();
+        progress
+    }
+
+    /// The device said that it is gone.
+    pub fn device_failed(&mut self, device: &dyn Device, error: &io::Error) {
+        let text = format!("the device {} is gone: {error}", device.name());
+        self.finish(End { kind: error.kind(), text, closed: false });
+    }
+
+    /// Tells those who wait what has happened to their sockets.
+    pub fn dispatch(&mut self) {
+        while let Some(ready) = self.stack.poll_ready() {
+            self.watches.raise(ready.socket, ready.edges);
+        }
+    }
+
+    /// As [`Core::dispatch`], for what the stack does not report because the application did it.
+    pub fn raise(&mut self, socket: SocketHandle, edges: Readiness) {
+        self.watches.raise(socket, edges);
+    }
+
+    /// Takes note of a socket that waits for room in the queue of outgoing packets.
+    pub fn starve(&mut self, socket: SocketHandle) {
+        if !self.starved.contains(&socket) {
+            self.starved.push(socket);
+        }
+    }
+
+    fn feed_starved(&mut self) {
+        if self.starved.is_empty() {
+            return;
+        }
+        let mut starved = std::mem::take(&mut self.starved);
+        starved.retain(|&socket| {
+            let ready = self.stack.readiness(socket).any(Readiness::WRITABLE.with(Readiness::ERROR));
+            if ready {
+                self.watches.raise(socket, Readiness::WRITABLE);
+            }
+            !ready
+        });
+        self.starved.append(&mut starved);
+    }
+
+    /// Registers a socket with a poller; see [`Watches::register`].
+    pub fn register(&mut self, id: PollerId, socket: SocketHandle, registration: Registration, change: bool) -> bool {
+        let registered = self.watches.register(&self.stack, id, socket, registration, change);
+        let wants_room = registration.interest.any(Readiness::WRITABLE) && matches!(socket, SocketHandle::Udp(_));
+        if registered && wants_room && !self.stack.readiness(socket).any(Readiness::WRITABLE) {
+            self.starve(socket);
+        }
+        registered
+    }
+
+    /// Forgets who waited for a socket that no longer exists.
+    pub fn forget(&mut self, socket: SocketHandle) {
+        self.watches.forget(socket);
+        self.starved.retain(|&other| other != socket);
+    }
+
+    /// What woke threads wait on for this socket.
+    pub fn bell(&mut self, socket: SocketHandle) -> Arc<Condvar> {
+        self.watches.bell(socket)
+    }
+
+    /// An error of the stack as the application sees it: with the reason where everything has ended.
+    pub fn explain(&self, error: SocketError) -> io::Error {
+        match (&self.end, error) {
+            (Some(end), SocketError::WouldBlock | SocketError::BadHandle | SocketError::NetworkDown) => end.error(),
+            (None, SocketError::BadHandle | SocketError::NetworkDown) => self.check().err().unwrap_or(error.into()),
+            _ => error.into(),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Who waits for which socket: threads in blocking calls, and pollers.
+//!
+//! A poller keeps a queue of those of its registrations that something has happened to, each at most once, so that a wait
+//! costs what is ready and not what is registered. Level-triggered registrations stay in the queue as long as the stack
+//! says that they are ready; edge-triggered ones leave it when they have been reported.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar};
+
+use crate::stack::{Readiness, SocketHandle, Stack};
+
+/// Names a poller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PollerId(u64);
+
+/// What a poller asked for about one socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration {
+    /// The application's name for it.
+    pub token: usize,
+    /// What it wants to hear of; errors are always told.
+    pub interest: Readiness,
+    /// Once per event, instead of as long as it is so.
+    pub edge: bool,
+    /// Events not reported yet.
+    pending: Readiness,
+    /// It stands in the poller's queue.
+    queued: bool,
+    /// Tells its entry in the queue from that of an earlier registration of the same socket.
+    serial: u64,
+}
+
+impl Registration {
+    /// With nothing to report.
+    pub fn new(token: usize, interest: Readiness, edge: bool) -> Registration {
+        Registration { token, interest, edge, pending: Readiness::NONE, queued: false, serial: 0 }
+    }
+}
+
+/// Those who wait for one socket.
+#[derive(Debug, Default)]
+struct Watch {
+    bell: Option<Arc<Condvar>>,
+    /// Usually none or one.
+    pollers: Vec<(PollerId, Registration)>,
+}
+
+/// One poller.
+#[derive(Debug)]
+struct Poller {
+    bell: Arc<Condvar>,
+    /// Sockets with the serial numbers of their registrations.
+    queue: VecDeque<(SocketHandle, u64)>,
+    /// Entries of the queue whose registration is gone.
+    stale: usize,
+    /// Tokens of wakers that were used.
+    woken: Vec<usize>,
+}
+
+/// What a poller reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of which registration or waker.
+    pub token: usize,
+    /// What has happened; nothing for a waker.
+    pub readiness: Readiness,
+}
+
+/// All who wait in one shard.
+#[derive(Debug, Default)]
+pub struct Watches {
+    sockets: HashMap<SocketHandle, Watch>,
+    pollers: HashMap<PollerId, Poller>,
+    next_poller: u64,
+    next_serial: u64,
+}
+
+/// Somebody waits: threads hold their clone only while they do. It saves a system call where nobody does.
+fn is_heard(bell: &Arc<Condvar>) -> bool {
+    Arc::strong_count(bell) > 1
+}
+
+impl Poller {
+    fn ring(&self) {
+        if is_heard(&self.bell) {
+            self.bell.notify_one();
+        }
+    }
+
+    fn enqueue(&mut self, socket: SocketHandle, registration: &mut Registration) {
+        if !registration.queued {
+            registration.queued = true;
+            self.queue.push_back((socket, registration.serial));
+            self.ring();
+        }
+    }
+}
+
+impl Watches {
+    /// Something has happened to a socket.
+    pub fn raise(&mut self, socket: SocketHandle, edges: Readiness) {
+        let Some(watch) = self.sockets.get_mut(&socket) else { return };
+        if let Some(bell) = watch.bell.as_ref().filter(|bell| is_heard(bell)) {
+            bell.notify_all();
+        }
+        for (id, registration) in &mut watch.pollers {
+            let wanted = edges.and(registration.interest.with(Readiness::ERROR));
+            let Some(poller) = self.pollers.get_mut(id) else { continue };
+            if !wanted.is_none() {
+                registration.pending = registration.pending.with(wanted);
+                poller.enqueue(socket, registration);
+            }
+        }
+    }
+
+    /// Everybody looks again, because everything has ended.
+    pub fn wake_everybody(&mut self) {
+        for bell in self.sockets.values().filter_map(|watch| watch.bell.as_ref()) {
+            bell.notify_all();
+        }
+        for poller in self.pollers.values() {
+            poller.bell.notify_all();
+        }
+    }
+
+    /// What threads wait on for a socket. They hold the clone only while they wait.
+    pub fn bell(&mut self, socket: SocketHandle) -> Arc<Condvar> {
+        let watch = self.sockets.entry(socket).or_default();
+        Arc::clone(watch.bell.get_or_insert_default())
+    }
+
+    /// A socket is gone.
+    pub fn forget(&mut self, socket: SocketHandle) {
+        let Some(watch) = self.sockets.remove(&socket) else { return };
+        for (id, registration) in watch.pollers {
+            self.left_queue(id, registration.queued);
+        }
+    }
+
+    /// A registration is gone; its entry in the queue may remain for a while.
+    fn left_queue(&mut self, id: PollerId, queued: bool) {
+        let Some(poller) = self.pollers.get_mut(&id) else { return };
+        poller.stale += usize::from(queued);
+        if poller.stale > 64 && poller.stale * 2 > poller.queue.len() {
+            let sockets = &self.sockets;
+            poller.queue.retain(|(socket, serial)| {
+                let mut registrations = sockets.get(socket).into_iter().flat_map(|watch| &watch.pollers);
+                registrations.any(|(_, registration)| registration.serial == *serial)
+            });
+            poller.stale = 0;
+        }
+    }
+
+    /// A new poller, without registrations.
+    pub fn add_poller(&mut self) -> PollerId {
+        let id = PollerId(self.next_poller);
+        self.next_poller += 1;
+        let poller = Poller { bell: Arc::default(), queue: VecDeque::new(), stale: 0, woken: Vec::new() };
+        self.pollers.insert(id, poller);
+        id
+    }
+
+    /// A poller is gone, with its registrations.
+    pub fn remove_poller(&mut self, id: PollerId) {
+        self.pollers.remove(&id);
+        for watch in self.sockets.values_mut() {
+            watch.pollers.retain(|(other, _)| *other != id);
+        }
+    }
+
+    /// Registers a socket, or changes its registration. What it is ready for already is reported as well. False where
+    /// `change` asks for a registration that does not exist, or its opposite for one that does.
+    pub fn register(
+        &mut self,
+        stack: &Stack,
+        id: PollerId,
+        socket: SocketHandle,
+        registration: Registration,
+        change: bool,
+    ) -> bool {
+        let level = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
+        let watch = self.sockets.entry(socket).or_default();
+        let existing = watch.pollers.iter_mut().find(|(other, _)| *other == id);
+        if existing.is_some() != change {
+            return false;
+        }
+        let entry = match existing {
+            Some((_, entry)) => {
+                *entry = Registration { queued: entry.queued, serial: entry.serial, ..registration };
+                entry
+            }
+            None => {
+                self.next_serial += 1;
+                watch.pollers.push((id, Registration { serial: self.next_serial, ..registration }));
+                let last = watch.pollers.len() - 1;
+                &mut watch.pollers[last].1
+            }
+        };
+        entry.pending = level;
+        if let Some(poller) = self.pollers.get_mut(&id)
+            && !level.is_none()
+        {
+            poller.enqueue(socket, entry);
+        }
+        true
+    }
+
+    /// Ends a registration; false where there is none.
+    pub fn deregister(&mut self, id: PollerId, socket: SocketHandle) -> bool {
+        let Some(watch) = self.sockets.get_mut(&socket) else { return false };
+        let Some(at) = watch.pollers.iter().position(|(other, _)| *other == id) else { return false };
+        let (_, registration) = watch.pollers.swap_remove(at);
+        self.left_queue(id, registration.queued);
+        true
+    }
+
+    /// Uses a waker; false where the poller is gone.
+    pub fn wake(&mut self, id: PollerId, token: usize) -> bool {
+        let Some(poller) = self.pollers.get_mut(&id) else { return false };
+        if !poller.woken.contains(&token) {
+            poller.woken.push(token);
+        }
+        poller.ring();
+        true
+    }
+
+    /// Moves at most `most` reports of a poller to `out`. UDP sockets that it found without room are returned, since the
+    /// stack reports no edge for them.
+    pub fn collect(&mut self, stack: &Stack, id: PollerId, most: usize, out: &mut Vec<Report>) -> Vec<SocketHandle> {
+        let mut starved = Vec::new();
+        let Some(poller) = self.pollers.get_mut(&id) else { return starved };
+        while out.len() < most
+            && let Some(token) = poller.woken.pop()
+        {
+            out.push(Report { token, readiness: Readiness::NONE });
+        }
+        for _ in 0..poller.queue.len() {
+            if out.len() >= most {
+                break;
+            }
+            let Some((socket, serial)) = poller.queue.pop_front() else { break };
+            let watch = self.sockets.get_mut(&socket);
+            let entry = watch.and_then(|watch| watch.pollers.iter_mut().find(|(_, entry)| entry.serial == serial));
+            let Some((_, registration)) = entry else {
+                poller.stale = poller.stale.saturating_sub(1);
+                continue;
+            };
+            registration.queued = false;
+            let level = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
+            let report = if registration.edge { registration.pending } else { level };
+            registration.pending = Readiness::NONE;
+            if !report.is_none() {
+                out.push(Report { token: registration.token, readiness: report });
+                if !registration.edge {
+                    registration.queued = true;
+                    poller.queue.push_back((socket, serial));
+                }
+            }
+            let udp = matches!(socket, SocketHandle::Udp(_));
+            if udp && registration.interest.any(Readiness::WRITABLE) && !level.any(Readiness::WRITABLE) {
+                starved.push(socket);
+            }
+        }
+        starved
+    }
+
+    /// What the threads that wait in a poller wait on. They hold the clone only while they wait.
+    pub fn poller_bell(&mut self, id: PollerId) -> Arc<Condvar> {
+        self.pollers.get(&id).map_or_else(Arc::default, |poller| Arc::clone(&poller.bell))
+    }
+}
