@@ -64,9 +64,13 @@ pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
     Ok(Opened { net, addresses, device: name, tun, recorder })
 }
 
-fn open_device(options: &args::Stack) -> Result<(Box<dyn Device>, Option<Arc<TunDevice>>), Failure> {
+/// A device, and the TUN that it is, if it is one.
+type AnyDevice = (Box<dyn Device>, Option<Arc<TunDevice>>);
+
+fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
     if let Some(number) = options.tun_fd {
-        let device = FdDevice::from_raw(number, options.mtu.unwrap_or(MTU)).map_err(|error| format!("--tun-fd: {error}"))?;
+        let device =
+            FdDevice::from_raw(number, options.mtu.unwrap_or(MTU)).map_err(|error| format!("--tun-fd: {error}"))?;
         return Ok((Box::new(device), None));
     }
     let tun = Arc::new(TunDevice::open(&options.tun)?);
@@ -80,8 +84,10 @@ fn record(device: Box<dyn Device>, path: &Path) -> Result<Recorder, Failure> {
         let file = File::create(path).map_err(|error| format!("--pcap {}: {error}", path.display()))?;
         (Box::new(file), path.display().to_string())
     };
-    let clock = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-    let recorder = Capture::new(device, BufWriter::new(writer), clock).map_err(|error| format!("--pcap: {name}: {error}"))?;
+    let clock =
+        || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let recorder =
+        Capture::new(device, BufWriter::new(writer), clock).map_err(|error| format!("--pcap: {name}: {error}"))?;
     Ok(recorder)
 }
 

@@ -39,7 +39,8 @@ impl Head {
             named.map(|header| header.value)
         };
         let tokens = || values("connection").flat_map(|value| value.split(|&byte| byte == b','));
-        let connection = |wanted: &str| tokens().any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()));
+        let connection =
+            |wanted: &str| tokens().any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()));
         let close = connection("close") || old && !connection("keep-alive");
         let hosts = values("host").count();
         let answer = match method {
@@ -113,5 +114,7 @@ pub(super) fn is_request_without_version(input: &[u8]) -> bool {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let method = words.next().unwrap_or_default();
     let target = words.next().unwrap_or_default();
-    matches!(method.to_ascii_uppercase().as_slice(), b"GET" | b"HEAD") && target.starts_with(b"/") && words.next().is_none()
+    matches!(method.to_ascii_uppercase().as_slice(), b"GET" | b"HEAD")
+        && target.starts_with(b"/")
+        && words.next().is_none()
 }

@@ -39,7 +39,12 @@ fn statuses(input: &str, end: bool) -> Vec<u16> {
     }
     assert_eq!(answers(input.as_bytes().chunks(1), end), whole, "{input:?} octet by octet");
     let status = |response: &str| response[9..12].parse().unwrap();
-    let found: Vec<u16> = whole.0.match_indices("HTTP/1.1 ").filter(|(at, _)| starts_response(&whole.0, *at)).map(|(at, _)| status(&whole.0[at..])).collect();
+    let found: Vec<u16> = whole
+        .0
+        .match_indices("HTTP/1.1 ")
+        .filter(|(at, _)| starts_response(&whole.0, *at))
+        .map(|(at, _)| status(&whole.0[at..]))
+        .collect();
     assert!(!found.iter().any(|status| [400, 411, 413, 431].contains(status)) || whole.1, "errors of framing end it");
     found
 }
@@ -57,7 +62,10 @@ fn requests_are_answered_in_any_pieces() {
     assert_eq!(statuses("GET / HTTP/1.1\nHost: x\n\n", false), [200]);
     assert_eq!(statuses("\r\n\r\nGET /connections.json HTTP/1.1\r\nHost:\r\n\r\n", false), [200]);
     assert_eq!(statuses("GET http://10.0.0.2/connections.json HTTP/1.1\r\nHost: x\r\n\r\n", false), [200]);
-    assert_eq!(statuses("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", false), [404, 200]);
+    assert_eq!(
+        statuses("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", false),
+        [404, 200]
+    );
     assert_eq!(statuses("DELETE / HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n", false), [405, 200]);
     assert_eq!(statuses("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", false), [405]);
 }
@@ -66,7 +74,8 @@ fn requests_are_answered_in_any_pieces() {
 fn responses_are_well_formed() {
     let (text, over) = answers([b"HEAD /?a=b&refresh=2 HTTP/1.1\r\nHost: x\r\n\r\n".as_slice()], false);
     assert!(text.contains("Content-Length: 8\r\n") && text.ends_with("\r\n\r\n") && !over, "{text}");
-    let (text, over) = answers([b"GET /?refresh=2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, Close\r\n\r\nGET".as_slice()], false);
+    let (text, over) =
+        answers([b"GET /?refresh=2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, Close\r\n\r\nGET".as_slice()], false);
     assert!(text.contains("Connection: close\r\n") && text.ends_with("\r\n\r\n<page 2>") && over, "{text}");
     let (text, over) = answers([b"GET / HTTP/1.0\r\n\r\n".as_slice()], false);
     assert!(text.contains("Connection: close\r\n") && over, "{text}");
@@ -78,7 +87,9 @@ fn responses_are_well_formed() {
 
 #[test]
 fn what_is_no_http_is_told_what_to_type() {
-    for garbage in ["hello\n", "hello world\n", "GET\r\n", "\x16\x03\x01", "GET / x\r\n", "GET / HTTP/2.0\r\n", "{\"a\": 1}\n"] {
+    for garbage in
+        ["hello\n", "hello world\n", "GET\r\n", "\x16\x03\x01", "GET / x\r\n", "GET / HTTP/2.0\r\n", "{\"a\": 1}\n"]
+    {
         let (text, over) = answers([garbage.as_bytes()], false);
         assert!(text.starts_with("HTTP/1.1 400 ") && over, "{garbage:?}: {text}");
         assert!(text.contains("    GET / HTTP/1.1\n    Host: x\n"), "{text}");
@@ -118,9 +129,15 @@ fn bodies_are_read_and_discarded() {
     assert_eq!(statuses(&post("Content-Length: 5", "GET /"), false), [405, 200]);
     assert_eq!(statuses(&post("Content-Length: 0", ""), false), [405, 200]);
     assert_eq!(statuses(&post("Content-Length: 5\r\nContent-Length: 5", "GET /"), false), [405, 200]);
-    assert_eq!(statuses(&post("Transfer-Encoding: Chunked", "3\r\nabc\r\n0a;x=y\r\n0123456789\r\n0\r\n\r\n"), false), [405, 200]);
+    assert_eq!(
+        statuses(&post("Transfer-Encoding: Chunked", "3\r\nabc\r\n0a;x=y\r\n0123456789\r\n0\r\n\r\n"), false),
+        [405, 200]
+    );
     assert_eq!(statuses(&post("Transfer-Encoding: chunked", "1\r\na\r\n0\r\nA: b\r\n\r\n"), false), [405, 200]);
-    assert_eq!(statuses(&format!("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc{next}"), false), [200, 200]);
+    assert_eq!(
+        statuses(&format!("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc{next}"), false),
+        [200, 200]
+    );
     assert_eq!(statuses("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab", true), [400]);
 }
 
@@ -134,7 +151,8 @@ fn bodies_without_a_clear_end_are_refused() {
     assert_eq!(post("Transfer-Encoding: gzip, chunked"), [501]);
     assert_eq!(statuses("POST / HTTP/1.0\r\n\r\n", false), [411]);
     assert_eq!(statuses("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", false), [400]);
-    let chunks = |body: &str| statuses(&format!("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}"), false);
+    let chunks =
+        |body: &str| statuses(&format!("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}"), false);
     assert_eq!(chunks("3\r\nabcd\r\n"), [400]);
     assert_eq!(chunks("x\r\n"), [400]);
     // Nothing can follow where the client waits for a go-ahead before its body.

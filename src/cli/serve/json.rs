@@ -187,7 +187,9 @@ mod tests {
     fn value(text: &str) -> &str {
         let text = text.trim_start();
         match text.as_bytes()[0] {
-            b'{' => items(&text[1..], '}', |text| value(string(text.trim_start()).trim_start().strip_prefix(':').unwrap())),
+            b'{' => {
+                items(&text[1..], '}', |text| value(string(text.trim_start()).trim_start().strip_prefix(':').unwrap()))
+            }
             b'[' => items(&text[1..], ']', value),
             b'"' => string(text),
             b'0'..=b'9' => {
@@ -195,7 +197,10 @@ mod tests {
                 assert!(!text.starts_with('0') || text.len() == rest.len() + 1, "leading zero");
                 rest
             }
-            _ => ["true", "false", "null"].iter().find_map(|word| text.strip_prefix(word)).unwrap_or_else(|| panic!("{text}")),
+            _ => ["true", "false", "null"]
+                .iter()
+                .find_map(|word| text.strip_prefix(word))
+                .unwrap_or_else(|| panic!("{text}")),
         }
     }
 

@@ -93,7 +93,8 @@ fn options(c: &Snapshot) -> String {
 }
 
 fn scale(c: &Snapshot) -> String {
-    c.window_shift.map_or("off".into(), |(peer, own)| format!("yours &times;{}, ours &times;{}", 1u32 << peer, 1u32 << own))
+    c.window_shift
+        .map_or("off".into(), |(peer, own)| format!("yours &times;{}, ours &times;{}", 1u32 << peer, 1u32 << own))
 }
 
 fn other_connections(view: &View, out: &mut String) {
@@ -135,7 +136,10 @@ fn other_connections(view: &View, out: &mut String) {
 fn counters(view: &View, out: &mut String) {
     line(out, format_args!("<section>\n<h2>The stack <small>up {}</small></h2>\n<dl>", duration(view.uptime)));
     for (name, count) in view.counts() {
-        line(out, format_args!("<div><dt>{}{}</dt><dd>{}</dd></div>", name[..1].to_uppercase(), &name[1..], number(count)));
+        line(
+            out,
+            format_args!("<div><dt>{}{}</dt><dd>{}</dd></div>", name[..1].to_uppercase(), &name[1..], number(count)),
+        );
     }
     out.push_str("</dl>\n</section>\n<section>\n<h2>Dropped packets <small>by reason</small></h2>\n");
     if view.counters.drops().next().is_none() {
@@ -150,7 +154,8 @@ fn counters(view: &View, out: &mut String) {
 }
 
 fn footer(refresh: u32, out: &mut String) {
-    let follow = if refresh == 0 { "<a href=\"/?refresh=2\">renew every 2 s</a>" } else { "<a href=\"/\">stop renewing</a>" };
+    let follow =
+        if refresh == 0 { "<a href=\"/?refresh=2\">renew every 2 s</a>" } else { "<a href=\"/\">stop renewing</a>" };
     line(
         out,
         format_args!(

@@ -46,7 +46,18 @@ pub(super) struct Server<'a> {
     next: usize,
     /// Connections that wait for the peer's close, and until when, the earliest first. Some are gone already.
     draining: VecDeque<(Instant, usize)>,
-    was_up: bool,
+    state: Device,
+    /// When to look again whether the TUN is up, if there is one.
+    next_check: Option<Instant>,
+}
+
+/// Whether packets can pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Device {
+    New,
+    /// It is down, which was said.
+    Awaited,
+    Up,
 }
 
 impl<'a> Server<'a> {
@@ -59,7 +70,8 @@ impl<'a> Server<'a> {
             connections: HashMap::new(),
             next: FIRST_CONNECTION,
             draining: VecDeque::new(),
-            was_up: true,
+            state: Device::New,
+            next_check: opened.may_go_down().then(Instant::now),
         })
     }
 
@@ -117,28 +129,31 @@ impl<'a> Server<'a> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let drained = self.draining.front().map(|(until, _)| until.saturating_duration_since(Instant::now()));
-        let check = self.opened.may_go_down().then_some(CHECK);
-        [drained, check].into_iter().flatten().min()
+        let drained = self.draining.front().map(|(until, _)| *until);
+        let next = [drained, self.next_check].into_iter().flatten().min();
+        next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     /// A TUN that was just made is down, and is waited for; one that goes down later is an error.
     fn check_device(&mut self) -> Result<(), Failure> {
-        if !self.opened.may_go_down() {
+        let now = Instant::now();
+        if self.next_check.is_none_or(|next| now < next) {
             return Ok(());
         }
-        let waiting = !self.was_up;
-        match self.opened.is_up().map_err(|error| self.opened.explain(error))? {
-            true if waiting => {
-                self.was_up = true;
-                say("glasstcp: it is up now");
-            }
-            false if !waiting && self.desk.started.elapsed() < CHECK => {
-                self.was_up = false;
+        self.next_check = Some(now + CHECK);
+        let up = self.opened.is_up().map_err(|error| self.opened.explain(error))?;
+        match (self.state, up) {
+            (Device::New, false) => {
                 say(&format!("glasstcp: {}", self.opened.how_to_bring_up()));
+                self.state = Device::Awaited;
             }
-            false if !waiting => return Err(self.opened.how_to_bring_up().into()),
-            _ => {}
+            (Device::Awaited, true) => {
+                say("glasstcp: it is up now");
+                self.state = Device::Up;
+            }
+            (Device::Up, false) => return Err(self.opened.how_to_bring_up().into()),
+            (_, true) => self.state = Device::Up,
+            (Device::Awaited, false) => {}
         }
         Ok(())
     }
@@ -203,7 +218,8 @@ impl<'a> Server<'a> {
     /// Ends the connections whose peers took too long to close.
     fn end_drained(&mut self) {
         let now = Instant::now();
-        while let Some((_, token)) = self.draining.pop_front_if(|(until, _)| *until <= now) {
+        while let Some(&(_, token)) = self.draining.front().filter(|(until, _)| *until <= now) {
+            self.draining.pop_front();
             self.connections.remove(&token);
         }
     }
@@ -214,7 +230,9 @@ fn echo(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
     debug_assert!(buffer.len() >= PIECE);
     let (len, peer) = match socket.recv_from(buffer) {
         // The error of an earlier datagram is no news.
-        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable) => return Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable) => {
+            return Ok(());
+        }
         result => result?,
     };
     if !TALKATIVE.contains(&peer.port()) && socket.local_addr()?.port() != peer.port() {

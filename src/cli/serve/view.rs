@@ -75,8 +75,7 @@ impl View {
         let counts: Vec<String> =
             counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
         let _ = writeln!(out, "Counters: {}", if counts.is_empty() { "all 0".into() } else { counts.join(", ") });
-        let drops: Vec<String> =
-            self.counters.drops().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let drops: Vec<String> = self.counters.drops().map(|(reason, count)| format!("{reason} {count}")).collect();
         let _ = writeln!(out, "Drops: {}", if drops.is_empty() { "none".into() } else { drops.join(", ") });
         out
     }
@@ -160,7 +159,8 @@ pub(super) mod tests {
             statistics: Statistics { octets_acknowledged: 12_345, retransmits: 2, ..Statistics::default() },
         };
         let states = [State::Established, State::FinWait2, State::TimeWait, State::CloseWait];
-        let mut counters = Counters { packets_in: 1_234_567, ..Counters::default() };
+        let mut counters = Counters::default();
+        counters.packets_in = 1_234_567;
         counters.count(DropReason::TcpChecksum);
         View {
             own: Some(connection(50_000, State::Established)),
