@@ -132,7 +132,13 @@ impl Shard {
             self.follow_up(&mut core, now);
             match result {
                 Ok(result) => return Ok(result),
-                Err(SocketError::WouldBlock) => core.check()?,
+                Err(SocketError::WouldBlock) => {
+                    core.check()?;
+                    // The stack reports no edge for it.
+                    if interest == Readiness::WRITABLE && matches!(socket, SocketHandle::Udp(_)) {
+                        core.starve(socket);
+                    }
+                }
                 Err(error) => return Err(core.explain(error)),
             }
             let until = match patience {
@@ -153,9 +159,6 @@ impl Shard {
         until: Option<Clock>,
     ) -> MutexGuard<'a, Core> {
         let ready = core.stack.readiness(socket).any(interest);
-        if !ready && interest == Readiness::WRITABLE && !matches!(socket, SocketHandle::Tcp(_)) {
-            core.starve(socket);
-        }
         // A writer that has room but no memory: nothing tells when others have given some back.
         let recheck = ready.then(|| Clock::now() + Duration::from_millis(10));
         let bell = core.bell(socket);

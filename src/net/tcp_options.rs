@@ -225,7 +225,7 @@ impl TcpStream {
         self.look(|core, connection| Snapshot::new(connection, &core.stack.config().tcp))
     }
 
-    /// Resets the connection: everything is thrown away, and calls fail with `ConnectionAborted`.
+    /// Resets the connection. What was received can still be read; other calls fail with `ConnectionAborted`.
     // 9293-3.10.5-2
     pub fn abort(&self) {
         let handle = self.handle();
