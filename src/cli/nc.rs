@@ -40,10 +40,11 @@ pub(super) fn run(args: &Nc) -> Result<ExitCode, Failure> {
     opened.require_up()?;
     let current: Arc<Mutex<Option<TcpStream>>> = Arc::default();
     let shared = Arc::clone(&current);
-    let requests = signals::watch(Wanted::End, move || match &*lock(&shared) {
+    let requests = signals::watch(Wanted::End, move |signal| match &*lock(&shared) {
         // Whoever reads finds the end, and closes as always.
         Some(stream) => drop(stream.shutdown(Shutdown::Both)),
-        None => process::exit(130),
+        // Nothing is open yet.
+        None => process::exit(128 + signal),
     })?;
     let stream = match target {
         Target::Remote(remote) => connect(&opened, remote, args.timeout)?,

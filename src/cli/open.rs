@@ -119,10 +119,8 @@ impl Opened {
 
     /// Lets connections finish, and ends the capture.
     pub(super) fn close(&self) {
-        let reset = self.net.close(GRACE);
-        if reset > 0 {
-            say(&format!("glasstcp: {reset} connections did not finish in {} s and were reset", GRACE.as_secs()));
-        }
+        // What had to be reset is logged.
+        self.net.close(GRACE);
         if let Some(Err(error)) = self.recorder.as_ref().map(|recorder| recorder.finish()) {
             say(&format!("glasstcp: the end of the capture could not be written: {error}"));
         }

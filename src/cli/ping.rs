@@ -44,7 +44,7 @@ struct Tally {
 pub(super) fn run(args: &Ping) -> Result<ExitCode, Failure> {
     let opened = open::open(&args.stack)?;
     opened.require_up()?;
-    let requests = signals::watch(Wanted::End, || {})?;
+    let requests = signals::watch(Wanted::End, |_| {})?;
     let pinger = opened.net.ping(args.host)?;
     print(&format!("PING {}: {} bytes of data\n", args.host, args.size))?;
     let started = Instant::now();

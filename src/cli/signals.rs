@@ -35,8 +35,8 @@ pub(super) enum Wanted {
     EndAndDump,
 }
 
-/// Takes over the signals. After each one `notify` is called on a thread of its own.
-pub(super) fn watch(wanted: Wanted, mut notify: impl FnMut() + Send + 'static) -> io::Result<Arc<Requests>> {
+/// Takes over the signals. After each one `notify` is called with it, on a thread of its own.
+pub(super) fn watch(wanted: Wanted, mut notify: impl FnMut(i32) + Send + 'static) -> io::Result<Arc<Requests>> {
     let numbers: &[i32] = if wanted == Wanted::End { &[SIGINT, SIGTERM] } else { &[SIGINT, SIGTERM, SIGUSR1] };
     let mut signals = Signals::new(numbers)?;
     let requests = Arc::new(Requests::default());
@@ -49,7 +49,7 @@ pub(super) fn watch(wanted: Wanted, mut notify: impl FnMut() + Send + 'static) -
                 // As a shell reports a program that died by a signal.
                 process::exit(128 + signal);
             }
-            notify();
+            notify(signal);
         }
     })?;
     Ok(requests)

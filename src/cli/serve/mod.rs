@@ -30,7 +30,7 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     let opened = open::open(&args.stack)?;
     let mut server = Server::new(&opened)?;
     let waker = server.waker();
-    let requests = signals::watch(Wanted::EndAndDump, move || {
+    let requests = signals::watch(Wanted::EndAndDump, move |_| {
         // It fails when the server is gone, and then there is nobody to wake.
         let _ = waker.wake();
     })?;

@@ -151,7 +151,7 @@ impl<'a> Server<'a> {
                 say("glasstcp: it is up now");
                 self.state = Device::Up;
             }
-            (Device::Up, false) => return Err(self.opened.how_to_bring_up().into()),
+            (Device::Up, false) => return Err(format!("the TUN went down: {}", self.opened.how_to_bring_up()).into()),
             (_, true) => self.state = Device::Up,
             (Device::Awaited, false) => {}
         }
