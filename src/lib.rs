@@ -40,6 +40,8 @@
 #![deny(unsafe_code)]
 
 pub mod buffer;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod counters;
 pub mod device;

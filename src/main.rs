@@ -1,2 +1,7 @@
-//! The `glasstcp` program.
-fn main() {}
+//! The `glasstcp` program. What it does is in `glasstcp::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    glasstcp::cli::main()
+}

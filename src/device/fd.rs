@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 use libc::c_int;
@@ -58,6 +58,14 @@ impl FdDevice {
         Ok(FdDevice { file: File::from(fd), mtu, name: format!("fd {number}") })
     }
 
+    /// A device on the descriptor of this number, which was handed to the process for that; see [`take`].
+    ///
+    /// # Errors
+    /// Those of [`take`] and [`FdDevice::new`].
+    pub fn from_raw(number: i32, mtu: usize) -> io::Result<FdDevice> {
+        FdDevice::new(take(number)?, mtu)
+    }
+
     /// Two devices, each of which receives what the other sends: two stacks in one process, without any privilege.
     ///
     /// The system queues only about ten packets between them (`net.unix.max_dgram_qlen`); then `transmit` gives
@@ -96,6 +104,21 @@ impl Device for FdDevice {
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Takes over a descriptor that was handed to the process under a known number, such as that of `--tun-fd`. The caller
+/// makes sure that nothing else in the process uses or closes that number: it is for descriptors inherited at the start.
+///
+/// # Errors
+/// `InvalidInput` when there is no open descriptor of that number.
+#[allow(unsafe_code)]
+pub fn take(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD takes no argument and touches no memory of ours; a number that is not open is an error.
+    if let Err(error) = check(unsafe { libc::fcntl(number, libc::F_GETFD) }) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, format!("descriptor {number} is not open: {error}")));
+    }
+    // SAFETY: it is open, so not -1, and by the contract of this function nobody else in the process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Reads by `read`, again after each interruption by a signal.
@@ -218,7 +241,6 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn the_end_of_a_seqpacket_socket_is_seen_on_reading() {
-        use std::os::fd::FromRawFd;
         let mut ends = [0; 2];
         // SAFETY: the kernel writes two descriptors to an array of two.
         check(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, ends.as_mut_ptr()) }).unwrap();
@@ -242,9 +264,10 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn a_number_that_is_not_open_is_refused() {
-        use std::os::fd::FromRawFd;
         // SAFETY: nobody owns a descriptor of this number, and `new` gives it up without closing it.
         let fd = unsafe { OwnedFd::from_raw_fd(1_000_003) };
         assert!(FdDevice::new(fd, 1500).unwrap_err().to_string().contains("1000003 is not open"));
+        assert!(FdDevice::from_raw(1_000_003, 1500).unwrap_err().to_string().contains("1000003 is not open"));
+        assert!(FdDevice::from_raw(-1, 1500).unwrap_err().to_string().contains("-1 is not open"));
     }
 }

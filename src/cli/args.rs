@@ -1,0 +1,244 @@
+//! The command line: what `glasstcp` can be told, and the help that explains it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::log::Filter;
+use crate::ip::IpCidr;
+
+/// A TCP/IP stack in user space, on a Linux TUN device, that you can see through
+#[derive(Debug, Parser)]
+#[command(name = "glasstcp", version, propagate_version = true, after_help = TOUR, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const TOUR: &str = "\
+First steps (a TUN is a network interface whose packets a program reads and writes):
+  scripts/run.sh                       make a TUN, serve on it, clean up at the end
+  glasstcp serve                       serve on the TUN glass0 as 10.0.0.2 and fd00:67::2
+  nc 10.0.0.2 80                       in another terminal: the kernel's TCP talks to ours
+  glasstcp nc 10.0.0.1 8080            the other way round: ours connects to the kernel
+
+See what happens:
+  glasstcp serve --pcap - | wireshark -k -i -
+  glasstcp serve --log state           every change of state, and what caused it
+  glasstcp states                      the state machine, from the code itself
+
+`glasstcp COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve a page, echo, discard, a character generator and UDP echo
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Connect to a port, or listen on one, with standard input and output
+    #[command(after_help = NC_EXAMPLES)]
+    Nc(Nc),
+    /// Send echo requests and time the replies
+    #[command(after_help = PING_EXAMPLES)]
+    Ping(Ping),
+    /// Print the state machine of TCP as a diagram and a table
+    States,
+}
+
+/// What all commands with a stack take.
+#[derive(Debug, Args)]
+pub(super) struct Stack {
+    /// The TUN to attach to; it is created if there is none
+    #[arg(long, value_name = "NAME", default_value = "glass0", help_heading = "Network")]
+    pub(super) tun: String,
+    /// Use this open descriptor instead: one raw IP packet per read and per write (a TUN, or a datagram socket)
+    #[arg(long, value_name = "FD", help_heading = "Network", conflicts_with = "tun")]
+    pub(super) tun_fd: Option<i32>,
+    /// An address of the stack with its prefix; may be given more than once [default: 10.0.0.2/24 and fd00:67::2/64]
+    #[arg(long = "addr", value_name = "ADDRESS/LEN", help_heading = "Network")]
+    pub(super) addresses: Vec<IpCidr>,
+    /// The largest IP packet in bytes [default: that of the TUN, else 1500]
+    #[arg(long, value_name = "BYTES", help_heading = "Network")]
+    pub(super) mtu: Option<usize>,
+    /// Write all packets to a pcapng file; - is standard output
+    #[arg(long, value_name = "FILE", help_heading = "Look inside")]
+    pub(super) pcap: Option<PathBuf>,
+    /// What to log on standard error: a level (error, warn, info, debug, trace), or topics, see below
+    #[arg(long, value_name = "WHAT", default_value = "warn", help_heading = "Look inside", long_help = LOG_HELP)]
+    pub(super) log: Filter,
+}
+
+const LOG_HELP: &str = "\
+What to log on standard error: a level (error, warn, info, debug, trace) for everything, and topics, parted by commas. A topic alone is shown in full; with =LEVEL up to that level.
+
+  state      each change of state, and its cause
+  recovery   retransmissions and what led to them
+  timer      timers that ran out
+  drop       packets that were dropped, and why
+  output     each segment sent, and why it was sent
+
+To follow one connection, search for its port:
+  glasstcp serve --log state,recovery 2>&1 | grep 10.0.0.1:50000
+
+NO_COLOR=1 turns colours off.";
+
+/// `glasstcp serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) stack: Stack,
+    /// HTTP: a page that shows your connection, and /connections.json
+    #[arg(long, value_name = "PORT", default_value_t = 80, help_heading = "Services (port 0 switches one off)")]
+    pub(super) http: u16,
+    /// Echo: what you send comes back
+    #[arg(long, value_name = "PORT", default_value_t = 7, help_heading = "Services (port 0 switches one off)")]
+    pub(super) echo: u16,
+    /// Discard: what you send is thrown away
+    #[arg(long, value_name = "PORT", default_value_t = 9, help_heading = "Services (port 0 switches one off)")]
+    pub(super) discard: u16,
+    /// Character generator: an endless pattern in which every byte can be verified
+    #[arg(long, value_name = "PORT", default_value_t = 19, help_heading = "Services (port 0 switches one off)")]
+    pub(super) chargen: u16,
+    /// UDP echo: each datagram comes back
+    #[arg(long, value_name = "PORT", default_value_t = 7, help_heading = "Services (port 0 switches one off)")]
+    pub(super) udp_echo: u16,
+    /// Write a line to this open descriptor once everything is served
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Network")]
+    pub(super) ready_fd: Option<i32>,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  glasstcp serve
+  glasstcp serve --addr 10.0.0.2/24 --http 8080 --chargen 0
+  glasstcp serve --pcap trace.pcapng --log state
+  glasstcp serve --pcap - | wireshark -k -i -
+
+What to try from the other side of the TUN:
+  curl http://10.0.0.2/                     or open it in a browser
+  curl http://10.0.0.2/connections.json     the same for programs
+  nc 10.0.0.2 80                            type anything: it says what to type
+  nc 10.0.0.2 7                             echo
+  nc 10.0.0.2 19 | head                     byte i of the stream is CR if i % 74 = 72, LF if i % 74 = 73,
+                                            else the character 32 + (i / 74 + i % 74) % 95 (as in RFC 864)
+  ping 10.0.0.2
+
+Without root: let somebody with root make the TUN for you once,
+  sudo ip tuntap add dev glass0 mode tun user $USER
+  sudo ip addr add 10.0.0.1/24 dev glass0
+  sudo ip link set glass0 up
+
+Signals: SIGINT or SIGTERM closes all connections with FIN and ends within 3 s, a second one aborts.
+SIGUSR1 prints the table of connections.";
+
+/// `glasstcp nc`.
+#[derive(Debug, Args)]
+#[command(override_usage = "glasstcp nc [OPTIONS] HOST PORT\n       glasstcp nc [OPTIONS] -l PORT")]
+pub(super) struct Nc {
+    #[command(flatten)]
+    pub(super) stack: Stack,
+    /// Listen for one connection instead of making one
+    #[arg(short, long)]
+    pub(super) listen: bool,
+    /// Give up connecting, or waiting for a connection, after so many seconds
+    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
+    /// HOST (an IP address) and PORT; with -l the PORT alone
+    #[arg(required = true, num_args = 1..=2, value_name = "HOST PORT")]
+    pub(super) target: Vec<String>,
+}
+
+const NC_EXAMPLES: &str = "\
+The end of standard input closes our half of the connection (as nc -N does); what the peer still sends is printed. It ends when the peer has closed; input that keeps coming is sent first.
+
+Examples:
+  glasstcp nc 10.0.0.1 8080
+  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | glasstcp nc 10.0.0.1 80
+  glasstcp nc -l 8080 > file";
+
+/// `glasstcp ping`.
+#[derive(Debug, Args)]
+pub(super) struct Ping {
+    #[command(flatten)]
+    pub(super) stack: Stack,
+    /// The IP address to ping
+    #[arg(value_parser = host)]
+    pub(super) host: IpAddr,
+    /// Stop after so many requests [default: until Ctrl-C]
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// Seconds between requests
+    #[arg(short = 'i', long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(super) interval: Duration,
+    /// Bytes of data in each request
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 56)]
+    pub(super) size: u16,
+    /// Seconds to wait for the last replies
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub(super) wait: Duration,
+}
+
+const PING_EXAMPLES: &str = "\
+Exit code 1 when no reply came at all.
+
+Examples:
+  glasstcp ping 10.0.0.1
+  glasstcp ping -c 3 -i 0.2 fd00:67::1";
+
+/// An address of a host; names are refused with the reason.
+pub(super) fn host(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| {
+        format!("'{text}' is not an IP address; only literal addresses work so far (`getent hosts {text}` finds that of a name)")
+    })
+}
+
+/// A port other than 0.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("'{text}' is not a port: a number from 1 to 65535")),
+        Ok(port) => Ok(port),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if value <= 1e9 => Ok(duration),
+        _ => Err(format!("'{text}' is out of range")),
+    }
+}
+
+/// Below a hundredth of a second, a ping would be a flood.
+fn interval(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        value if value < Duration::from_millis(10) => Err("at least 0.01 s".into()),
+        value => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_and_numbers_are_read() {
+        assert_eq!(host("[fd00::1]"), host("fd00::1"));
+        assert!(host("example.org").unwrap_err().contains("only literal addresses"));
+        assert_eq!(port("80"), Ok(80));
+        assert!(port("0").is_err() && port("70000").is_err() && port("http").is_err());
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["-1", "NaN", "inf", "1e300", "x"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+        assert!(interval("0").is_err());
+    }
+}

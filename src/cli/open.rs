@@ -1,0 +1,186 @@
+//! Opens the device and starts a stack on it, as the options common to all commands say.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IoSlice, Write};
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Failure, args, log, say};
+use crate::config::Config;
+use crate::device::capture::Capture;
+use crate::device::fd::FdDevice;
+use crate::device::tun::TunDevice;
+use crate::device::{Capabilities, Device, RxMeta, TxMeta};
+use crate::ip::IpCidr;
+use crate::net::Net;
+
+/// The addresses of a stack that is given none.
+const ADDRESSES: [&str; 2] = ["10.0.0.2/24", "fd00:67::2/64"];
+/// The MTU where neither the device nor the user says one.
+const MTU: usize = 1_500;
+/// How long connections may take to finish.
+const GRACE: Duration = Duration::from_secs(3);
+
+type Recorder = Capture<Box<dyn Device>, BufWriter<Box<dyn Write + Send>>>;
+
+/// A running stack, and what is below it.
+pub(super) struct Opened {
+    pub(super) net: Net,
+    pub(super) addresses: Vec<IpCidr>,
+    /// The name of the device and its MTU, for people.
+    pub(super) device: String,
+    tun: Option<Arc<TunDevice>>,
+    recorder: Option<Arc<Recorder>>,
+}
+
+/// Opens what the options say and starts the log.
+pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
+    log::start(&options.log);
+    let addresses = match options.addresses.as_slice() {
+        [] => ADDRESSES.map(|text| text.parse()).into_iter().collect::<Result<_, String>>()?,
+        given => given.to_vec(),
+    };
+    let (device, tun) = open_device(options)?;
+    let mtu = match options.mtu {
+        Some(mtu) if mtu > device.capabilities().mtu => {
+            let (name, own) = (device.name(), device.capabilities().mtu);
+            return Err(format!("the MTU of {name} is {own}: `sudo ip link set {name} mtu {mtu}` raises it").into());
+        }
+        mtu => mtu.unwrap_or(device.capabilities().mtu),
+    };
+    let config = Config { mtu, ..Config::new(&addresses) };
+    config.validate()?;
+    let name = format!("{} (MTU {mtu})", device.name());
+    let (net, recorder) = match &options.pcap {
+        None => (Net::start(device, config)?, None),
+        Some(path) => {
+            let recorder = Arc::new(record(device, path)?);
+            (Net::start(Shared(Arc::clone(&recorder)), config)?, Some(recorder))
+        }
+    };
+    Ok(Opened { net, addresses, device: name, tun, recorder })
+}
+
+/// A device, and the TUN that it is, if it is one.
+type AnyDevice = (Box<dyn Device>, Option<Arc<TunDevice>>);
+
+fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
+    if let Some(number) = options.tun_fd {
+        let device =
+            FdDevice::from_raw(number, options.mtu.unwrap_or(MTU)).map_err(|error| format!("--tun-fd: {error}"))?;
+        return Ok((Box::new(device), None));
+    }
+    let tun = Arc::new(TunDevice::open(&options.tun)?);
+    Ok((Box::new(Shared(Arc::clone(&tun))), Some(tun)))
+}
+
+fn record(device: Box<dyn Device>, path: &Path) -> Result<Recorder, Failure> {
+    let (writer, name): (Box<dyn Write + Send>, _) = if path == Path::new("-") {
+        (Box::new(io::stdout()), "standard output".into())
+    } else {
+        let file = File::create(path).map_err(|error| format!("--pcap {}: {error}", path.display()))?;
+        (Box::new(file), path.display().to_string())
+    };
+    let clock =
+        || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let recorder =
+        Capture::new(device, BufWriter::new(writer), clock).map_err(|error| format!("--pcap: {name}: {error}"))?;
+    Ok(recorder)
+}
+
+impl Opened {
+    /// Whether packets can pass: nothing to check for a descriptor.
+    pub(super) fn is_up(&self) -> io::Result<bool> {
+        self.tun.as_ref().map_or(Ok(true), |tun| tun.is_up())
+    }
+
+    /// There is a TUN, which may go down.
+    pub(super) fn may_go_down(&self) -> bool {
+        self.tun.is_some()
+    }
+
+    /// What to type so that the TUN comes up.
+    pub(super) fn how_to_bring_up(&self) -> String {
+        let name = self.tun.as_ref().map_or("", |tun| tun.name());
+        let mut text = format!("the interface {name} is down, so nothing can reach this side. Bring it up with\n");
+        for cidr in &self.addresses {
+            text += &format!("    sudo ip addr replace {} dev {name}\n", neighbour(cidr));
+        }
+        text + &format!("    sudo ip link set {name} up")
+    }
+
+    /// Fails where nothing could be sent at all.
+    pub(super) fn require_up(&self) -> Result<(), Failure> {
+        if self.is_up()? { Ok(()) } else { Err(self.how_to_bring_up().into()) }
+    }
+
+    /// Lets connections finish, and ends the capture.
+    pub(super) fn close(&self) {
+        // What had to be reset is logged.
+        self.net.close(GRACE);
+        if let Some(Err(error)) = self.recorder.as_ref().map(|recorder| recorder.finish()) {
+            say(&format!("glasstcp: the end of the capture could not be written: {error}"));
+        }
+    }
+
+    /// The reason why the device is gone where that is so, else the error itself.
+    pub(super) fn explain(&self, error: io::Error) -> io::Error {
+        self.net.failure().unwrap_or(error)
+    }
+}
+
+/// The first other address of a network, for the kernel's side.
+fn neighbour(cidr: &IpCidr) -> IpCidr {
+    let other = |bits: u128, width: u32| {
+        let host = width - u32::from(cidr.prefix_len);
+        let network = if host >= 128 { 0 } else { bits >> host << host };
+        if network | 1 == bits { network | 2 } else { network | 1 }
+    };
+    let address = match cidr.address {
+        IpAddr::V4(v4) => IpAddr::from((other(u128::from(v4.to_bits()), 32) as u32).to_be_bytes()),
+        IpAddr::V6(v6) => IpAddr::from(other(v6.to_bits(), 128).to_be_bytes()),
+    };
+    IpCidr { address, ..*cidr }
+}
+
+/// A device that somebody else holds as well.
+struct Shared<D: Device>(Arc<D>);
+
+impl<D: Device> Device for Shared<D> {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
+        self.0.receive(buffer)
+    }
+
+    fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
+        self.0.transmit(packet, meta)
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_fd()
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_side_gets_another_address_of_the_network() {
+        let neighbour = |text: &str| neighbour(&text.parse().unwrap()).to_string();
+        assert_eq!(neighbour("10.0.0.2/24"), "10.0.0.1/24");
+        assert_eq!(neighbour("10.0.0.1/24"), "10.0.0.2/24");
+        assert_eq!(neighbour("192.168.7.77/16"), "192.168.0.1/16");
+        assert_eq!(neighbour("fd00:67::2/64"), "fd00:67::1/64");
+    }
+}

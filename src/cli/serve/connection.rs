@@ -1,0 +1,249 @@
+//! One connection of a service: it is worked on when it is ready, and holds next to nothing when it is not.
+//!
+//! What the peer does not take is held back, at most one piece of it, and until it is gone nothing more is read: a slow
+//! reader slows its own sending down and nobody else.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::time::Instant;
+
+use super::http::{Http, Site};
+use super::view::{LIMIT, View};
+use super::{json, page};
+use crate::cli::chargen::Pattern;
+use crate::net::{Interest, Net, TcpStream};
+
+/// Octets read or generated in one piece.
+pub(super) const PIECE: usize = 64 * 1024;
+/// Octets that a connection may move before others have their turn.
+const BUDGET: usize = 512 * 1024;
+/// Octets thrown away after our last word before we stop listening.
+const DRAIN: usize = 256 * 1024;
+/// Most connections that are counted for the page; beyond, their number is a lower bound.
+const COUNTED: usize = 10_000;
+
+/// What a port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Http,
+    Echo,
+    Discard,
+    Chargen,
+}
+
+#[derive(Debug)]
+enum Service {
+    Http(Http),
+    Echo,
+    Discard,
+    /// The next octet of the stream.
+    Chargen(u64),
+}
+
+/// What all connections share.
+pub(super) struct Desk {
+    pub(super) net: Net,
+    pub(super) started: Instant,
+    pub(super) buffer: Vec<u8>,
+    pub(super) pattern: Pattern,
+}
+
+impl Desk {
+    pub(super) fn new(net: &Net) -> Desk {
+        Desk { net: net.clone(), started: Instant::now(), buffer: vec![0; PIECE], pattern: Pattern::new(PIECE) }
+    }
+
+    /// The stack as it is now, seen over `stream`, if it is seen over one.
+    pub(super) fn view(&self, stream: Option<&TcpStream>) -> View {
+        look(&self.net, self.started, stream)
+    }
+}
+
+fn look(net: &Net, started: Instant, stream: Option<&TcpStream>) -> View {
+    let own = stream.and_then(|stream| stream.snapshot().ok());
+    let mut others = net.snapshots(COUNTED);
+    if let Some(own) = &own {
+        others.retain(|other| (other.local, other.remote) != (own.local, own.remote));
+    }
+    let more = others.len().saturating_sub(LIMIT);
+    others.truncate(LIMIT);
+    View { own, others, more, counters: net.counters(), uptime: started.elapsed() }
+}
+
+/// The pages as one visitor sees them.
+struct Visit<'a> {
+    net: &'a Net,
+    started: Instant,
+    stream: &'a TcpStream,
+}
+
+impl Site for Visit<'_> {
+    fn page(&mut self, refresh: u32) -> String {
+        page::html(&look(self.net, self.started, Some(self.stream)), refresh)
+    }
+
+    fn json(&mut self) -> String {
+        json::json(&look(self.net, self.started, Some(self.stream)))
+    }
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There is more to do once this is so.
+    Wait(Interest),
+    /// Our last word is said; what still comes is thrown away until the peer closes, for a while.
+    Drain,
+    /// Nothing is left to do.
+    Over,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    /// What its registration says.
+    pub(super) interest: Interest,
+    service: Service,
+    /// What is to be sent next.
+    out: Vec<u8>,
+    /// How much of it the stack has taken.
+    sent: usize,
+    /// The peer has closed its half.
+    ended: bool,
+    /// We have closed ours: so many octets more are thrown away.
+    draining: Option<usize>,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, kind: Kind) -> Connection {
+        let (service, interest) = match kind {
+            Kind::Http => (Service::Http(Http::default()), Interest::READABLE),
+            Kind::Echo => (Service::Echo, Interest::READABLE),
+            Kind::Discard => (Service::Discard, Interest::READABLE),
+            Kind::Chargen => (Service::Chargen(0), Interest::READABLE | Interest::WRITABLE),
+        };
+        Connection { stream, interest, service, out: Vec::new(), sent: 0, ended: false, draining: None }
+    }
+
+    /// Does what can be done now. An error ends the connection; it is the peer's, and there is nobody to tell.
+    pub(super) fn turn(&mut self, desk: &mut Desk) -> Turn {
+        let result = match self.service {
+            Service::Chargen(_) => self.generate(desk),
+            _ => self.serve(desk),
+        };
+        result.unwrap_or(Turn::Over)
+    }
+
+    fn serve(&mut self, desk: &mut Desk) -> io::Result<Turn> {
+        let mut budget = BUDGET;
+        while budget > 0 {
+            if self.draining.is_some() {
+                return self.drain(desk);
+            }
+            if self.sent < self.out.len() {
+                let Some(taken) = would_block((&self.stream).write(&self.out[self.sent..]))? else {
+                    return Ok(Turn::Wait(Interest::WRITABLE));
+                };
+                self.sent += taken;
+                budget = budget.saturating_sub(taken);
+                continue;
+            }
+            self.out = Vec::new();
+            self.sent = 0;
+            if let Service::Http(http) = &mut self.service {
+                let mut visit = Visit { net: &desk.net, started: desk.started, stream: &self.stream };
+                if http.respond(&mut visit, &mut self.out) {
+                    continue;
+                }
+                if http.is_over() {
+                    return self.finish(desk);
+                }
+            }
+            if self.ended {
+                return self.finish(desk);
+            }
+            let Some(len) = would_block((&self.stream).read(&mut desk.buffer))? else {
+                return Ok(Turn::Wait(Interest::READABLE));
+            };
+            budget = budget.saturating_sub(len);
+            self.take(&desk.buffer[..len])?;
+        }
+        // The rest with the next turn: readiness is told as long as it lasts.
+        Ok(Turn::Wait(if self.sent < self.out.len() { Interest::WRITABLE } else { Interest::READABLE }))
+    }
+
+    /// Input; nothing is the end of it.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.ended = bytes.is_empty();
+        match &mut self.service {
+            Service::Http(http) if bytes.is_empty() => http.end_of_input(),
+            Service::Http(http) => http.feed(bytes),
+            Service::Echo => {
+                let taken = would_block((&self.stream).write(bytes))?.unwrap_or(0);
+                self.out.extend_from_slice(&bytes[taken..]);
+            }
+            Service::Discard | Service::Chargen(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Closes our half after the last word.
+    fn finish(&mut self, desk: &mut Desk) -> io::Result<Turn> {
+        self.stream.shutdown(Shutdown::Write)?;
+        if self.ended {
+            return Ok(Turn::Over);
+        }
+        // Closing with unread data would answer with a RST, which may overtake the last word at the peer.
+        self.draining = Some(DRAIN);
+        match self.drain(desk)? {
+            Turn::Wait(_) => Ok(Turn::Drain),
+            turn => Ok(turn),
+        }
+    }
+
+    fn drain(&mut self, desk: &mut Desk) -> io::Result<Turn> {
+        while let Some(left) = self.draining.filter(|left| *left > 0) {
+            match would_block((&self.stream).read(&mut desk.buffer))? {
+                None => return Ok(Turn::Wait(Interest::READABLE)),
+                Some(0) => break,
+                Some(len) => self.draining = Some(left.saturating_sub(len)),
+            }
+        }
+        Ok(Turn::Over)
+    }
+
+    /// The character generator: it goes on when the peer has closed its half, until it closes the other.
+    fn generate(&mut self, desk: &mut Desk) -> io::Result<Turn> {
+        let Service::Chargen(at) = &mut self.service else { return Ok(Turn::Over) };
+        let mut budget = BUDGET;
+        while budget > 0 {
+            if !self.ended {
+                // RFC 864: what the peer says is thrown away.
+                let read = would_block((&self.stream).read(&mut desk.buffer))?;
+                self.ended = read == Some(0);
+                budget = budget.saturating_sub(read.unwrap_or(0));
+            }
+            let Some(taken) = would_block((&self.stream).write(desk.pattern.from(*at, PIECE)))? else { break };
+            *at += taken as u64;
+            budget = budget.saturating_sub(taken);
+        }
+        Ok(Turn::Wait(if self.ended { Interest::WRITABLE } else { Interest::READABLE | Interest::WRITABLE }))
+    }
+
+    /// Closes with FIN, whatever was going on: what has arrived is thrown away, as a close with unread data is a RST.
+    pub(super) fn close(mut self, desk: &mut Desk) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.draining = Some(DRAIN);
+        let _ = self.drain(desk);
+    }
+}
+
+/// A call that would have had to wait answers `None`.
+fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(len) => Ok(Some(len)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}

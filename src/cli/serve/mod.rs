@@ -1,0 +1,127 @@
+//! `glasstcp serve`: a page, echo, discard, a character generator and UDP echo, in one event loop.
+
+mod connection;
+mod http;
+mod http_body;
+mod http_head;
+mod json;
+mod page;
+mod server;
+mod view;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+
+use super::args::Serve;
+use super::open::{self, Opened};
+use super::signals::{self, Wanted};
+use super::{Failure, say};
+use crate::device::fd;
+
+use connection::Kind;
+use server::Server;
+
+/// Runs the command.
+pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
+    // Taken first, as a file that is opened later could get a number that was not open.
+    let ready = args.ready_fd.map(Ready::open).transpose()?;
+    let opened = open::open(&args.stack)?;
+    let mut server = Server::new(&opened)?;
+    let waker = server.waker();
+    let requests = signals::watch(Wanted::EndAndDump, move |_| {
+        // It fails when the server is gone, and then there is nobody to wake.
+        let _ = waker.wake();
+    })?;
+    for cidr in &opened.addresses {
+        for (kind, port) in tcp_services(args) {
+            server.listen(SocketAddr::new(cidr.address, port), kind)?;
+        }
+        if args.udp_echo != 0 {
+            server.echo_datagrams(SocketAddr::new(cidr.address, args.udp_echo))?;
+        }
+    }
+    say(&banner(args, &opened));
+    if let Some(ready) = ready {
+        ready.tell()?;
+    }
+    let result = server.run(&requests);
+    match &result {
+        Ok(()) => server.close(),
+        Err(_) => drop(server),
+    }
+    opened.close();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// The services of TCP that are on.
+fn tcp_services(args: &Serve) -> impl Iterator<Item = (Kind, u16)> {
+    let all = [
+        (Kind::Http, args.http),
+        (Kind::Echo, args.echo),
+        (Kind::Discard, args.discard),
+        (Kind::Chargen, args.chargen),
+    ];
+    all.into_iter().filter(|(_, port)| *port != 0)
+}
+
+/// What is served where, and what to try.
+fn banner(args: &Serve, opened: &Opened) -> String {
+    let addresses: Vec<String> = opened.addresses.iter().map(|cidr| cidr.address.to_string()).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!("glasstcp {version} on {} as {}\n", opened.device, addresses.join(" and "));
+    let Some(first) = opened.addresses.first().map(|cidr| cidr.address) else { return text };
+    for (kind, port) in tcp_services(args) {
+        let (name, command) = match kind {
+            Kind::Http => ("page", format!("curl http://{}/", host_and_port(first, port))),
+            Kind::Echo => ("echo", format!("nc {first} {port}")),
+            Kind::Discard => ("discard", format!("nc {first} {port}")),
+            Kind::Chargen => ("characters", format!("nc {first} {port} | head")),
+        };
+        text += &format!("    {name:<11} TCP port {port:<6} {command}\n");
+    }
+    if args.udp_echo != 0 {
+        text += &format!("    {:<11} UDP port {:<6} nc -u {first} {}\n", "echo", args.udp_echo, args.udp_echo);
+    }
+    text += "Ctrl-C closes all connections and ends; SIGUSR1 prints them.";
+    text
+}
+
+fn host_and_port(address: IpAddr, port: u16) -> String {
+    match (address, port) {
+        (IpAddr::V4(v4), 80) => v4.to_string(),
+        (IpAddr::V6(v6), 80) => format!("[{v6}]"),
+        (address, port) => SocketAddr::new(address, port).to_string(),
+    }
+}
+
+/// Where to say that everything is served.
+enum Ready {
+    Output,
+    Error,
+    Descriptor(File),
+}
+
+impl Ready {
+    fn open(number: i32) -> Result<Ready, Failure> {
+        match number {
+            1 => Ok(Ready::Output),
+            2 => Ok(Ready::Error),
+            _ => match fd::take(number) {
+                Ok(descriptor) => Ok(Ready::Descriptor(descriptor.into())),
+                Err(error) => Err(format!("--ready-fd: {error}").into()),
+            },
+        }
+    }
+
+    fn tell(self) -> Result<(), Failure> {
+        let line = b"ready\n";
+        let result = match self {
+            Ready::Output => io::stdout().write_all(line).and_then(|()| io::stdout().flush()),
+            Ready::Error => io::stderr().write_all(line),
+            Ready::Descriptor(mut file) => file.write_all(line),
+        };
+        result.map_err(|error| format!("--ready-fd: {error}").into())
+    }
+}

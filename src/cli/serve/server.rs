@@ -1,0 +1,242 @@
+//! The event loop of `glasstcp serve`.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Desk, Kind, PIECE, Turn};
+use crate::cli::open::Opened;
+use crate::cli::signals::Requests;
+use crate::cli::{Failure, say};
+use crate::net::{Events, Interest, Poller, TcpListener, Token, Trigger, UdpSocket, Waker};
+
+/// The token of the waker.
+const WAKER: usize = 0;
+/// Tokens from here on are those of connections; those between are sockets that stay.
+const FIRST_CONNECTION: usize = 1 << 16;
+/// Reports per wait.
+const EVENTS: usize = 1_024;
+/// Connections accepted, or datagrams echoed, before others have their turn.
+const BATCH: usize = 64;
+/// Most connections at a time; those beyond are closed as soon as they are accepted.
+const MAX_CONNECTIONS: usize = 1 << 18;
+/// How long a peer may take to close after our last word.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How often it is checked whether the TUN is up.
+const CHECK: Duration = Duration::from_millis(500);
+/// Idle time after which a peer is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// Services that answer whatever comes: two of them would talk to each other for ever.
+const TALKATIVE: [u16; 4] = [7, 13, 17, 19];
+
+/// Sockets that stay.
+enum Door {
+    Listener(TcpListener, Kind),
+    Datagrams(UdpSocket),
+}
+
+/// The server: one thread for all connections.
+pub(super) struct Server<'a> {
+    opened: &'a Opened,
+    poller: Poller,
+    desk: Desk,
+    doors: Vec<Door>,
+    connections: HashMap<usize, Connection>,
+    next: usize,
+    /// Connections that wait for the peer's close, and until when, the earliest first. Some are gone already.
+    draining: VecDeque<(Instant, usize)>,
+    state: Device,
+    /// When to look again whether the TUN is up, if there is one.
+    next_check: Option<Instant>,
+}
+
+/// Whether packets can pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Device {
+    New,
+    /// It is down, which was said.
+    Awaited,
+    Up,
+}
+
+impl<'a> Server<'a> {
+    pub(super) fn new(opened: &'a Opened) -> Result<Server<'a>, Failure> {
+        Ok(Server {
+            opened,
+            poller: Poller::new(&opened.net)?,
+            desk: Desk::new(&opened.net),
+            doors: Vec::new(),
+            connections: HashMap::new(),
+            next: FIRST_CONNECTION,
+            draining: VecDeque::new(),
+            state: Device::New,
+            next_check: opened.may_go_down().then(Instant::now),
+        })
+    }
+
+    /// What ends a wait of the loop.
+    pub(super) fn waker(&self) -> Waker {
+        self.poller.waker(Token(WAKER))
+    }
+
+    /// Offers a service of TCP.
+    pub(super) fn listen(&mut self, local: SocketAddr, kind: Kind) -> Result<(), Failure> {
+        let listener = self.opened.net.bind(local).map_err(|error| format!("cannot listen on {local}: {error}"))?;
+        listener.set_nonblocking(true)?;
+        self.poller.register(&listener, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
+        self.doors.push(Door::Listener(listener, kind));
+        Ok(())
+    }
+
+    /// Offers the echo of UDP.
+    pub(super) fn echo_datagrams(&mut self, local: SocketAddr) -> Result<(), Failure> {
+        let socket = self.opened.net.bind_udp(local).map_err(|error| format!("cannot bind UDP {local}: {error}"))?;
+        socket.set_nonblocking(true)?;
+        self.poller.register(&socket, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
+        self.doors.push(Door::Datagrams(socket));
+        Ok(())
+    }
+
+    /// Serves until a signal asks to end, or until the device is gone.
+    pub(super) fn run(&mut self, requests: &Requests) -> Result<(), Failure> {
+        let mut events = Events::with_capacity(EVENTS);
+        while requests.end().is_none() {
+            if requests.take_dump() {
+                say(&self.desk.view(None).dump());
+            }
+            self.check_device()?;
+            self.end_drained();
+            let timeout = self.timeout();
+            self.poller.wait(&mut events, timeout).map_err(|error| self.opened.explain(error))?;
+            for event in &events {
+                match event.token().0 {
+                    WAKER => {}
+                    token if token >= FIRST_CONNECTION => self.work(token),
+                    door => self.answer(door - 1)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes everything with FIN.
+    pub(super) fn close(mut self) {
+        self.doors.clear();
+        for connection in self.connections.into_values() {
+            connection.close(&mut self.desk);
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let drained = self.draining.front().map(|(until, _)| *until);
+        let next = [drained, self.next_check].into_iter().flatten().min();
+        next.map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// A TUN that was just made is down, and is waited for; one that goes down later is an error.
+    fn check_device(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.next_check.is_none_or(|next| now < next) {
+            return Ok(());
+        }
+        self.next_check = Some(now + CHECK);
+        let up = self.opened.is_up().map_err(|error| self.opened.explain(error))?;
+        match (self.state, up) {
+            (Device::New, false) => {
+                say(&format!("glasstcp: {}", self.opened.how_to_bring_up()));
+                self.state = Device::Awaited;
+            }
+            (Device::Awaited, true) => {
+                say("glasstcp: it is up now");
+                self.state = Device::Up;
+            }
+            (Device::Up, false) => return Err(format!("the TUN went down: {}", self.opened.how_to_bring_up()).into()),
+            (_, true) => self.state = Device::Up,
+            (Device::Awaited, false) => {}
+        }
+        Ok(())
+    }
+
+    /// Somebody is at a listener or a UDP socket.
+    fn answer(&mut self, door: usize) -> Result<(), Failure> {
+        for _ in 0..BATCH {
+            let result = match &self.doors[door] {
+                Door::Listener(listener, kind) => match listener.accept() {
+                    Ok((stream, _)) => Ok(Some((stream, *kind))),
+                    Err(error) => Err(error),
+                },
+                Door::Datagrams(socket) => echo(socket, &mut self.desk.buffer).map(|()| None),
+            };
+            match result {
+                Ok(Some((stream, kind))) if self.connections.len() < MAX_CONNECTIONS => {
+                    // What fails here is that one connection, which is over then.
+                    let _ = self.welcome(Connection::new(stream, kind));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(self.opened.explain(error).into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, connection: Connection) -> io::Result<()> {
+        connection.stream.set_nonblocking(true)?;
+        connection.stream.set_nodelay(true)?;
+        connection.stream.set_keepalive(Some(KEEP_ALIVE))?;
+        let token = self.next;
+        self.poller.register(&connection.stream, Token(token), connection.interest, Trigger::Level)?;
+        self.next += 1;
+        self.connections.insert(token, connection);
+        Ok(())
+    }
+
+    /// A connection is ready.
+    fn work(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let interest = match connection.turn(&mut self.desk) {
+            Turn::Wait(interest) => interest,
+            Turn::Drain => {
+                self.draining.push_back((Instant::now() + DRAIN, token));
+                Interest::READABLE
+            }
+            Turn::Over => {
+                self.connections.remove(&token);
+                return;
+            }
+        };
+        if interest == connection.interest {
+            return;
+        }
+        connection.interest = interest;
+        if self.poller.reregister(&connection.stream, Token(token), interest, Trigger::Level).is_err() {
+            self.connections.remove(&token);
+        }
+    }
+
+    /// Ends the connections whose peers took too long to close.
+    fn end_drained(&mut self) {
+        let now = Instant::now();
+        while let Some(&(_, token)) = self.draining.front().filter(|(until, _)| *until <= now) {
+            self.draining.pop_front();
+            self.connections.remove(&token);
+        }
+    }
+}
+
+/// Sends one datagram back. What cannot be sent now is lost, as datagrams are.
+fn echo(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
+    debug_assert!(buffer.len() >= PIECE);
+    let (len, peer) = match socket.recv_from(buffer) {
+        // The error of an earlier datagram is no news.
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable) => {
+            return Ok(());
+        }
+        result => result?,
+    };
+    if !TALKATIVE.contains(&peer.port()) && socket.local_addr()?.port() != peer.port() {
+        let _ = socket.send_to(&buffer[..len], peer);
+    }
+    Ok(())
+}
