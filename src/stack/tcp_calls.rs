@@ -99,8 +99,7 @@ impl Stack {
         let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
         let mut options = listener.options;
         change(&mut options);
-        // 1122-3.2.1.7-1
-        if options.hop_limit == 0 || options.dscp > 63 {
+        if !options.is_valid() {
             return Err(SocketError::InvalidArgument);
         }
         listener.options = options;
