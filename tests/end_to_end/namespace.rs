@@ -98,14 +98,19 @@ impl Namespace {
         self.directory.join(name)
     }
 
-    /// Starts `glasstcp serve` on the TUN and waits until it serves.
+    /// Starts `glasstcp serve` on the TUN, recording everything, and waits until it serves.
     pub fn serve(&self, arguments: &str) -> Server {
+        let capture = self.file("serve.pcapng");
+        self.serve_without_capture(&format!("--pcap {} {arguments}", capture.display()))
+    }
+
+    /// Starts `glasstcp serve` on the TUN and waits until it serves.
+    pub fn serve_without_capture(&self, arguments: &str) -> Server {
         let capture = self.file("serve.pcapng");
         let log = std::fs::File::create(self.file("serve.log")).expect("a file for the log");
         // The ready line comes on standard output, which `serve` leaves to it.
         let command = format!(
-            "exec {GLASSTCP} serve --tun glass0 --addr 10.0.0.2/24 --addr fd00:67::2/64 --ready-fd 1 --pcap {} {arguments}",
-            capture.display()
+            "exec {GLASSTCP} serve --tun glass0 --addr 10.0.0.2/24 --addr fd00:67::2/64 --ready-fd 1 {arguments}"
         );
         let mut child = self
             .command(&command)

@@ -16,7 +16,7 @@ fn octet(n: usize) -> u8 {
 fn sixty_four_mebibytes_each_way_under_loss() {
     let Some(namespace) = namespace("64 MiB under loss", &["nft", "nc"]) else { return };
     // The capture of half a million packets would say no more than that of the smaller transfers.
-    let server = namespace.serve("--pcap /dev/null");
+    let server = namespace.serve_without_capture("");
     for command in [
         "nft add table inet lossy",
         "nft 'add chain inet lossy in { type filter hook input priority 0; }'",
@@ -72,7 +72,7 @@ fn child_echoes_sixty_four_mebibytes() {
 #[test]
 fn the_pattern_of_chargen_arrives_whole() {
     let Some(namespace) = namespace("chargen", &["nc"]) else { return };
-    let server = namespace.serve("--pcap /dev/null");
+    let server = namespace.serve_without_capture("");
     let output = namespace.run_child_test("transfers::child_reads_chargen");
     assert!(output.contains("the pattern is right"), "{output}");
     server.stop();
