@@ -48,6 +48,8 @@ struct Scenario {
     impairments: [Impairment; 2],
     offload: [Option<bool>; 2],
     plans: Vec<Plan>,
+    /// All of it once more on the same ports, while one side may still be in TIME-WAIT.
+    again: bool,
 }
 
 /// What is left of a run.
@@ -224,7 +226,8 @@ impl Scenario {
         let base = Instant::from_secs(1_000);
         let count = 1 + dice.below(4) as u16;
         let plans = (0..count).map(|number| plan(number, base, ipv6, resets, &mut dice)).collect();
-        let mut scenario = Scenario { seed, start: base, configs, impairments, offload, plans };
+        let mut scenario =
+            Scenario { seed, start: base, configs, impairments, offload, plans, again: !resets && dice.one_in(3) };
         match dice.below(3) {
             0 => scenario.wrap_sequence_numbers(&mut dice),
             1 => scenario.wrap_timestamps(&mut dice),
@@ -414,6 +417,44 @@ impl Run {
 
     fn run(&mut self) -> Outcome {
         self.listen();
+        self.converse();
+        if self.scenario.again {
+            self.reopen();
+            self.converse();
+        }
+        let took = self.world.now() - self.scenario.start;
+        self.finish();
+        let longest_stall = self.longest_stall;
+        let wire = self.world.watch();
+        Outcome { hash: wire.trace_hash(), packets: wire.packets, took, longest_stall, resets: wire.resets }
+    }
+
+    /// The same connections again, where the side that opens has forgotten them.
+    fn reopen(&mut self) {
+        // What a TIME-WAIT record answers belongs to the old connection: only the applications can judge this part.
+        self.world.watch().strict = [false; 2];
+        let now = self.world.now();
+        for number in 0..self.scenario.plans.len() {
+            self.scenario.plans[number].at = now;
+            let plan = &self.scenario.plans[number];
+            let Opener::One(side) = plan.opener else { continue };
+            let options = plan.options[usize::from(side == Side::B)];
+            let (local, remote) =
+                (self.scenario.address(plan.pair, side), self.scenario.address(plan.pair, side.other()));
+            let Ok(handle) = self.world.stack(side).tcp_connect(now, Some(local), remote, options) else { continue };
+            for app in &mut self.apps[2 * number..2 * number + 2] {
+                let rng = KeyedRng::from_seed(self.scenario.seed << 16 | 0x8000 | number as u64);
+                *app = App::new(app.side, app.pair, app.plan, rng);
+                if app.side == side {
+                    app.begin(handle, now);
+                }
+            }
+        }
+        self.world.flush();
+    }
+
+    /// Until all applications have let go.
+    fn converse(&mut self) {
         let mut events = 0;
         while !self.done() {
             let now = self.world.now();
@@ -426,11 +467,6 @@ impl Run {
             events += 1;
             assert!(events < MAX_EVENTS, "a conversation without end");
         }
-        let took = self.world.now() - self.scenario.start;
-        self.finish();
-        let longest_stall = self.longest_stall;
-        let wire = self.world.watch();
-        Outcome { hash: wire.trace_hash(), packets: wire.packets, took, longest_stall, resets: wire.resets }
     }
 
     /// All applications have let go: everything that the stacks hold must end by itself.
@@ -493,23 +529,23 @@ fn run_all(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn seeds_0_to_149() {
-    run_all(0..150);
+fn seeds_0_to_299() {
+    run_all(0..300);
 }
 
 #[test]
-fn seeds_150_to_299() {
-    run_all(150..300);
+fn seeds_300_to_599() {
+    run_all(300..600);
 }
 
 #[test]
-fn seeds_300_to_449() {
-    run_all(300..450);
+fn seeds_600_to_899() {
+    run_all(600..900);
 }
 
 #[test]
-fn seeds_450_to_599() {
-    run_all(450..600);
+fn seeds_900_to_1199() {
+    run_all(900..1_200);
 }
 
 /// One seed of your choice (GLASSTCP_SEED), or from there on as many as GLASSTCP_SEEDS says, and what came of it. With
@@ -532,7 +568,7 @@ fn replay() {
 
 #[test]
 fn the_same_seed_sends_the_same_packets() {
-    for seed in 1_000..1_020 {
+    for seed in 2_000..2_020 {
         let (first, second) = (run(seed), run(seed));
         assert_eq!(first, second, "seed {seed}");
         assert!(first.packets > 0);
