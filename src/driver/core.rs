@@ -50,6 +50,8 @@ pub struct Core {
     pub watches: Watches,
     /// What the driver sleeps on.
     pub sleep: Sleep,
+    /// The driver is in the middle of a batch of packets: it sends when it is through.
+    pub in_batch: bool,
     /// How many threads wait for connections to finish.
     pub finishing: usize,
     /// Nothing new may begin.
@@ -66,6 +68,7 @@ impl Core {
             stack,
             watches: Watches::default(),
             sleep: Sleep::default(),
+            in_batch: false,
             finishing: 0,
             closing: false,
             end: None,

@@ -176,6 +176,10 @@ impl Shard {
 
     /// After a call: tells those who wait, sends what is due, and wakes the driver if it sleeps on something wrong.
     pub fn follow_up(&self, core: &mut Core, now: Instant) {
+        if core.in_batch {
+            // The driver is awake and sends at the end of its batch, so that the batch shares one ACK.
+            return core.dispatch();
+        }
         let progress = core.transmit(&*self.device, now, TRANSMIT_BUDGET);
         core.dispatch();
         let sleep = core.sleep;

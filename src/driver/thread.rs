@@ -84,6 +84,7 @@ fn receive(shard: &Shard, buffer: &mut [u8]) -> io::Result<usize> {
                 let arrived = shard.now();
                 let mut core = shard.lock();
                 core.sleep.asleep = false;
+                core.in_batch = true;
                 core.stack.handle_packet(arrived, &buffer[..meta.len.min(BUFFER)], &meta);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(count),
@@ -96,7 +97,8 @@ fn receive(shard: &Shard, buffer: &mut [u8]) -> io::Result<usize> {
 /// Deadlines, readiness, sending; then what to sleep on.
 fn turn(shard: &Shard, core: &mut Core, room: bool, more: bool) -> Rest {
     let now = shard.now();
-    // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us.
+    // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
+    core.in_batch = false;
     core.stack.handle_deadline(now);
     core.dispatch();
     let sent_before = core.stack.counters().packets_out;
