@@ -12,6 +12,15 @@ use std::time::{Duration, Instant};
 use cli_common::{PATIENCE, SERVER, ask, connect, response, serve, served};
 use glasstcp::cli::chargen;
 use glasstcp::device::pcapng;
+use glasstcp::net::{Net, TcpStream};
+
+/// An echo connection that the program has accepted for certain.
+fn accepted(net: &Net) -> TcpStream {
+    let mut stream = connect(net, 7);
+    stream.write_all(b"!").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    stream
+}
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -136,7 +145,7 @@ fn many_connections_share_one_loop() {
 #[test]
 fn a_signal_closes_connections_with_fin() {
     let (mut program, net) = served("");
-    let mut idle = connect(&net, 7);
+    let mut idle = accepted(&net);
     let mut busy = connect(&net, 19);
     busy.read_exact(&mut [0; 1_000]).unwrap();
     let signalled = Instant::now();
@@ -152,14 +161,14 @@ fn a_signal_closes_connections_with_fin() {
 #[test]
 fn peers_that_never_close_do_not_hold_it_up_and_a_second_signal_ends_it_at_once() {
     let (mut program, net) = served("");
-    let _stubborn = connect(&net, 7);
+    let _stubborn = accepted(&net);
     let signalled = Instant::now();
     program.signal("INT");
     assert_eq!(program.wait().code(), Some(0));
     assert!(signalled.elapsed() < Duration::from_millis(3_700), "{:?}", signalled.elapsed());
 
     let (mut program, net) = served("");
-    let mut stubborn = connect(&net, 7);
+    let mut stubborn = accepted(&net);
     program.signal("INT");
     assert_eq!(stubborn.read(&mut [0; 10]).unwrap(), 0);
     let signalled = Instant::now();
@@ -171,7 +180,7 @@ fn peers_that_never_close_do_not_hold_it_up_and_a_second_signal_ends_it_at_once(
 #[test]
 fn sigusr1_prints_the_connections() {
     let (mut program, net) = served("");
-    let stream = connect(&net, 7);
+    let stream = accepted(&net);
     program.signal("USR1");
     let text = program.wait_for_message("Drops:");
     assert!(text.contains("ESTABLISHED") && text.contains(&stream.local_addr().unwrap().to_string()), "{text}");

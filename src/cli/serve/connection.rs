@@ -233,6 +233,7 @@ impl Connection {
 
     /// Closes with FIN, whatever was going on: what has arrived is thrown away, as a close with unread data is a RST.
     pub(super) fn close(mut self, desk: &mut Desk) {
+        let _ = self.stream.set_nonblocking(true);
         let _ = self.stream.shutdown(Shutdown::Write);
         self.draining = Some(DRAIN);
         let _ = self.drain(desk);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const EVENTS: usize = 1_024;
 const BATCH: usize = 64;
 /// Most connections at a time; those beyond are closed as soon as they are accepted.
 const MAX_CONNECTIONS: usize = 1 << 18;
+/// Connections that may wait to be accepted when the server closes; others are reset.
+const WAITING: usize = 4_096;
 /// How long a peer may take to close after our last word.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How often it is checked whether the TUN is up.
@@ -120,8 +123,14 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Closes everything with FIN.
+    /// Closes everything with FIN, also what nobody has accepted yet: the end of a listener would reset it.
     pub(super) fn close(mut self) {
+        for door in &self.doors {
+            let Door::Listener(listener, kind) = door else { continue };
+            for (stream, _) in iter::from_fn(|| listener.accept().ok()).take(WAITING) {
+                Connection::new(stream, *kind).close(&mut self.desk);
+            }
+        }
         self.doors.clear();
         for connection in self.connections.into_values() {
             connection.close(&mut self.desk);
