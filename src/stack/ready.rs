@@ -78,6 +78,10 @@ impl Stack {
                 let events = std::mem::take(&mut entry.connection.events);
                 let memory = has_memory(&self.pool);
                 let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
+                if events.any(Events::WRITE) && !memory {
+                    // The event is used up here, and no other may follow: it comes again with the memory.
+                    self.note_starved(TcpHandle(key));
+                }
                 edges_of(events, level)
             }
             SocketHandle::Listener(ListenerHandle(key)) => {
@@ -129,6 +133,10 @@ impl Stack {
         if entry.connection.send_buffer.len() < capacity && !entry.starved {
             entry.starved = true;
             self.starved.push(handle.0);
+            if self.starved.len() > 2 * self.connections.len() as usize + 64 {
+                let live = &self.connections;
+                self.starved.retain(|&key| live.contains(key));
+            }
         }
     }
 
