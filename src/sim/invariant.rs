@@ -333,7 +333,7 @@ impl Check<'_> {
         let start = header.seq.wrapping_sub(own.iss()).wrapping_add(u32::from(header.flags.contains(Flags::SYN)));
         let length = text.len() as u32 + u32::from(fin);
         if length == 0 {
-            // Nothing, at SND.NXT; a keep-alive is one before it.
+            // Nothing, at SND.NXT; a keep-alive, or an ACK beside a probe, is one before it.
             let syn = header.flags.contains(Flags::SYN);
             if !syn && (start > own.sent || start.wrapping_add(1) < own.sent) {
                 self.fail("an empty segment that is not at SND.NXT", own, peer);

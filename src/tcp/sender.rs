@@ -29,14 +29,12 @@ impl Connection {
         self.send_edge().saturating_since(self.snd.nxt)
     }
 
-    /// SEG.SEQ of a segment without text: SND.NXT, or the edge of the peer's window where a probe, or a window that has
-    /// shrunk, has put SND.NXT beyond it. There the peer would drop an acknowledgment, which then waits for the next
-    /// probe, and a reset, which never comes again.
+    /// SEG.SEQ of a segment without text: SND.NXT, but not the octet with which a closed window is probed. Beyond that
+    /// window the peer would drop an acknowledgment, which then waits for the next probe, and a reset, which never comes
+    /// again.
     pub(super) fn control_seq(&self) -> SeqNumber {
-        let beyond = self.snd.nxt.saturating_since(self.send_edge());
-        // 7323-2.4-2: less than the scale's unit may be rounding; in a closed window it is a probe.
-        let rounding = self.snd.wnd > 0 && beyond < self.window_unit();
-        if beyond == 0 || rounding || !self.snd.syn_acknowledged { self.snd.nxt } else { self.send_edge() }
+        let probing = self.snd.syn_acknowledged && self.snd.wnd == 0 && self.flight() == 1;
+        if probing { self.snd.una } else { self.snd.nxt }
     }
 
     /// Octets that congestion control still allows.
