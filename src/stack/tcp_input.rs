@@ -221,9 +221,9 @@ impl Stack {
                 self.answer_with_reset(segment);
                 Err(reason)
             }
-            half_open::Action::Remove(reason) => {
+            half_open::Action::Remove(outcome) => {
                 self.remove_half_open(key);
-                Err(reason)
+                outcome
             }
             half_open::Action::Establish => self.establish(key, segment),
         }

@@ -246,8 +246,15 @@ impl Connection {
         connection
     }
 
+    /// A passive open: SYN-RECEIVED, which its half-open record has entered, and told, when the SYN arrived.
+    pub(super) fn passive(opening: &Opening, config: &TcpConfig, now: Instant) -> Connection {
+        let mut connection = Connection::blank(opening, config, now, Origin::Passive);
+        connection.state = transition(State::Listen, Cause::Syn).unwrap_or(State::SynReceived);
+        connection
+    }
+
     /// In CLOSED, with nothing known of the peer.
-    pub(super) fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
+    fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
         let Opening { tuple, iss, timestamp_offset, mss, options } = *opening;
         let capacity = options.receive_capacity.unwrap_or(config.receive_capacity);
         Connection {

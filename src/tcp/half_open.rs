@@ -3,12 +3,11 @@
 use super::FourTuple;
 use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
-use super::connection::{Connection, Opening, Origin};
+use super::connection::{Connection, Opening};
 use super::option::{self, Agreed};
 use super::reset::Reply;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
-use super::state::Cause;
 use super::timestamp::is_before;
 use super::window::{WindowShift, WireWindow};
 use crate::counters::DropReason;
@@ -60,8 +59,8 @@ pub enum Action {
     Answer(Reply, DropReason),
     /// A RST of its own (see [`super::reset`]).
     Reset(DropReason),
-    /// The record ends and the listener listens on.
-    Remove(DropReason),
+    /// The record ends and the listener listens on; the segment has done its work, or is dropped for this reason.
+    Remove(Result<(), DropReason>),
     /// The record becomes a connection, and the segment goes on there.
     Establish,
 }
@@ -162,7 +161,7 @@ impl HalfOpen {
         if segment.rst() {
             return match acceptance::reset(&space, segment.seq) {
                 // 9293-3.10.7.4-13: back to LISTEN, and nobody is told.
-                ResetAction::Reset => Action::Remove(DropReason::TcpResetRefused),
+                ResetAction::Reset => Action::Remove(Ok(())),
                 ResetAction::Challenge => self.answer(segment, DropReason::TcpResetRefused),
                 ResetAction::Drop => Action::Drop(DropReason::TcpResetRefused),
             };
@@ -179,7 +178,7 @@ impl HalfOpen {
         }
         if segment.syn() {
             // 9293-3.10.7.4-18: back to LISTEN.
-            return Action::Remove(DropReason::TcpSynRefused);
+            return Action::Remove(Err(DropReason::TcpSynRefused));
         }
         if !segment.has_ack() {
             return Action::Drop(DropReason::TcpNoAck);
@@ -200,9 +199,7 @@ impl HalfOpen {
             mss: self.announced,
             options,
         };
-        let mut connection = Connection::blank(&opening, config, now, Origin::Passive);
-        connection.advance(Cause::PassiveOpen);
-        connection.advance(Cause::Syn);
+        let mut connection = Connection::passive(&opening, config, now);
         connection.agreed = self.agreed;
         connection.snd.nxt = self.iss + 1;
         connection.snd.mss = self.send_mss;
