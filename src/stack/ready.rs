@@ -72,12 +72,15 @@ impl Stack {
 
     fn take_edges(&mut self, socket: SocketHandle) -> Readiness {
         match socket {
-            SocketHandle::Tcp(TcpHandle(key)) => {
-                let Some(entry) = self.connections.get_mut(key) else { return Readiness::NONE };
+            SocketHandle::Tcp(handle) => {
+                let Some(entry) = self.connections.get_mut(handle.0) else { return Readiness::NONE };
                 entry.listed = false;
                 let events = std::mem::take(&mut entry.connection.events);
-                let memory = has_memory(&self.pool);
-                let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
+                let level = connection_readiness(&entry.connection, &self.config.tcp, has_memory(&self.pool));
+                if events.any(Events::WRITE) && !level.any(Readiness::WRITABLE) {
+                    // If memory is all that is missing, the edge comes when there is some.
+                    self.note_starved(handle);
+                }
                 edges_of(events, level)
             }
             SocketHandle::Listener(ListenerHandle(key)) => {
@@ -150,9 +153,9 @@ impl Stack {
     }
 }
 
-/// Room for one more large chunk, or for anything at all in a pool that is smaller than one.
+/// Room for one more large chunk to send, or for anything at all in a pool that is smaller than one.
 fn has_memory(pool: &Pool) -> bool {
-    pool.free() >= LARGE || pool.charged() == 0
+    pool.free_for_sending() >= LARGE || pool.charged() == 0
 }
 
 fn edges_of(events: Events, level: Readiness) -> Readiness {
