@@ -67,6 +67,17 @@ fn a_connection_serves_many_requests() {
     assert!(rest.starts_with("HTTP/1.1 200 ") && rest.ends_with("\r\n\r\n"), "{rest}");
 }
 
+/// More than one turn's worth of responses, while nothing else arrives that could wake the connection.
+#[test]
+fn pipelined_requests_are_answered_to_the_last() {
+    let (_program, net) = served("");
+    let mut stream = connect(&net, 80);
+    stream.write_all(&GET.repeat(400)).unwrap();
+    for i in 0..400 {
+        assert!(response(&mut stream).0.starts_with("HTTP/1.1 200 "), "{i}");
+    }
+}
+
 #[test]
 fn whoever_types_garbage_is_told_what_to_type() {
     let (_program, net) = served("");

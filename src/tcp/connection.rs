@@ -318,10 +318,17 @@ impl Connection {
 
     /// Changes the state by the table; false where the cause means nothing in this state.
     pub fn advance(&mut self, cause: Cause) -> bool {
-        let Some(to) = transition(self.state, cause) else { return false };
-        if to != self.state {
-            tracing::debug!(target: "glasstcp::state", connection = %self.tuple, from = %self.state, %to, cause = cause.label(), "state");
+        let from = self.state;
+        let known = self.advance_again(cause);
+        if self.state != from {
+            tracing::debug!(target: "glasstcp::state", connection = %self.tuple, %from, to = %self.state, cause = cause.label(), "state");
         }
+        known
+    }
+
+    /// As [`Connection::advance`], for what a half-open record has gone through and told of.
+    pub fn advance_again(&mut self, cause: Cause) -> bool {
+        let Some(to) = transition(self.state, cause) else { return false };
         self.state = to;
         true
     }

@@ -204,8 +204,8 @@ impl HalfOpen {
             options,
         };
         let mut connection = Connection::blank(&opening, config, now, Origin::Passive);
-        connection.advance(Cause::PassiveOpen);
-        connection.advance(Cause::Syn);
+        connection.advance_again(Cause::PassiveOpen);
+        connection.advance_again(Cause::Syn);
         connection.agreed = self.agreed;
         connection.snd.nxt = self.iss + 1;
         connection.snd.mss = self.send_mss;
