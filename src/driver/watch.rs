@@ -247,11 +247,17 @@ impl Watches {
             };
             registration.queued = false;
             let level = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
-            let report = if registration.edge { registration.pending } else { level };
-            registration.pending = Readiness::NONE;
+            // Urgent data may be announced long before it comes: alone, that is an event, and nothing that lasts.
+            let lasting = level.any(Readiness(!Readiness::URGENT.0));
+            let pending = std::mem::take(&mut registration.pending);
+            let report = match (registration.edge, lasting) {
+                (true, _) => pending,
+                (false, true) => level,
+                (false, false) => level.and(pending),
+            };
             if !report.is_none() {
                 out.push(Report { token: registration.token, readiness: report });
-                if !registration.edge {
+                if !registration.edge && lasting {
                     registration.queued = true;
                     poller.queue.push_back((socket, serial));
                 }
@@ -267,5 +273,54 @@ impl Watches {
     /// What the threads that wait in a poller wait on. They hold the clone only while they wait.
     pub fn poller_bell(&mut self, id: PollerId) -> Arc<Condvar> {
         self.pollers.get(&id).map_or_else(Arc::default, |poller| Arc::clone(&poller.bell))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::Script;
+    use crate::wire::tcp::{Flags, TcpHeader};
+
+    const READING: Readiness = Readiness::READABLE.with(Readiness::READ_CLOSED).with(Readiness::URGENT);
+
+    /// What a poller with one level-triggered registration reports now.
+    fn look(watches: &mut Watches, script: &Script, id: PollerId) -> Vec<Readiness> {
+        let mut out = Vec::new();
+        watches.collect(&script.stack, id, 16, &mut out);
+        out.iter().map(|report| report.readiness).collect()
+    }
+
+    fn dispatch(watches: &mut Watches, script: &mut Script) {
+        while let Some(ready) = script.stack.poll_ready() {
+            watches.raise(ready.socket, ready.edges);
+        }
+    }
+
+    /// A pointer to urgent data that never comes keeps nobody busy.
+    #[test]
+    fn an_urgent_pointer_alone_is_told_once_by_level_too() {
+        let mut script = Script::new();
+        let handle = script.connect_established();
+        let socket = SocketHandle::Tcp(handle);
+        let mut watches = Watches::default();
+        let id = watches.add_poller();
+        watches.register(&script.stack, id, socket, Registration::new(1, READING, false), false);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look(&mut watches, &script, id), []);
+
+        let header = TcpHeader { urgent: 1_000, ..script.header(Flags::ACK | Flags::URG) };
+        script.inject(&header, &[]);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look(&mut watches, &script, id), [Readiness::URGENT]);
+        assert_eq!(look(&mut watches, &script, id), []);
+
+        script.peer_sends(b"x");
+        dispatch(&mut watches, &mut script);
+        let both = Readiness::READABLE.with(Readiness::URGENT);
+        assert_eq!(look(&mut watches, &script, id), [both]);
+        assert_eq!(look(&mut watches, &script, id), [both]);
+        script.receive(handle);
+        assert_eq!(look(&mut watches, &script, id), []);
     }
 }
