@@ -224,8 +224,8 @@ impl Watches {
         true
     }
 
-    /// Moves at most `most` reports of a poller to `out`. UDP sockets that it found without room are returned, since the
-    /// stack reports no edge for them.
+    /// Moves at most `most` reports of a poller to `out`. Sockets that it found without room are returned, since the stack
+    /// may report no edge for them; see [`Core::starve`](super::Core::starve).
     pub fn collect(&mut self, stack: &Stack, id: PollerId, most: usize, out: &mut Vec<Report>) -> Vec<SocketHandle> {
         let mut starved = Vec::new();
         let Some(poller) = self.pollers.get_mut(&id) else { return starved };
@@ -262,8 +262,7 @@ impl Watches {
                     poller.queue.push_back((socket, serial));
                 }
             }
-            let udp = matches!(socket, SocketHandle::Udp(_));
-            if udp && registration.interest.any(Readiness::WRITABLE) && !level.any(Readiness::WRITABLE) {
+            if registration.interest.any(Readiness::WRITABLE) && !level.any(Readiness::WRITABLE) {
                 starved.push(socket);
             }
         }
@@ -295,6 +294,37 @@ mod tests {
         while let Some(ready) = script.stack.poll_ready() {
             watches.raise(ready.socket, ready.edges);
         }
+    }
+
+    /// As those do who wait in a poller.
+    fn look_and_starve(watches: &mut Watches, script: &mut Script, id: PollerId) -> Vec<Readiness> {
+        let mut out = Vec::new();
+        for socket in watches.collect(&script.stack, id, 16, &mut out) {
+            let SocketHandle::Tcp(handle) = socket else { panic!("{socket:?}") };
+            script.stack.tcp_await_memory(handle);
+        }
+        out.iter().map(|report| report.readiness).collect()
+    }
+
+    /// Memory that others give back is told to those who had room all the time, and so hear of no ACK.
+    #[test]
+    fn a_connection_becomes_writable_when_there_is_memory_again() {
+        let mut script = Script::with(|config| config.tcp.buffer_memory = 100_000);
+        let handle = script.connect_established();
+        let mut watches = Watches::default();
+        let id = watches.add_poller();
+        let writing = Registration::new(1, Readiness::WRITABLE, false);
+        watches.register(&script.stack, id, SocketHandle::Tcp(handle), writing, false);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look_and_starve(&mut watches, &mut script, id), [Readiness::WRITABLE]);
+        for _ in 0..10 {
+            script.peer_sends(&[0; 1_000]);
+        }
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look_and_starve(&mut watches, &mut script, id), [], "the memory is full of what was received");
+        script.receive(handle);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look_and_starve(&mut watches, &mut script, id), [Readiness::WRITABLE]);
     }
 
     /// A pointer to urgent data that never comes keeps nobody busy.

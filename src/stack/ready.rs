@@ -78,6 +78,10 @@ impl Stack {
                 let events = std::mem::take(&mut entry.connection.events);
                 let memory = has_memory(&self.pool);
                 let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
+                if events.any(Events::WRITE) {
+                    // If it is not writable for want of memory, the event must come again.
+                    self.tcp_await_memory(TcpHandle(key));
+                }
                 edges_of(events, level)
             }
             SocketHandle::Listener(ListenerHandle(key)) => {
@@ -120,6 +124,14 @@ impl Stack {
     /// There is buffer memory for at least one more chunk, whatever the size of the pool.
     pub(super) fn has_buffer_memory(&self) -> bool {
         has_memory(&self.pool)
+    }
+
+    /// Somebody waits until this connection is writable. Where memory is all that is missing, [`Stack::poll_ready`] tells
+    /// when there is some again; everything else tells itself.
+    pub fn tcp_await_memory(&mut self, handle: TcpHandle) {
+        if !self.has_buffer_memory() {
+            self.note_starved(handle);
+        }
     }
 
     /// A writer was told to wait. If that was for want of memory, no ACK of its own may ever come to wake it.
