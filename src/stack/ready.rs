@@ -76,10 +76,11 @@ impl Stack {
                 let Some(entry) = self.connections.get_mut(handle.0) else { return Readiness::NONE };
                 entry.listed = false;
                 let events = std::mem::take(&mut entry.connection.events);
-                let level = connection_readiness(&entry.connection, &self.config.tcp, has_memory(&self.pool));
-                if events.any(Events::WRITE) && !level.any(Readiness::WRITABLE) {
-                    // If memory is all that is missing, the edge comes when there is some.
-                    self.note_starved(handle);
+                let memory = has_memory(&self.pool);
+                let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
+                if events.any(Events::WRITE) {
+                    // If it is not writable for want of memory, the event must come again.
+                    self.tcp_await_memory(handle);
                 }
                 edges_of(events, level)
             }
@@ -123,6 +124,14 @@ impl Stack {
     /// There is buffer memory for at least one more chunk, whatever the size of the pool.
     pub(super) fn has_buffer_memory(&self) -> bool {
         has_memory(&self.pool)
+    }
+
+    /// Somebody waits until this connection is writable. Where memory is all that is missing, [`Stack::poll_ready`] tells
+    /// when there is some again; everything else tells itself.
+    pub fn tcp_await_memory(&mut self, handle: TcpHandle) {
+        if !self.has_buffer_memory() {
+            self.note_starved(handle);
+        }
     }
 
     /// A writer was told to wait. If that was for want of memory, no ACK of its own may ever come to wake it.
