@@ -17,12 +17,10 @@ use crate::net::{Interest, Net, TcpStream};
 pub(super) const PIECE: usize = 64 * 1024;
 /// Octets that a connection may move before others have their turn.
 const BUDGET: usize = 512 * 1024;
-/// What making a response takes from that, however short it is: it looks at all connections.
+/// What making a response takes from that, however short it is: it looks at many connections.
 const RESPONSE: usize = 16 * 1024;
 /// Octets thrown away after our last word before we stop listening.
 const DRAIN: usize = 256 * 1024;
-/// Most connections that are counted for the page; beyond, their number is a lower bound.
-const COUNTED: usize = 10_000;
 
 /// What a port does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +61,14 @@ impl Desk {
 
 fn look(net: &Net, started: Instant, stream: Option<&TcpStream>) -> View {
     let own = stream.and_then(|stream| stream.snapshot().ok());
-    let mut others = net.snapshots(COUNTED);
+    // Only those that are shown: with many connections, copying them all would hold up the stack for each page.
+    let mut others = net.snapshots(LIMIT + 1);
     if let Some(own) = &own {
         others.retain(|other| (other.local, other.remote) != (own.local, own.remote));
     }
-    let more = others.len().saturating_sub(LIMIT);
     others.truncate(LIMIT);
+    let shown = others.len() + usize::from(own.is_some());
+    let more = if others.len() < LIMIT { 0 } else { (net.table_sizes().1 as usize).saturating_sub(shown) };
     View { own, others, more, counters: net.counters(), uptime: started.elapsed() }
 }
 
