@@ -1,7 +1,7 @@
 //! Settings of a whole stack.
 
 use crate::ip::IpCidr;
-use crate::tcp::config::TcpConfig;
+use crate::tcp::config::{CAPACITIES, TcpConfig};
 
 /// What a stack is told at its start.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,11 +64,14 @@ impl Config {
         if tcp.max_rto < std::time::Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
             return Err("the RTO must have a cap of at least 60 s, and a floor below it".into());
         }
-        if !tcp.socket.is_valid() {
-            return Err("the hop limit lies between 1 and 255, the DSCP between 0 and 63".into());
-        }
-        if tcp.receive_capacity == 0 || tcp.receive_capacity > 1 << 30 || tcp.send_capacity == 0 {
+        let capacities = [tcp.send_capacity, tcp.receive_capacity];
+        if !capacities.iter().all(|capacity| CAPACITIES.contains(capacity)) {
             return Err("buffer capacities lie between 1 octet and 1 GiB".into());
+        }
+        if !tcp.socket.is_valid() {
+            return Err("the hop limit lies between 1 and 255, the DSCP between 0 and 63, \
+                        buffer capacities between 1 octet and 1 GiB"
+                .into());
         }
         Ok(())
     }
@@ -89,8 +92,15 @@ mod tests {
         assert!(with(&["10.0.0.2/24"], 576).is_ok() && with(&["10.0.0.2/24"], 575).is_err());
         assert!(with(&["fd00:67::2/64"], 1_279).is_err() && with(&["fd00:67::2/64"], 1_280).is_ok());
         assert!(with(&["127.0.0.1/8"], 1_500).is_err() && with(&["10.0.0.255/24"], 1_500).is_err());
-        let mut config = Config::default();
-        config.tcp.socket.hop_limit = 0;
-        assert!(config.validate().is_err());
+        let changed = |change: fn(&mut TcpConfig)| {
+            let mut config = Config::default();
+            change(&mut config.tcp);
+            config.validate()
+        };
+        assert!(changed(|tcp| tcp.socket.hop_limit = 0).is_err());
+        assert!(changed(|tcp| tcp.send_capacity = 1 << 30).is_ok());
+        assert!(changed(|tcp| tcp.send_capacity = (1 << 30) + 1).is_err());
+        assert!(changed(|tcp| tcp.socket.send_capacity = Some(0)).is_err());
+        assert!(changed(|tcp| tcp.socket.receive_capacity = Some(1 << 31)).is_err());
     }
 }

@@ -114,8 +114,6 @@ drop_reasons! {
     TcpAckRange => "ACK out of range",
     /// Neither SYN nor RST in SYN-SENT.
     TcpNotSyn => "neither SYN nor RST in SYN-SENT",
-    /// Text after the peer's FIN.
-    TcpAfterFin => "text after FIN",
     /// Data for an application that has closed.
     TcpAfterClose => "data after close",
     /// No memory or too many ranges for data out of order.

@@ -3,6 +3,7 @@
 mod kit;
 
 use glasstcp::SocketError;
+use glasstcp::buffer::{LARGE, SMALL};
 use glasstcp::sim::Script;
 use glasstcp::stack::{Readiness, SocketHandle, TcpHandle};
 use glasstcp::tcp::config::SocketOptions;
@@ -622,4 +623,38 @@ fn status_in_every_state() {
     script.listen();
     let listeners: Vec<_> = script.stack.tcp_listeners().collect();
     assert_eq!(listeners, [(script.local, 0, 0)]);
+}
+
+/// A connection opens while all buffer memory is in use: that it is writable is told once there is memory.
+#[test]
+fn writable_once_there_is_memory() {
+    let mut script = Script::with(|config| config.tcp.buffer_memory = LARGE + 2 * SMALL);
+    let greedy = script.accept();
+    script.peer_sends(&[1; SMALL]);
+    script.peer_sends(&[2]);
+    (script.peer, script.seq) = (address("10.0.0.1:40001"), 5_000);
+    let waiting = script.connect_established();
+    assert_eq!(script.stack.tcp_state(waiting), Some(State::Established));
+    assert!(!edges(&mut script, waiting).any(Readiness::WRITABLE), "there is nothing to write into");
+    assert_eq!(script.receive(greedy).len(), SMALL + 1);
+    assert!(edges(&mut script, waiting).any(Readiness::WRITABLE));
+    assert_eq!(write(&mut script, waiting), Ok(4));
+}
+
+/// Buffers that could hold nothing, or more than sequence numbers can tell apart, are refused.
+#[test]
+fn buffer_sizes_that_cannot_work() {
+    let (mut script, handle) = reach(State::Established);
+    for capacity in [0, (1 << 30) + 1, u32::MAX] {
+        for options in [
+            SocketOptions { send_capacity: Some(capacity), ..Default::default() },
+            SocketOptions { receive_capacity: Some(capacity), ..Default::default() },
+        ] {
+            let refused = Some(SocketError::InvalidArgument);
+            let now = script.now;
+            assert_eq!(script.stack.tcp_set_options(now, handle, |own| *own = options).err(), refused);
+            assert_eq!(script.stack.tcp_listen(address("10.0.0.2:81"), 1, options).err(), refused);
+            assert_eq!(script.stack.tcp_connect(now, None, address("10.0.0.1:81"), options).err(), refused);
+        }
+    }
 }

@@ -6,9 +6,10 @@ use flow_support::*;
 use glasstcp::device::impair::Impairment;
 use glasstcp::error::SocketError;
 use glasstcp::sim::{Script, Sent, Side};
-use glasstcp::stack::TcpHandle;
+use glasstcp::stack::{Progress, TcpHandle, WouldBlock};
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
+use glasstcp::time::Instant;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
 
@@ -528,5 +529,75 @@ fn edges_hold_over_lossy_traces() {
         let shift = flow.client().window_shift.map_or(0, |(peer, _)| peer);
         let segments = check_edges(&log, shift);
         assert!(segments > 50, "{segments}");
+    }
+}
+
+/// A probe is due, but before the device takes it the peer acknowledges all there is: nothing is left to probe with.
+#[test]
+fn a_probe_that_is_no_longer_needed_does_not_leave() {
+    let (mut script, handle) = accepted(|_| {});
+    let start = script.ack;
+    ack(&mut script, start, 0);
+    script.stack.tcp_shutdown(script.now, handle, std::net::Shutdown::Write).unwrap();
+    let probes = script.pass(secs(1));
+    assert!(probes[0].flags().contains(Flags::FIN), "the FIN itself is the probe");
+    // The next probe meets a device that is busy.
+    script.now = script.stack.next_deadline().unwrap();
+    script.stack.handle_deadline(script.now);
+    let blocked = script.stack.transmit(script.now, 10, |_| Err(WouldBlock));
+    assert_eq!(blocked, Progress::Blocked, "a probe wanted to leave");
+    assert!(ack(&mut script, start.wrapping_add(1), 0).is_empty());
+    assert_eq!(script.stack.tcp_state(handle), Some(State::FinWait2));
+    assert_eq!(look(&script, handle).flight, 0, "nothing was sent behind the FIN");
+    assert!(script.pass(secs(300)).is_empty());
+}
+
+/// A simultaneous open with a window of zero, closed before our SYN is acknowledged: no probe can take its place.
+#[test]
+fn a_syn_is_retransmitted_into_a_closed_window() {
+    let mut script = Script::new();
+    let (handle, _) = script.connect();
+    let options = TcpOptions { mss: Some(1_460), ..TcpOptions::default() };
+    let syn = TcpHeader { options, window: 0, ..script.header(Flags::SYN) };
+    script.inject(&syn, &[]);
+    script.seq = script.seq.wrapping_add(1);
+    script.stack.tcp_shutdown(script.now, handle, std::net::Shutdown::Write).unwrap();
+    let sent = script.pass(secs(2));
+    assert_eq!(script.stack.tcp_state(handle), Some(State::FinWait1));
+    let again = sent
+        .iter()
+        .filter(|segment| segment.flags() == Flags::SYN | Flags::ACK && segment.at > Instant::from_secs(1_000));
+    assert!(again.count() > 0, "{sent:#?}");
+}
+
+/// With Nagle's algorithm off, short segments leave at once, but not without end: each costs a record.
+#[test]
+fn short_segments_in_flight_are_limited() {
+    let (mut script, handle) = accepted(|config| config.tcp.socket.nodelay = true);
+    let start = script.ack;
+    let sent: Vec<Sent> = (0..1_000).flat_map(|_| script.send(handle, b"x")).collect();
+    assert_eq!((sent.len(), octets(&sent)), (65_535 / MSS + 64, 65_535 / MSS + 64));
+    // Acknowledgments let the rest out, in fewer segments.
+    let rest = ack(&mut script, start.wrapping_add(octets(&sent) as u32), 65_535);
+    assert_eq!((rest.len(), octets(&rest)), (1, 1_000 - octets(&sent)));
+}
+
+/// A probe has put SND.NXT beyond the peer's closed window, where the peer takes nothing. Our ACKs and our reset stand at
+/// its edge all the same.
+#[test]
+fn acks_and_resets_stand_where_a_closed_window_takes_them() {
+    for scale in [None, Some(7)] {
+        let mut script = Script::new();
+        let handle = script.accept_with(TcpOptions { mss: Some(1_460), window_scale: scale, ..TcpOptions::default() });
+        script.sent();
+        let edge = script.ack;
+        close_window(&mut script, handle, 10);
+        assert_eq!(octets(&script.pass(ms(300))), 1, "a probe");
+        let acks = script.peer_sends(b"text");
+        assert_eq!((acks.len(), acks[0].header.seq), (1, edge));
+        script.stack.tcp_abort(script.now, handle);
+        let reset = script.sent_one();
+        assert!(reset.flags().contains(Flags::RST));
+        assert_eq!(reset.header.seq, edge);
     }
 }

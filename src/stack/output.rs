@@ -68,9 +68,6 @@ pub(super) enum Outgoing {
 impl Stack {
     /// Queues a segment that belongs to no connection; dropped and counted where the queue is full.
     pub(super) fn push_reply(&mut self, reply: Reply) {
-        if reply.flags.contains(Flags::RST) {
-            self.counters.resets_out += 1;
-        }
         self.push_outgoing(Outgoing::Segment(reply));
     }
 
@@ -132,6 +129,7 @@ impl Stack {
                 let header = output::reply_header(reply, offload);
                 send(&Transmit { header: header.bytes(), payload: [&[], &[]], meta: header.meta })?;
                 self.counters.segments_out += 1;
+                self.counters.resets_out += u64::from(reply.flags.contains(Flags::RST));
             }
             Some(Outgoing::Packet(packet)) => {
                 send(&Transmit { header: packet, payload: [&[], &[]], meta: TxMeta::default() })?;

@@ -141,6 +141,10 @@ impl Stack {
         if entry.connection.send_buffer.len() < capacity && !entry.starved {
             entry.starved = true;
             self.starved.push(handle.0);
+            if self.starved.len() > 2 * self.connections.len() as usize + 64 {
+                let live = &self.connections;
+                self.starved.retain(|&key| live.contains(key));
+            }
         }
     }
 

@@ -90,7 +90,7 @@ impl Stack {
     /// Changes what later connections of a listener start with.
     ///
     /// # Errors
-    /// `InvalidArgument` for a hop limit of 0 or a DSCP above 63.
+    /// `InvalidArgument` for options out of range.
     pub fn listener_set_options(
         &mut self,
         handle: ListenerHandle,
@@ -340,7 +340,7 @@ impl Stack {
     /// Changes what is set on a connection.
     ///
     /// # Errors
-    /// `InvalidArgument` for a hop limit of 0 or a DSCP above 63.
+    /// `InvalidArgument` for options out of range.
     // 9293-SHLD-21, 9293-MUST-49
     pub fn tcp_set_options(
         &mut self,
@@ -357,7 +357,7 @@ impl Stack {
             let patience = options.user_timeout != connection.options.user_timeout;
             if options.receive_capacity != connection.options.receive_capacity {
                 // 9293-SHLD-14: the window grows into a larger buffer, and shrinks into a smaller one only as text arrives.
-                connection.rcv.capacity = options.receive_capacity.unwrap_or(cx.config.receive_capacity).max(1);
+                connection.rcv.capacity = options.receive_capacity.unwrap_or(cx.config.receive_capacity);
             }
             *connection.options = options;
             connection.deadlines.keep_alive.cancel();

@@ -1,5 +1,6 @@
 //! Settings: the constants of the stack with their sources, and what an application may set per connection.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::congestion::Algorithm;
@@ -124,9 +125,9 @@ pub struct SocketOptions {
     /// overtake each other; nothing in the stack changes it.
     // 9293-SHLD-23
     pub dscp: u8,
-    /// Octets that may be queued for sending.
+    /// Octets that may be queued for sending, 1 to 2^30. `None`: the stack's.
     pub send_capacity: Option<u32>,
-    /// Octets received that may wait.
+    /// Octets received that may wait, 1 to 2^30. `None`: the stack's.
     pub receive_capacity: Option<u32>,
     /// The congestion control algorithm.
     pub congestion: Algorithm,
@@ -134,11 +135,16 @@ pub struct SocketOptions {
     pub max_segment: Option<u16>,
 }
 
+/// What a buffer may hold, in octets: with none nothing moves, and beyond 1 GiB no window can offer it and sequence
+/// numbers cannot be compared.
+pub const CAPACITIES: RangeInclusive<u32> = 1..=1 << 30;
+
 impl SocketOptions {
     /// Every value is in its range.
     // 1122-3.2.1.7-1: nothing is ever sent with a TTL of 0.
     pub fn is_valid(&self) -> bool {
-        self.hop_limit > 0 && self.dscp < 64
+        let fits = |capacity: Option<u32>| capacity.is_none_or(|octets| CAPACITIES.contains(&octets));
+        self.hop_limit > 0 && self.dscp < 64 && fits(self.send_capacity) && fits(self.receive_capacity)
     }
 
     /// The TOS octet or traffic class of what is sent.

@@ -27,8 +27,6 @@ pub struct HalfOpen {
     pub iss: SeqNumber,
     /// IRS of the peer's SYN.
     pub irs: SeqNumber,
-    /// When the SYN arrived.
-    pub since: Instant,
     /// When the SYN-ACK was last sent.
     pub sent_at: Instant,
     /// What both sides agree on.
@@ -87,7 +85,6 @@ impl HalfOpen {
         HalfOpen {
             iss,
             irs: segment.seq,
-            since: segment.arrived,
             sent_at: segment.arrived,
             agreed,
             announced,

@@ -10,10 +10,10 @@ use super::connection::{Connection, Context};
 pub const OVERRIDE: Duration = Duration::from_millis(200);
 
 impl Connection {
-    /// Something waits for the peer's window.
-    fn is_window_closed(&self) -> bool {
+    /// Something waits for the peer's window. A SYN does not, also not one of a connection that is closing already.
+    pub(super) fn is_window_closed(&self) -> bool {
         let waiting = self.unsent() > 0 || self.flight() > 0 || (self.snd.fin.is_some() && !self.fin_sent());
-        self.state().is_synchronized() && waiting && self.snd.wnd == 0
+        self.state().is_synchronized() && self.snd.syn_acknowledged && waiting && self.snd.wnd == 0
     }
 
     /// Sets or stops the persist timer, once it is clear that nothing can be sent now.
@@ -33,7 +33,10 @@ impl Connection {
                 // 9293-SHLD-17: what lies beyond the edge of a window that has shrunk may wait as long as it takes.
                 self.deadlines.user_timeout.cancel();
             }
-        } else if self.state().is_synchronized() && self.unsent() > 0 && (self.flight() == 0 || self.options.cork) {
+            return;
+        }
+        self.probe_now = false;
+        if self.state().is_synchronized() && self.unsent() > 0 && (self.flight() == 0 || self.options.cork) {
             self.deadlines.persist.arm(cx.now + OVERRIDE);
         } else {
             self.deadlines.persist.cancel();

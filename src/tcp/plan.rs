@@ -12,6 +12,9 @@ use super::state::State;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
+/// Segments that may be in flight beyond as many as fill the peer's window, before short ones wait (design 6).
+const SPARE_RECORDS: usize = 64;
+
 /// What the device and the path allow.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -171,7 +174,7 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
         max_wnd: connection.snd.max_wnd,
         idle: connection.snd.short_end.le(connection.snd.una),
         // Nothing is gained by holding back the last segment of all.
-        no_delay: connection.options.nodelay || fin_waits || connection.snd.up.is_some(),
+        no_delay: (connection.options.nodelay || fin_waits || connection.snd.up.is_some()) && !is_crowded(connection),
         cork: connection.options.cork && !fin_waits,
         overridden: connection.overridden,
     };
@@ -190,18 +193,24 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
     Some(piece(connection, connection.snd.nxt, len + fin, Reason::Text))
 }
 
+/// So many segments are in flight that most of them must be short: each costs a record, so Nagle's algorithm holds then,
+/// whatever the application says.
+fn is_crowded(connection: &Connection) -> bool {
+    let records = connection.transfer.as_ref().map_or(0, |transfer| transfer.sent.len());
+    records >= (connection.snd.wnd / connection.segment_payload()) as usize + SPARE_RECORDS
+}
+
 /// A zero-window probe: one octet, new or again. What rounding alone may have put outside the window is sent again whole.
 // 9293-MUST-36
 // 7323-2.4-2: a peer that still has room for less than the scale's unit can only call it a window of zero.
 fn probe(connection: &Connection) -> Option<Plan> {
-    if !connection.probe_now {
+    // A probe that was due may have become needless while the device was busy.
+    if !connection.probe_now || !connection.is_window_closed() {
         return None;
     }
-    let anything = connection.flight() > 0 || connection.unsent() > 0 || connection.snd.fin.is_some();
     let hidden = connection.window_unit() - 1;
     let octets = connection.flight().min(hidden).min(connection.segment_payload()).max(1);
-    let plan = || piece(connection, connection.snd.una, octets, Reason::Probe);
-    (anything && connection.state().is_synchronized()).then(plan)
+    Some(piece(connection, connection.snd.una, octets, Reason::Probe))
 }
 
 /// A keep-alive: no text, one before SND.NXT, so that the peer must answer.
@@ -216,10 +225,10 @@ fn keep_alive(connection: &Connection) -> Option<Plan> {
 }
 
 /// An acknowledgment on its own.
-// 9293-3.10.7.4-37: SEQ = SND.NXT, ACK = RCV.NXT.
+// 9293-3.10.7.4-37: SEQ = SND.NXT where the peer takes it, ACK = RCV.NXT.
 fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
     let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
-    let plan = Plan { seq: connection.snd.nxt, len: 0, flags: Flags::ACK, reason: Reason::Ack };
+    let plan = Plan { seq: connection.control_seq(), len: 0, flags: Flags::ACK, reason: Reason::Ack };
     (due && connection.state() != State::SynSent).then_some(plan)
 }
 

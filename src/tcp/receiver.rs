@@ -176,7 +176,7 @@ fn delay(config: &TcpConfig) -> Duration {
     config.delayed_ack.min(Duration::from_millis(499))
 }
 
-/// When a delayed ACK is due, for [`super::plan`].
+/// An ACK that is owed is due now, for [`super::plan`].
 pub(super) fn ack_is_due(connection: &Connection, now: Instant) -> bool {
     match connection.owed.ack {
         AckOwed::None => false,

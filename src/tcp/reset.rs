@@ -55,18 +55,18 @@ pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
     })
 }
 
-/// The RST by which we end a connection: at SND.NXT, with an ACK so that the peer believes it (RFC 9293 section 3.10.5).
-// 9293-3.10.5-2: SEQ = SND.NXT.
+/// The RST by which we end a connection, with an ACK so that the peer believes it (RFC 9293 section 3.10.5).
+// 9293-3.10.5-2: SEQ = SND.NXT, where the peer takes it.
 pub fn abort(
     tuple: FourTuple,
-    nxt: SeqNumber,
+    seq: SeqNumber,
     rcv_nxt: SeqNumber,
     timestamp: Option<Timestamp>,
     options: &SocketOptions,
 ) -> Reply {
     Reply {
         tuple,
-        seq: nxt,
+        seq,
         ack: rcv_nxt,
         flags: Flags::RST | Flags::ACK,
         window: WireWindow(0),

@@ -29,6 +29,16 @@ impl Connection {
         self.send_edge().saturating_since(self.snd.nxt)
     }
 
+    /// SEG.SEQ of a segment without text: SND.NXT, or the edge of the peer's window where a probe, or a window that has
+    /// shrunk, has put SND.NXT beyond it. There the peer would drop an acknowledgment, which then waits for the next
+    /// probe, and a reset, which never comes again.
+    pub(super) fn control_seq(&self) -> SeqNumber {
+        let beyond = self.snd.nxt.saturating_since(self.send_edge());
+        // 7323-2.4-2: less than the scale's unit may be rounding; in a closed window it is a probe.
+        let rounding = self.snd.wnd > 0 && beyond < self.window_unit();
+        if beyond == 0 || rounding || !self.snd.syn_acknowledged { self.snd.nxt } else { self.send_edge() }
+    }
+
     /// Octets that congestion control still allows.
     // 5681-2-1: never more in flight than cwnd, inflated by what has left the network.
     pub fn usable_congestion_window(&self) -> u32 {

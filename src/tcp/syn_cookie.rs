@@ -79,7 +79,8 @@ impl CookieJar {
     }
 }
 
-/// Our timestamp with the options of the SYN in its low bits. It is at most 31 ms behind the clock, so it stays monotone.
+/// Our timestamp with the options of the SYN in its low bits. It is 1 to 63 ms behind the clock, so that nothing sent
+/// later looks older.
 // 4987-3.6-2: without timestamps, the connection runs without window scale and SACK.
 pub fn encode_options(clock: u32, syn: &TcpOptions) -> u32 {
     let scale = syn.window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));

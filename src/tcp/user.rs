@@ -170,6 +170,6 @@ impl Connection {
             .agreed
             .timestamps
             .then(|| Timestamp { value: self.timestamp_value(cx.now), echo: self.agreed.ts_recent });
-        reset::abort(self.tuple, self.snd.nxt, self.rcv.nxt, timestamp, &self.options)
+        reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options)
     }
 }

@@ -93,7 +93,7 @@ impl NewReno {
             }
             Phase::Timeout => Action::None,
             Phase::Open => {
-                self.duplicates += 1;
+                self.duplicates = self.duplicates.saturating_add(1);
                 if self.duplicates == 1 {
                     self.unlimited_nxt = nxt;
                 }
