@@ -67,6 +67,17 @@ fn a_connection_serves_many_requests() {
     assert!(rest.starts_with("HTTP/1.1 200 ") && rest.ends_with("\r\n\r\n"), "{rest}");
 }
 
+/// More than one turn's worth of responses, while nothing else arrives that could wake the connection.
+#[test]
+fn pipelined_requests_are_answered_to_the_last() {
+    let (_program, net) = served("");
+    let mut stream = connect(&net, 80);
+    stream.write_all(&GET.repeat(400)).unwrap();
+    for i in 0..400 {
+        assert!(response(&mut stream).0.starts_with("HTTP/1.1 200 "), "{i}");
+    }
+}
+
 #[test]
 fn whoever_types_garbage_is_told_what_to_type() {
     let (_program, net) = served("");
@@ -215,10 +226,12 @@ fn a_capture_can_go_to_standard_output() {
 #[test]
 fn a_device_that_is_gone_is_an_error() {
     let (program, end) = serve("");
-    let mut ping = Vec::new();
-    let builder = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).icmpv4_echo_request(1, 1);
-    builder.write(&mut ping, b"data").unwrap();
-    end.send(&ping).unwrap();
+    // A SYN, whose answer is repeated: a datagram socket shows that its other end is gone only when something is written,
+    // and the first answer may still find it there.
+    let mut syn = Vec::new();
+    let builder = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(4_000, 7, 1, 1_000).syn();
+    builder.write(&mut syn, b"").unwrap();
+    end.send(&syn).unwrap();
     drop(end);
     let (status, _, err) = program.output();
     assert_eq!(status.code(), Some(1));

@@ -280,6 +280,22 @@ fn an_error_without_an_explanation_is_an_end_and_no_busy_loop() {
     });
 }
 
+/// A connection that is still being made is over with the network, and says so.
+#[test]
+fn closing_ends_a_connect_that_waits() {
+    watched(|| {
+        let (a, _nobody) = FdDevice::pair(1_500).unwrap();
+        let net = Net::start(a, config(1)).unwrap();
+        let other = net.clone();
+        let waiting = thread::spawn(move || other.connect("10.0.0.2:80").unwrap_err().kind());
+        while net.snapshots(1).is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        net.close(Duration::ZERO);
+        assert_eq!(waiting.join().unwrap(), ErrorKind::NetworkDown);
+    });
+}
+
 /// A device that is short of memory says that it has room, and takes nothing: it is tried again.
 #[test]
 fn a_device_that_refuses_for_a_while_is_tried_again() {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// True once each of the forty pitfalls must be named by a test; until then the missing ones are only printed.
-const ALL_PITFALLS_REQUIRED: bool = false;
+const ALL_PITFALLS_REQUIRED: bool = true;
 const PITFALLS: u32 = 40;
 
 /// Files with made-up ids in them.

@@ -134,9 +134,9 @@ fn config(host: u8, ipv6: bool, dice: &mut Dice) -> Config {
     // Applications here read slowly, but they do read: nobody's patience ends.
     tcp.fin_wait_2 = Duration::from_secs(3_600);
     tcp.orphan = Duration::from_secs(3_600);
-    if host == 1 && dice.one_in(6) {
-        // Not enough for everybody at once. Only on one side: windows are offered beyond what memory there is, so two
-        // sides that are full of what they send could wait for each other.
+    if dice.one_in(4) {
+        // Not enough for everybody at once, perhaps on both sides: text that waits to be sent must leave room for text
+        // that arrives.
         tcp.buffer_memory = dice.scale(80_000, 400_000) as usize;
     }
     config
@@ -344,11 +344,28 @@ impl Run {
         self.world.flush();
     }
 
-    /// Brings what has happened to the applications.
+    /// Brings what has happened to the applications, until what they do makes nothing more happen at once: reading on one
+    /// connection can give memory to the writer of another.
     fn wake(&mut self) {
+        self.bring_readiness();
+        loop {
+            for number in 0..self.apps.len() {
+                self.apps[number].act(&mut self.world);
+                self.check(number);
+            }
+            if !self.bring_readiness() {
+                break;
+            }
+        }
+    }
+
+    /// Tells the applications what is ready; false if nothing is.
+    fn bring_readiness(&mut self) -> bool {
         let now = self.world.now();
+        let mut any = false;
         for side in [Side::A, Side::B] {
             while let Some(ready) = self.world.stack(side).poll_ready() {
+                any = true;
                 match ready.socket {
                     SocketHandle::Listener(listener) => {
                         while let Ok((handle, remote)) = self.world.stack(side).tcp_accept(listener) {
@@ -370,10 +387,7 @@ impl Run {
                 }
             }
         }
-        for number in 0..self.apps.len() {
-            self.apps[number].act(&mut self.world);
-            self.check(number);
-        }
+        any
     }
 
     fn check(&mut self, number: usize) {

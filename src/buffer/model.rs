@@ -129,7 +129,7 @@ proptest! {
                     let data = data(step as u8, len);
                     let taken = buffer.write(&mut pool, &data, capacity);
                     let wanted = len.min(capacity.saturating_sub(model.len()));
-                    prop_assert!(taken == wanted || taken < wanted && pool.limit() - pool.charged() < LARGE);
+                    prop_assert!(taken == wanted || taken < wanted && pool.free_for_sending() < LARGE);
                     model.extend(&data[..taken]);
                 }
                 Send::Slices { offset, len } => {

@@ -61,6 +61,9 @@ impl Chunk {
     }
 }
 
+/// The part of the limit that only receiving may take: one in this many.
+const KEPT_FOR_RECEIVING: usize = 4;
+
 impl fmt::Debug for Chunk {
     /// The size alone: user data does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +120,23 @@ impl Pool {
         admitted
     }
 
+    /// Runs `call`, in which the pool lends only what sending may take: a quarter of the limit is kept for receiving.
+    ///
+    /// Two hosts that had both given all their memory to text that waits to be sent could never take each other's, and
+    /// would wait for ever.
+    pub fn for_sending<R>(&mut self, call: impl FnOnce(&mut Pool) -> R) -> R {
+        let limit = self.limit;
+        self.limit = limit - limit / KEPT_FOR_RECEIVING;
+        let result = call(self);
+        self.limit = limit;
+        result
+    }
+
+    /// Octets that may still be lent for sending.
+    pub fn free_for_sending(&self) -> usize {
+        (self.limit - self.limit / KEPT_FOR_RECEIVING).saturating_sub(self.charged)
+    }
+
     /// Octets on loan, in whole chunks.
     pub fn charged(&self) -> usize {
         self.charged
@@ -158,6 +178,14 @@ mod tests {
         assert_eq!(pool.charged(), 0);
         assert!(pool.admits(SMALL + LARGE) && !pool.admits(SMALL + LARGE + 1));
         assert!(Pool::new(SMALL - 1).get(ChunkSize::Small).is_none());
+    }
+
+    #[test]
+    fn sending_leaves_a_quarter_to_receiving() {
+        let mut pool = Pool::new(8 * LARGE);
+        let lent: Vec<Chunk> = (0..20).map_while(|_| pool.for_sending(|pool| pool.get(ChunkSize::Large))).collect();
+        assert_eq!((lent.len(), pool.free_for_sending(), pool.free()), (6, 0, 2 * LARGE));
+        assert!(pool.get(ChunkSize::Large).is_some() && pool.limit() == 8 * LARGE);
     }
 
     #[test]

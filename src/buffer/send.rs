@@ -22,7 +22,7 @@ impl SendBuffer {
     /// Appends as much of `data` as fits `capacity` octets in all and the pool's limit. Returns the octets taken.
     pub fn write(&mut self, pool: &mut Pool, data: &[u8], capacity: usize) -> usize {
         let fits = data.len().min(capacity.saturating_sub(self.len));
-        let taken = self.chain.write(pool, self.len, &data[..fits]);
+        let taken = pool.for_sending(|pool| self.chain.write(pool, self.len, &data[..fits]));
         self.len += taken;
         taken
     }
@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn it_takes_what_capacity_and_pool_allow() {
-        let mut pool = Pool::new(SMALL + LARGE);
+        // A quarter of the limit is not for sending.
+        let mut pool = Pool::new((SMALL + LARGE) * 4 / 3);
         let mut buffer = SendBuffer::new();
         let data = text(2 * LARGE);
         assert_eq!(buffer.write(&mut pool, &data, 100), 100);

@@ -36,7 +36,23 @@ impl TunDevice {
         // Tried alone first, as the crate gives one error for two causes: the node and the interface.
         File::options().read(true).write(true).open(CONTROL_NODE).map_err(|error| TunError::of_node(name, error))?;
         let iface = Iface::without_packet_info(name, Mode::Tun).map_err(|error| TunError::of_interface(name, error))?;
-        Self::prepare(iface).map_err(|error| TunError::Other { name: name.to_owned(), error })
+        let device = Self::prepare(iface).map_err(|error| TunError::Other { name: name.to_owned(), error })?;
+        device.wait_until_running();
+        Ok(device)
+    }
+
+    /// Waits until the kernel has noticed that somebody is attached: until then it throws away what it would send here,
+    /// and the first packets of a new connection or the answer to a first ping would be lost. It notices within a second;
+    /// an interface that is down is not waited for.
+    fn wait_until_running(&self) {
+        for _ in 0..400 {
+            match interface_flags(&self.control, self.iface.name()) {
+                Ok(flags) if flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING == 0 => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                _ => return,
+            }
+        }
     }
 
     fn prepare(iface: Iface) -> io::Result<TunDevice> {
@@ -52,7 +68,8 @@ impl TunDevice {
     /// # Errors
     /// When the interface was deleted or renamed.
     pub fn is_up(&self) -> io::Result<bool> {
-        interface_is_up(&self.control, self.iface.name()).map_err(|error| self.explain(error))
+        let flags = interface_flags(&self.control, self.iface.name()).map_err(|error| self.explain(error))?;
+        Ok(flags & libc::IFF_UP != 0)
     }
 
     /// Puts the error of a read or write into words: `NetworkDown` while the interface is down (it may come back),
@@ -225,11 +242,10 @@ fn interface_mtu(control: &UnixDatagram, name: &str) -> io::Result<usize> {
 }
 
 #[allow(unsafe_code)]
-fn interface_is_up(control: &UnixDatagram, name: &str) -> io::Result<bool> {
+fn interface_flags(control: &UnixDatagram, name: &str) -> io::Result<i32> {
     let answer = interface_ioctl(control, name, libc::SIOCGIFFLAGS as libc::Ioctl)?;
     // SAFETY: the kernel answered SIOCGIFFLAGS, which fills in this variant.
-    let flags = unsafe { answer.ifr_ifru.ifru_flags };
-    Ok(i32::from(flags) & libc::IFF_UP != 0)
+    Ok(i32::from(unsafe { answer.ifr_ifru.ifru_flags }))
 }
 
 /// Asks the kernel about the interface called `name`. Any socket will do, so the one that needs no privilege is used.

@@ -154,10 +154,13 @@ impl Core {
         self.watches.raise(socket, edges);
     }
 
-    /// Takes note of a socket that waits for room in the queue of outgoing packets.
+    /// Takes note of a socket that waits for room which it does not make itself: in the queue of outgoing packets, or in
+    /// the memory that all connections share.
     pub fn starve(&mut self, socket: SocketHandle) {
-        if !self.starved.contains(&socket) {
-            self.starved.push(socket);
+        match socket {
+            SocketHandle::Tcp(handle) => self.stack.tcp_await_memory(handle),
+            _ if self.starved.contains(&socket) => {}
+            _ => self.starved.push(socket),
         }
     }
 
@@ -179,7 +182,7 @@ impl Core {
     /// Registers a socket with a poller; see [`Watches::register`].
     pub fn register(&mut self, id: PollerId, socket: SocketHandle, registration: Registration, change: bool) -> bool {
         let registered = self.watches.register(&self.stack, id, socket, registration, change);
-        let wants_room = registration.interest.any(Readiness::WRITABLE) && matches!(socket, SocketHandle::Udp(_));
+        let wants_room = registration.interest.any(Readiness::WRITABLE);
         if registered && wants_room && !self.stack.readiness(socket).any(Readiness::WRITABLE) {
             self.starve(socket);
         }

@@ -224,8 +224,8 @@ impl Watches {
         true
     }
 
-    /// Moves at most `most` reports of a poller to `out`. UDP sockets that it found without room are returned, since the
-    /// stack reports no edge for them.
+    /// Moves at most `most` reports of a poller to `out`. Sockets that it found without room are returned, since the stack
+    /// may report no edge for them; see [`Core::starve`](super::Core::starve).
     pub fn collect(&mut self, stack: &Stack, id: PollerId, most: usize, out: &mut Vec<Report>) -> Vec<SocketHandle> {
         let mut starved = Vec::new();
         let Some(poller) = self.pollers.get_mut(&id) else { return starved };
@@ -247,17 +247,22 @@ impl Watches {
             };
             registration.queued = false;
             let level = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
-            let report = if registration.edge { registration.pending } else { level };
-            registration.pending = Readiness::NONE;
+            // Urgent data may be announced long before it comes: alone, that is an event, and nothing that lasts.
+            let lasting = level.any(Readiness(!Readiness::URGENT.0));
+            let pending = std::mem::take(&mut registration.pending);
+            let report = match (registration.edge, lasting) {
+                (true, _) => pending,
+                (false, true) => level,
+                (false, false) => level.and(pending),
+            };
             if !report.is_none() {
                 out.push(Report { token: registration.token, readiness: report });
-                if !registration.edge {
+                if !registration.edge && lasting {
                     registration.queued = true;
                     poller.queue.push_back((socket, serial));
                 }
             }
-            let udp = matches!(socket, SocketHandle::Udp(_));
-            if udp && registration.interest.any(Readiness::WRITABLE) && !level.any(Readiness::WRITABLE) {
+            if registration.interest.any(Readiness::WRITABLE) && !level.any(Readiness::WRITABLE) {
                 starved.push(socket);
             }
         }
@@ -267,5 +272,85 @@ impl Watches {
     /// What the threads that wait in a poller wait on. They hold the clone only while they wait.
     pub fn poller_bell(&mut self, id: PollerId) -> Arc<Condvar> {
         self.pollers.get(&id).map_or_else(Arc::default, |poller| Arc::clone(&poller.bell))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::Script;
+    use crate::wire::tcp::{Flags, TcpHeader};
+
+    const READING: Readiness = Readiness::READABLE.with(Readiness::READ_CLOSED).with(Readiness::URGENT);
+
+    /// What a poller with one level-triggered registration reports now.
+    fn look(watches: &mut Watches, script: &Script, id: PollerId) -> Vec<Readiness> {
+        let mut out = Vec::new();
+        watches.collect(&script.stack, id, 16, &mut out);
+        out.iter().map(|report| report.readiness).collect()
+    }
+
+    fn dispatch(watches: &mut Watches, script: &mut Script) {
+        while let Some(ready) = script.stack.poll_ready() {
+            watches.raise(ready.socket, ready.edges);
+        }
+    }
+
+    /// As those do who wait in a poller.
+    fn look_and_starve(watches: &mut Watches, script: &mut Script, id: PollerId) -> Vec<Readiness> {
+        let mut out = Vec::new();
+        for socket in watches.collect(&script.stack, id, 16, &mut out) {
+            let SocketHandle::Tcp(handle) = socket else { panic!("{socket:?}") };
+            script.stack.tcp_await_memory(handle);
+        }
+        out.iter().map(|report| report.readiness).collect()
+    }
+
+    /// Memory that others give back is told to those who had room all the time, and so hear of no ACK.
+    #[test]
+    fn a_connection_becomes_writable_when_there_is_memory_again() {
+        let mut script = Script::with(|config| config.tcp.buffer_memory = 100_000);
+        let handle = script.connect_established();
+        let mut watches = Watches::default();
+        let id = watches.add_poller();
+        let writing = Registration::new(1, Readiness::WRITABLE, false);
+        watches.register(&script.stack, id, SocketHandle::Tcp(handle), writing, false);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look_and_starve(&mut watches, &mut script, id), [Readiness::WRITABLE]);
+        for _ in 0..10 {
+            script.peer_sends(&[0; 1_000]);
+        }
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look_and_starve(&mut watches, &mut script, id), [], "the memory is full of what was received");
+        script.receive(handle);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look_and_starve(&mut watches, &mut script, id), [Readiness::WRITABLE]);
+    }
+
+    /// A pointer to urgent data that never comes keeps nobody busy.
+    #[test]
+    fn an_urgent_pointer_alone_is_told_once_by_level_too() {
+        let mut script = Script::new();
+        let handle = script.connect_established();
+        let socket = SocketHandle::Tcp(handle);
+        let mut watches = Watches::default();
+        let id = watches.add_poller();
+        watches.register(&script.stack, id, socket, Registration::new(1, READING, false), false);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look(&mut watches, &script, id), []);
+
+        let header = TcpHeader { urgent: 1_000, ..script.header(Flags::ACK | Flags::URG) };
+        script.inject(&header, &[]);
+        dispatch(&mut watches, &mut script);
+        assert_eq!(look(&mut watches, &script, id), [Readiness::URGENT]);
+        assert_eq!(look(&mut watches, &script, id), []);
+
+        script.peer_sends(b"x");
+        dispatch(&mut watches, &mut script);
+        let both = Readiness::READABLE.with(Readiness::URGENT);
+        assert_eq!(look(&mut watches, &script, id), [both]);
+        assert_eq!(look(&mut watches, &script, id), [both]);
+        script.receive(handle);
+        assert_eq!(look(&mut watches, &script, id), []);
     }
 }

@@ -147,6 +147,13 @@ impl Net {
         self.shard().lock().stack.tcp_snapshots(limit)
     }
 
+    /// How many half-open records, connections and TIME-WAIT records there are; see [`Stack::table_sizes`].
+    ///
+    /// [`Stack::table_sizes`]: crate::Stack::table_sizes
+    pub fn table_sizes(&self) -> (u32, u32, u32) {
+        self.shard().lock().stack.table_sizes()
+    }
+
     /// The counters of the stack.
     pub fn counters(&self) -> Counters {
         self.shard().lock().stack.counters().clone()

@@ -81,6 +81,7 @@ impl TcpStream {
     fn wait_open(&self, patience: Patience) -> io::Result<()> {
         let handle = self.inner.handle;
         let opened = self.shard().call_patiently(self.socket(), Readiness::WRITABLE, patience, |core, _| {
+            core.usable()?;
             match core.stack.tcp_state(handle) {
                 Some(State::SynSent | State::SynReceived) => Err(SocketError::WouldBlock),
                 Some(State::Closed) | None => Err(core.stack.tcp_error(handle).unwrap_or(SocketError::Aborted)),

@@ -7,6 +7,7 @@ use crate::tcp::half_open::HalfOpen;
 use crate::tcp::option::{announced_mss, send_mss};
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
+use crate::tcp::state::{Cause, State};
 use crate::tcp::syn_cookie;
 use crate::wire::option::Timestamp;
 use crate::wire::tcp::Flags;
@@ -66,7 +67,7 @@ impl Stack {
         if let Some(listener) = self.listeners.get_mut(handle.0) {
             listener.half_open += 1;
         }
-        tracing::debug!(target: "glasstcp::state", connection = %tuple, from = "LISTEN", to = "SYN-RECEIVED", cause = "rcv SYN", "state");
+        tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
         self.push_reply(record.syn_ack(tuple, self.now));
         Ok(())
     }

@@ -12,7 +12,8 @@
 //!   }
 //! ```
 //!
-//! [`Stack::next_deadline`] is right once [`Stack::transmit`] has answered [`Progress::Idle`].
+//! [`Stack::next_deadline`] is right once [`Stack::transmit`] has answered [`Progress::Idle`]. A call may make other sockets
+//! ready at once (reading gives back the memory for which a writer waits), so ask [`Stack::poll_ready`] after calls too.
 
 mod demux;
 mod echo;

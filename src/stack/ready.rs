@@ -72,15 +72,15 @@ impl Stack {
 
     fn take_edges(&mut self, socket: SocketHandle) -> Readiness {
         match socket {
-            SocketHandle::Tcp(TcpHandle(key)) => {
-                let Some(entry) = self.connections.get_mut(key) else { return Readiness::NONE };
+            SocketHandle::Tcp(handle) => {
+                let Some(entry) = self.connections.get_mut(handle.0) else { return Readiness::NONE };
                 entry.listed = false;
                 let events = std::mem::take(&mut entry.connection.events);
                 let memory = has_memory(&self.pool);
                 let level = connection_readiness(&entry.connection, &self.config.tcp, memory);
-                if events.any(Events::WRITE) && !memory {
-                    // The event is used up here, and no other may follow: it comes again with the memory.
-                    self.note_starved(TcpHandle(key));
+                if events.any(Events::WRITE) {
+                    // If it is not writable for want of memory, the event must come again.
+                    self.tcp_await_memory(handle);
                 }
                 edges_of(events, level)
             }
@@ -126,6 +126,14 @@ impl Stack {
         has_memory(&self.pool)
     }
 
+    /// Somebody waits until this connection is writable. Where memory is all that is missing, [`Stack::poll_ready`] tells
+    /// when there is some again; everything else tells itself.
+    pub fn tcp_await_memory(&mut self, handle: TcpHandle) {
+        if !self.has_buffer_memory() {
+            self.note_starved(handle);
+        }
+    }
+
     /// A writer was told to wait. If that was for want of memory, no ACK of its own may ever come to wake it.
     pub(super) fn note_starved(&mut self, handle: TcpHandle) {
         let Some(entry) = self.connections.get_mut(handle.0) else { return };
@@ -158,9 +166,9 @@ impl Stack {
     }
 }
 
-/// Room for one more large chunk, or for anything at all in a pool that is smaller than one.
+/// Room for one more large chunk to send, or for anything at all in a pool that is smaller than one.
 fn has_memory(pool: &Pool) -> bool {
-    pool.free() >= LARGE || pool.charged() == 0
+    pool.free_for_sending() >= LARGE || pool.charged() == 0
 }
 
 fn edges_of(events: Events, level: Readiness) -> Readiness {

@@ -246,15 +246,8 @@ impl Connection {
         connection
     }
 
-    /// A passive open: SYN-RECEIVED, which its half-open record has entered, and told, when the SYN arrived.
-    pub(super) fn passive(opening: &Opening, config: &TcpConfig, now: Instant) -> Connection {
-        let mut connection = Connection::blank(opening, config, now, Origin::Passive);
-        connection.state = transition(State::Listen, Cause::Syn).unwrap_or(State::SynReceived);
-        connection
-    }
-
     /// In CLOSED, with nothing known of the peer.
-    fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
+    pub(super) fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
         let Opening { tuple, iss, timestamp_offset, mss, options } = *opening;
         let capacity = options.receive_capacity.unwrap_or(config.receive_capacity);
         Connection {
@@ -325,10 +318,17 @@ impl Connection {
 
     /// Changes the state by the table; false where the cause means nothing in this state.
     pub fn advance(&mut self, cause: Cause) -> bool {
-        let Some(to) = transition(self.state, cause) else { return false };
-        if to != self.state {
-            tracing::debug!(target: "glasstcp::state", connection = %self.tuple, from = %self.state, %to, cause = cause.label(), "state");
+        let from = self.state;
+        let known = self.advance_again(cause);
+        if self.state != from {
+            tracing::debug!(target: "glasstcp::state", connection = %self.tuple, %from, to = %self.state, cause = cause.label(), "state");
         }
+        known
+    }
+
+    /// As [`Connection::advance`], for what a half-open record has gone through and told of.
+    pub fn advance_again(&mut self, cause: Cause) -> bool {
+        let Some(to) = transition(self.state, cause) else { return false };
         self.state = to;
         true
     }

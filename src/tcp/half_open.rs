@@ -3,11 +3,12 @@
 use super::FourTuple;
 use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
-use super::connection::{Connection, Opening};
+use super::connection::{Connection, Opening, Origin};
 use super::option::{self, Agreed};
 use super::reset::Reply;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
+use super::state::Cause;
 use super::timestamp::is_before;
 use super::window::{WindowShift, WireWindow};
 use crate::counters::DropReason;
@@ -199,7 +200,9 @@ impl HalfOpen {
             mss: self.announced,
             options,
         };
-        let mut connection = Connection::passive(&opening, config, now);
+        let mut connection = Connection::blank(&opening, config, now, Origin::Passive);
+        connection.advance_again(Cause::PassiveOpen);
+        connection.advance_again(Cause::Syn);
         connection.agreed = self.agreed;
         connection.snd.nxt = self.iss + 1;
         connection.snd.mss = self.send_mss;

@@ -7,7 +7,7 @@ use crate::error::SocketError;
 
 impl Connection {
     /// Keep-alives are wanted and possible.
-    // 9293-MUST-25: off unless asked for. 9293-MUST-24: per connection.
+    // 9293-MUST-24, 9293-MUST-25, 9293-MAY-5: off unless asked for, per connection.
     fn keeps_alive(&self) -> bool {
         self.options.keep_alive && self.state().is_synchronized() && !self.orphan
     }

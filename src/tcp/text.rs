@@ -57,7 +57,11 @@ fn store(
         Err(_) if in_order => {
             // Under pressure, what waits out of order goes first: the peer still has it.
             buffer.discard_out_of_order(cx.pool);
-            buffer.write_at(cx.pool, position, payload).map_err(|_| DropReason::TcpNoMemory)
+            // Then as much of the segment as there is room for. A whole one may need a large chunk where only a small one
+            // is left, and two hosts that both insisted on whole segments could wait for each other for ever.
+            let halves = (0..).map(|n| payload.len() >> n).take_while(|&octets| octets > 0);
+            let mut written = halves.map(|octets| buffer.write_at(cx.pool, position, &payload[..octets]));
+            written.find_map(Result::ok).ok_or(DropReason::TcpNoMemory)
         }
         Err(_) => Err(DropReason::TcpOutOfOrderFull),
     }

@@ -40,7 +40,8 @@ fn tshark_finds_nothing_wrong_in_a_capture() {
         ("tcp.flags.res != 0", "reserved bits"),
         ("tcp.len > 1460", "segments larger than the MSS"),
     ] {
-        let lines = tshark(&capture, filter);
+        // What we send. (The kernel writes 0xFFFF now and then where the sum is 0, which is right, and which tshark doubts.)
+        let lines = tshark(&capture, &format!("(ip.src == 10.0.0.2 || ipv6.src == fd00:67::2) && ({filter})"));
         assert!(lines.is_empty(), "{what}:\n{}", lines.join("\n"));
     }
     let retransmissions = tshark(&capture, "ip.src == 10.0.0.2 && tcp.analysis.retransmission");

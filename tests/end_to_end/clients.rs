@@ -79,7 +79,8 @@ fn our_ping_and_nc_reach_the_kernel() {
         assert!(output.contains(" 0% packet loss"), "{output}");
         let family = if kernel.contains(':') { "-6" } else { "-4" };
         let answer = namespace.check(&format!(
-            "(echo from the kernel | nc {family} -l -N -w 20 9000 > {0}) & sleep 0.5; \
+            "(echo from the kernel | nc {family} -l -N -w 20 9000 > {0}) & \
+             for n in $(seq 200); do ss -Hltn 'sport = :9000' | grep -q . && break; sleep 0.05; done; \
              echo from glasstcp | {GLASSTCP} nc {host} {kernel} 9000; wait; cat {0}",
             namespace.file("heard").display()
         ));
@@ -90,8 +91,9 @@ fn our_ping_and_nc_reach_the_kernel() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("refused"), "{refused:?}");
     // And the listener.
     let output = namespace.check(&format!(
-        "(echo to the client | {GLASSTCP} nc {host} -l 8000 > {0}) & sleep 1; \
-         echo to the listener | nc -N -w 20 10.0.0.2 8000; wait; cat {0}",
+        "(echo to the client | {GLASSTCP} nc {host} -l 8000 > {0}) & \
+         for n in $(seq 200); do echo to the listener | nc -N -w 20 10.0.0.2 8000 && break; sleep 0.05; done; \
+         wait; cat {0}",
         namespace.file("listener").display()
     ));
     assert!(output.contains("to the client") && output.contains("to the listener"), "{output}");

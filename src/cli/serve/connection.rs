@@ -17,10 +17,10 @@ use crate::net::{Interest, Net, TcpStream};
 pub(super) const PIECE: usize = 64 * 1024;
 /// Octets that a connection may move before others have their turn.
 const BUDGET: usize = 512 * 1024;
+/// What making a response takes from that, however short it is: it looks at many connections.
+const RESPONSE: usize = 16 * 1024;
 /// Octets thrown away after our last word before we stop listening.
 const DRAIN: usize = 256 * 1024;
-/// Most connections that are counted for the page; beyond, their number is a lower bound.
-const COUNTED: usize = 10_000;
 
 /// What a port does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,14 @@ impl Desk {
 
 fn look(net: &Net, started: Instant, stream: Option<&TcpStream>) -> View {
     let own = stream.and_then(|stream| stream.snapshot().ok());
-    let mut others = net.snapshots(COUNTED);
+    // Only those that are shown: with many connections, copying them all would hold up the stack for each page.
+    let mut others = net.snapshots(LIMIT + 1);
     if let Some(own) = &own {
         others.retain(|other| (other.local, other.remote) != (own.local, own.remote));
     }
-    let more = others.len().saturating_sub(LIMIT);
     others.truncate(LIMIT);
+    let shown = others.len() + usize::from(own.is_some());
+    let more = if others.len() < LIMIT { 0 } else { (net.table_sizes().1 as usize).saturating_sub(shown) };
     View { own, others, more, counters: net.counters(), uptime: started.elapsed() }
 }
 
@@ -154,6 +156,7 @@ impl Connection {
             if let Service::Http(http) = &mut self.service {
                 let mut visit = Visit { net: &desk.net, started: desk.started, stream: &self.stream };
                 if http.respond(&mut visit, &mut self.out) {
+                    budget = budget.saturating_sub(RESPONSE);
                     continue;
                 }
                 if http.is_over() {
@@ -169,8 +172,10 @@ impl Connection {
             budget = budget.saturating_sub(len);
             self.take(&desk.buffer[..len])?;
         }
-        // The rest with the next turn: readiness is told as long as it lasts.
-        Ok(Turn::Wait(if self.sent < self.out.len() { Interest::WRITABLE } else { Interest::READABLE }))
+        // The rest with the next turn: readiness is told as long as it lasts. Requests that have been read already are told
+        // of by nobody, so that a page whose turn is over waits for room and not for input.
+        let holds_work = self.sent < self.out.len() || matches!(self.service, Service::Http(_));
+        Ok(Turn::Wait(if holds_work { Interest::WRITABLE } else { Interest::READABLE }))
     }
 
     /// Input; nothing is the end of it.

@@ -25,6 +25,9 @@ use server::Server;
 
 /// Runs the command.
 pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
+    if args.ready_fd.is_some() && args.ready_fd == args.stack.tun_fd {
+        return Err("--ready-fd and --tun-fd name the same descriptor: the ready line would go to the network".into());
+    }
     // Taken first, as a file that is opened later could get a number that was not open.
     let ready = args.ready_fd.map(Ready::open).transpose()?;
     let opened = open::open(&args.stack)?;
