@@ -12,6 +12,7 @@ use glasstcp::tcp::state::State;
 use glasstcp::time::Instant;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
+use std::time::Duration;
 
 /// Closes the peer's window and queues so many octets; nothing of them leaves.
 fn close_window(script: &mut Script, handle: TcpHandle, queue: usize) {
@@ -600,4 +601,22 @@ fn acks_and_resets_stand_where_a_closed_window_takes_them() {
         assert!(reset.flags().contains(Flags::RST));
         assert_eq!(reset.header.seq, edge);
     }
+}
+
+/// 9293-SHLD-29: the timer that overrides silly-window avoidance is no timer of the window that closes while it runs.
+#[test]
+fn a_window_that_closes_while_text_is_held_back_is_probed_after_a_whole_timeout() {
+    let mut script = Script::new();
+    let handle = script.accept();
+    // Text enough for a segment, but a window too small for one: it is held back for at most 200 ms.
+    script.window = 400;
+    let ack = script.ack;
+    script.peer_acks(ack);
+    assert!(script.send(handle, &[7; 3_000]).is_empty());
+    assert!(script.pass(Duration::from_millis(150)).is_empty());
+    script.window = 0;
+    script.peer_acks(ack);
+    let rto = script.stack.tcp_snapshot(handle).unwrap().rto;
+    assert!(script.pass(rto - Duration::from_millis(1)).is_empty(), "too early");
+    assert_eq!(script.pass(Duration::from_millis(1)).len(), 1, "the probe");
 }

@@ -212,8 +212,11 @@ fn update_window(connection: &mut Connection, segment: &Segment<'_>, acknowledge
     let (closed, wl1) = (snd.wnd == 0, snd.wl1.max(segment.seq));
     connection.take_window(segment);
     connection.snd.wl1 = wl1;
-    if closed && connection.snd.wnd > 0 {
-        window_opened(connection, cx);
+    match (closed, connection.snd.wnd == 0) {
+        (true, false) => window_opened(connection, cx),
+        // 9293-SHLD-29: the first probe waits for an RTO, also where the timer ran to override silly-window avoidance.
+        (false, true) => connection.deadlines.persist.cancel(),
+        _ => {}
     }
 }
 
