@@ -1,6 +1,6 @@
 //! Why a packet went no further, and how often.
 //!
-//! A packet never produces an `Err` (design rule 7): it is delivered, or it is dropped with one of these reasons, counted
+//! A packet never produces an `Err` (rule 7 of docs/decisions.md): it is delivered, or it is dropped with one of these reasons, counted
 //! and traced.
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The stack's own clock reading: nanoseconds since an origin that its owner chooses.
 //!
-//! The core never reads a clock (design rule 1): every packet and every call brings its [`Instant`]. In production the
+//! The core never reads a clock (rule 1 of docs/decisions.md): every packet and every call brings its [`Instant`]. In production the
 //! driver counts from its start by the monotonic clock; in a simulation the world decides.
 
 use std::fmt;

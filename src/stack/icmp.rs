@@ -189,7 +189,7 @@ impl Stack {
             }
             let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
             match hard_error(error, tuple.remote_addr) {
-                // design 8.1: hard errors end an attempt and nothing else (5927-5.2).
+                // docs/decisions.md: hard errors end an attempt and nothing else (5927-5.2).
                 Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
                 // 9293-MUST-56
                 _ => connection.soft_error = Some(SocketError::Unreachable),

@@ -40,7 +40,7 @@ pub fn sequence(space: &Space, seq: SeqNumber, len: u32) -> Acceptance {
         // 9293-3.10.7.4-3
         (_, 0) => false,
         // 9293-3.10.7.4-4: the first or the last octet lies in the window. A segment that covers the whole window and
-        // more has neither, and is refused by the letter: the answer tells the peer where to go on (design 8.7).
+        // more has neither, and is refused by the letter: the answer tells the peer where to go on (docs/decisions.md).
         (_, _) => in_window(seq) || in_window(seq + (len - 1)),
     };
     if acceptable {
@@ -106,7 +106,7 @@ pub fn acknowledgment(space: &Space, ack: SeqNumber, max_wnd: u32) -> AckRange {
         AckRange::New
     } else if ack.lt(space.una - max_wnd) {
         // 9293-3.10.7.4-25, 9293-MAY-12: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT (RFC 5961 section 5). The window is
-        // the scaled maximum (design 8.6).
+        // the scaled maximum (docs/decisions.md).
         AckRange::TooOld
     } else {
         // 9293-3.10.7.4-26

@@ -67,7 +67,7 @@ impl Default for TcpConfig {
             receive_capacity: 1 << 20,
             // 8961-4.1: at least 1 s without knowledge of the path. 6298-2.1.
             initial_rto: Duration::from_secs(1),
-            // 6298-2.4: configurable, and lower than the RFC's 1 s by decision of the house (design 8.3).
+            // 6298-2.4: configurable, and lower than the RFC's 1 s by decision of the house (docs/decisions.md).
             min_rto: Duration::from_millis(200),
             // 6298-2.5: a cap of at least 60 s.
             max_rto: Duration::from_secs(120),

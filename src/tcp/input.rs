@@ -167,7 +167,7 @@ impl Connection {
     fn heard_from_peer(&mut self, cx: &Context<'_>) {
         self.last_received = cx.now;
         self.keep_alive_probes = 0;
-        // 9293-MUST-37, design 8.10: an answered probe counts for nothing, unless the application has set its own limit.
+        // 9293-MUST-37, docs/decisions.md: an answered probe counts for nothing, unless the application has set its own limit.
         if self.snd.wnd == 0 && self.options.user_timeout.is_none() {
             self.deadlines.user_timeout.cancel();
         }

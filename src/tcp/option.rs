@@ -9,7 +9,7 @@ use crate::wire::option::{TcpOptions, Timestamp};
 pub const DEFAULT_MSS_V4: u16 = 536;
 /// The same over IPv6.
 pub const DEFAULT_MSS_V6: u16 = 1_220;
-/// A peer's MSS counts as at least this, so that a tiny one cannot make records without end (design 6).
+/// A peer's MSS counts as at least this, so that a tiny one cannot make records without end (docs/decisions.md).
 pub const MIN_MSS: u16 = 88;
 
 /// What both sides agreed on in the handshake.

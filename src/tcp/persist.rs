@@ -27,7 +27,7 @@ impl Connection {
                 self.deadlines.persist.set(cx.now + self.rto(cx.config).duration());
             }
             if self.options.user_timeout.is_some() {
-                // design 8.10: the application's own limit holds although the peer answers.
+                // docs/decisions.md: the application's own limit holds although the peer answers.
                 self.start_user_timeout(cx);
             } else if !self.probe_sent() {
                 // 9293-SHLD-17: what lies beyond the edge of a window that has shrunk may wait as long as it takes.

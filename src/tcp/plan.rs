@@ -12,7 +12,7 @@ use super::state::State;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
-/// Segments that may be in flight beyond as many as fill the peer's window, before short ones wait (design 6).
+/// Segments that may be in flight beyond as many as fill the peer's window, before short ones wait (docs/decisions.md).
 const SPARE_RECORDS: usize = 64;
 
 /// What the device and the path allow.

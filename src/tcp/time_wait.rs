@@ -103,7 +103,7 @@ impl TimeWait {
             if listening && self.syn_is_new(segment) {
                 return Action::Reopen(self.snd_nxt);
             }
-            // 6191-2-3: the RFC drops it, RFC 5961 answers; we answer (design 8.2), so that a peer that forgot the
+            // 6191-2-3: the RFC drops it, RFC 5961 answers; we answer (docs/decisions.md), so that a peer that forgot the
             // connection learns of it and resets it.
             return self.answer(segment, limit);
         }

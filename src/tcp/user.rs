@@ -137,7 +137,7 @@ impl Connection {
         };
         self.orphan = true;
         self.receive_buffer.clear(cx.pool);
-        // An orphan has no user who could be patient: everything ends in bounded time (design 8.10).
+        // An orphan has no user who could be patient: everything ends in bounded time (docs/decisions.md).
         let limit = self.options.user_timeout.unwrap_or(cx.config.give_up).min(cx.config.orphan);
         self.options.user_timeout = Some(limit);
         if self.deadlines.user_timeout.is_set() || self.flight() > 0 {

@@ -3,7 +3,7 @@
 use super::{Acked, Controller, Loss};
 
 /// Limit L of RFC 3465 in segments: how much one ACK may grow cwnd in slow start. Peers acknowledge whole super-segments,
-/// so the decision of the house (design 8.8) is 8, by RFC 9406.
+/// so the decision of the house (docs/decisions.md) is 8, by RFC 9406.
 const SLOW_START_LIMIT: u32 = 8;
 
 /// The state of Reno, in octets.
@@ -62,7 +62,7 @@ impl Controller for Reno {
         if self.cwnd < self.ssthresh {
             // A window that was not used gives no reason for a larger one (RFC 7661).
             if flight.saturating_mul(2) >= self.cwnd {
-                // 5681-3.1-6: counted in octets, so that dividing ACKs gains nothing (limit: design 8.8).
+                // 5681-3.1-6: counted in octets, so that dividing ACKs gains nothing (limit: docs/decisions.md).
                 self.cwnd = self.cwnd.saturating_add(octets.min(SLOW_START_LIMIT * mss));
             }
         } else if flight.saturating_add(mss) >= self.cwnd {

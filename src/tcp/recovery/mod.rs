@@ -1,5 +1,5 @@
 //! Loss recovery: what was sent, how long an answer takes, what is taken for lost. Plain data in, plain data out; nothing
-//! here points back to the connection (design rule 4).
+//! here points back to the connection (rule 4 of docs/decisions.md).
 
 use std::collections::VecDeque;
 
