@@ -5,4 +5,5 @@
 mod captures;
 mod clients;
 mod namespace;
+mod run_script;
 mod transfers;
