@@ -83,12 +83,8 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
     let timestamp = connection.timestamp_value(cx.now);
     if !plan.flags.contains(Flags::SYN) {
         // 9293-MUST-65: no MSS without SYN.
-        let mut options = connection.segment_options(cx.now);
-        if plan.len > 0 {
-            // A segment has room for its text because its options are of fixed size: SACK blocks travel on pure ACKs.
-            options.sack = Default::default();
-        }
-        options
+        // A segment has room for its text because its options are of fixed size: SACK blocks travel on pure ACKs.
+        connection.segment_options(cx.now, plan.len == 0)
     } else if plan.flags.contains(Flags::ACK) {
         option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
     } else {
@@ -166,6 +162,15 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     let octets = plan.len + u32::from(syn) + u32::from(fin);
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;
+    tracing::trace!(
+        target: "glasstcp::output",
+        connection = %connection.tuple,
+        seq = %plan.seq,
+        len = plan.len,
+        flags = %plan.flags,
+        reason = plan.reason.as_str(),
+        "sent"
+    );
     if plan.flags.contains(Flags::ACK) {
         let (_, edge) = connection.offer(syn);
         if plan.reason == Reason::Ack && connection.owed.ack == super::receiver::AckOwed::None {
@@ -190,15 +195,6 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         Reason::Probe => connection.probe_now = false,
         _ => connection.start_retransmission_timer(cx),
     }
-    tracing::trace!(
-        target: "glasstcp::output",
-        connection = %connection.tuple,
-        seq = %plan.seq,
-        len = plan.len,
-        flags = %plan.flags,
-        reason = plan.reason.as_str(),
-        "sent"
-    );
 }
 
 /// Notes new octets at the end of the records, and octets sent again in their place.

@@ -51,14 +51,14 @@ impl Connection {
         (now.as_millis() as u32).wrapping_add(self.agreed.timestamp_offset)
     }
 
-    /// The options of a segment without SYN: the timestamp, and SACK blocks where there is something to tell.
-    pub(super) fn segment_options(&self, now: crate::time::Instant) -> TcpOptions {
+    /// The options of a segment without SYN: the timestamp, and with `room` SACK blocks where there is something to tell.
+    pub(super) fn segment_options(&self, now: crate::time::Instant, room: bool) -> TcpOptions {
         let mut options = TcpOptions::default();
         if self.agreed.timestamps {
             // 7323-3.2-1: in every segment once both SYNs had them.
             options.timestamp = Some(Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
         }
-        if self.agreed.sack {
+        if self.agreed.sack && room {
             self.fill_sack(&mut options);
         }
         options
