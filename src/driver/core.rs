@@ -1,8 +1,10 @@
 //! What the lock of a shard protects: the stack, who waits for which socket, and how it ended.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 
+use super::bell::Bell;
+use super::role::Role;
 use super::watch::{PollerId, Registration, Watches};
 use crate::device::Device;
 use crate::error::SocketError;
@@ -30,17 +32,6 @@ impl End {
     }
 }
 
-/// What the driver's thread sleeps on, for those who may have to wake it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sleep {
-    /// It sleeps, or is about to: what changes now, it has not seen.
-    pub asleep: bool,
-    /// Until when at most.
-    pub until: Option<Instant>,
-    /// It wakes when the device takes more.
-    pub for_room: bool,
-}
-
 /// Everything behind the lock of a shard.
 #[derive(Debug)]
 pub struct Core {
@@ -48,10 +39,12 @@ pub struct Core {
     pub stack: Stack,
     /// Who waits for what.
     pub watches: Watches,
-    /// What the driver sleeps on.
-    pub sleep: Sleep,
+    /// Who drives, and what that one sleeps on.
+    pub role: Role,
     /// The driver is in the middle of a batch of packets: it sends when it is through.
     pub in_batch: bool,
+    /// Rung after each turn of the driver while somebody waits for connections to finish.
+    pub turned: Arc<Bell>,
     /// How many threads wait for connections to finish.
     pub finishing: usize,
     /// Nothing new may begin.
@@ -67,8 +60,9 @@ impl Core {
         Core {
             stack,
             watches: Watches::default(),
-            sleep: Sleep::default(),
+            role: Role::new(),
             in_batch: false,
+            turned: Arc::default(),
             finishing: 0,
             closing: false,
             end: None,
@@ -110,6 +104,7 @@ impl Core {
             self.end = Some(end);
         }
         self.watches.wake_everybody();
+        self.turned.ring();
     }
 
     /// Sends what is due, at most `budget` packets. An error of the device ends everything.
@@ -195,8 +190,8 @@ impl Core {
         self.starved.retain(|&other| other != socket);
     }
 
-    /// What woke threads wait on for this socket.
-    pub fn bell(&mut self, socket: SocketHandle) -> Arc<Condvar> {
+    /// What threads listen to that wait for this socket.
+    pub fn bell(&mut self, socket: SocketHandle) -> Arc<Bell> {
         self.watches.bell(socket)
     }
 

@@ -1,21 +1,27 @@
 //! The driver: what stands between a [`Stack`] that does nothing by itself and a device, a clock and threads.
 //!
-//! A [`Shard`] is one stack behind one lock, one device, one eventfd and one background thread. The lock is never held
-//! across a read or a wait, and is released after at most [`TRANSMIT_BUDGET`] writes to the device.
+//! A [`Shard`] is one stack behind one lock, one device, and one background thread. The lock is never held across a read or
+//! a wait, and is released after at most [`TRANSMIT_BUDGET`] writes to the device.
 //!
-//! A call of the application takes the lock, does its work, sends what became due, and leaves the rest to the thread,
-//! which it wakes only if the thread sleeps on something that has become wrong: a later deadline, or room in the device
-//! that it does not wait for.
+//! A call of the application takes the lock, does its work, sends what became due, and leaves the rest to the one who
+//! drives, whom it wakes only if that one sleeps on something that has become wrong: a later deadline, or room in the
+//! device that it does not wait for. Who drives, and why it is mostly the thread that waits, stands in `role.rs`.
 
+mod bell;
 mod core;
+mod drive;
+mod role;
 mod thread;
 mod watch;
 
 pub use self::core::{Core, End, TRANSMIT_BUDGET};
 pub use self::watch::{PollerId, Registration, Report};
 
+use self::bell::Bell;
+use self::role::Driver;
+
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
@@ -30,13 +36,21 @@ use crate::time::Instant;
 /// How long the last answers of a network that is being closed may take to leave.
 const FLUSH: Duration = Duration::from_millis(200);
 
+/// Room for the largest packet.
+const BUFFER: usize = 65_536;
+
 /// One stack with its device and its thread.
 pub struct Shard {
     core: Mutex<Core>,
     device: Box<dyn Device>,
-    event: Eventfd,
-    /// Rung after each turn of the driver while somebody waits for connections to finish.
-    turned: Condvar,
+    /// Where the driver reads packets. Whoever drives uses the same one, as it is in the processor's cache.
+    buffer: Mutex<Box<[u8]>>,
+    /// Wakes an application that drives.
+    application_event: Eventfd,
+    /// Wakes the background thread while it drives.
+    background_event: Eventfd,
+    /// Wakes the background thread while it does not drive.
+    standby: Bell,
     started: Clock,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -78,8 +92,10 @@ impl Shard {
         let shard = Arc::new(Shard {
             core: Mutex::new(Core::new(stack)),
             device,
-            event: Eventfd::new()?,
-            turned: Condvar::new(),
+            buffer: Mutex::new(vec![0; BUFFER].into()),
+            application_event: Eventfd::new()?,
+            background_event: Eventfd::new()?,
+            standby: Bell::default(),
             started: Clock::now(),
             thread: Mutex::new(None),
         });
@@ -162,16 +178,44 @@ impl Shard {
         // A writer that has room but no memory: nothing tells when others have given some back.
         let recheck = ready.then(|| Clock::now() + Duration::from_millis(10));
         let bell = core.bell(socket);
-        let until = [until, recheck].into_iter().flatten().min();
+        let until = earlier(until, recheck);
         self.park(core, &bell, until)
     }
 
-    /// Gives the lock back until the bell rings or the time has come; it may also return early.
-    // The one place where application threads wait. "Whoever waits, drives" will take the driver's role here if it is free.
-    pub fn park<'a>(&self, core: MutexGuard<'a, Core>, bell: &Condvar, until: Option<Clock>) -> MutexGuard<'a, Core> {
-        let Some(until) = until else { return bell.wait(core).unwrap_or_else(PoisonError::into_inner) };
-        let timeout = until.saturating_duration_since(Clock::now());
-        bell.wait_timeout(core, timeout).unwrap_or_else(PoisonError::into_inner).0
+    /// Gives the lock back until the bell rings or the time has come; it may also return early. Meanwhile the thread drives
+    /// if it may.
+    pub fn park<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        bell: &Arc<Bell>,
+        until: Option<Clock>,
+    ) -> MutexGuard<'a, Core> {
+        if core.role.take(bell) {
+            return self.drive_until(core, bell, until);
+        }
+        if core.role.park() {
+            self.standby.ring();
+        }
+        let timeout = until.map(|until| until.saturating_duration_since(Clock::now()));
+        let mut core = bell.sleep(core, timeout);
+        core.role.unpark();
+        core
+    }
+
+    /// Wakes the driver if it sleeps and what it waits for may have happened.
+    pub fn nudge(&self, core: &mut Core) {
+        if core.role.sleep.asleep && core.role.is_rung() {
+            self.wake_driver(core);
+        }
+    }
+
+    fn wake_driver(&self, core: &mut Core) {
+        core.role.sleep.asleep = false;
+        match core.role.driver() {
+            Driver::Application => self.application_event.notify(),
+            Driver::Background => self.background_event.notify(),
+            Driver::Nobody => {}
+        }
     }
 
     /// After a call: tells those who wait, sends what is due, and wakes the driver if it sleeps on something wrong.
@@ -182,7 +226,7 @@ impl Shard {
         }
         let progress = core.transmit(&*self.device, now, TRANSMIT_BUDGET);
         core.dispatch();
-        let sleep = core.sleep;
+        let sleep = core.role.sleep;
         let wrong = match progress {
             Progress::Idle => {
                 let next = core.stack.next_deadline();
@@ -191,9 +235,8 @@ impl Shard {
             Progress::More => true,
             Progress::Blocked => !sleep.for_room,
         };
-        if sleep.asleep && wrong {
-            core.sleep.asleep = false;
-            self.event.notify();
+        if sleep.asleep && (wrong || core.role.is_rung()) {
+            self.wake_driver(core);
         }
     }
 
@@ -209,7 +252,8 @@ impl Shard {
             if core.end().is_some() || until <= Clock::now() {
                 break false;
             }
-            core = self.park(core, &self.turned, Some(until));
+            let bell = Arc::clone(&core.turned);
+            core = self.park(core, &bell, Some(until));
         };
         core.finishing -= 1;
         result
@@ -221,19 +265,24 @@ impl Shard {
     /// `NetworkDown` when everything has ended.
     pub fn wait_ready(&self, id: PollerId, most: usize, patience: Patience, out: &mut Vec<Report>) -> io::Result<()> {
         let mut core = self.lock();
+        let mut looked = false;
         loop {
             core.check()?;
             let Core { stack, watches, .. } = &mut *core;
             for socket in watches.collect(stack, id, most, out) {
                 core.starve(socket);
             }
+            let now = Clock::now();
             let until = match patience {
                 _ if !out.is_empty() => return Ok(()),
+                // A loop that never waits drives too: it looks once what the device has.
+                Patience::None if !looked => Some(now),
                 Patience::None => return Ok(()),
-                Patience::Until(until) if until <= Clock::now() => return Ok(()),
+                Patience::Until(until) if until <= now => return Ok(()),
                 Patience::Until(until) => Some(until),
                 Patience::Endless => None,
             };
+            looked = true;
             let bell = core.watches.poller_bell(id);
             core = self.park(core, &bell, until);
         }
@@ -258,8 +307,9 @@ impl Shard {
             core = self.flush(core);
             core.finish(End { kind: io::ErrorKind::NotConnected, text: "the network was closed".into(), closed: true });
         }
-        self.event.notify();
-        self.turned.notify_all();
+        self.standby.ring();
+        self.background_event.notify();
+        self.nudge(&mut core);
         drop(core);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -279,11 +329,16 @@ impl Shard {
             match core.transmit(&*self.device, self.now(), TRANSMIT_BUDGET) {
                 Progress::Idle => break,
                 Progress::More => {}
-                Progress::Blocked => core = self.park(core, &Condvar::new(), Some(Clock::now() + thread::RETRY)),
+                Progress::Blocked => core = self.park(core, &Arc::default(), Some(Clock::now() + drive::RETRY)),
             }
         }
         core
     }
+}
+
+/// The earlier of two times, or the shorter of two waits; `None` is never.
+fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    [a, b].into_iter().flatten().min()
 }
 
 impl std::fmt::Debug for Shard {

@@ -5,8 +5,9 @@
 //! says that they are ready; edge-triggered ones leave it when they have been reported.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 
+use super::bell::Bell;
 use crate::stack::{Readiness, SocketHandle, Stack};
 
 /// Names a poller.
@@ -40,7 +41,7 @@ impl Registration {
 /// Those who wait for one socket.
 #[derive(Debug, Default)]
 struct Watch {
-    bell: Option<Arc<Condvar>>,
+    bell: Option<Arc<Bell>>,
     /// Usually none or one.
     pollers: Vec<(PollerId, Registration)>,
 }
@@ -48,7 +49,7 @@ struct Watch {
 /// One poller.
 #[derive(Debug)]
 struct Poller {
-    bell: Arc<Condvar>,
+    bell: Arc<Bell>,
     /// Sockets with the serial numbers of their registrations.
     queue: VecDeque<(SocketHandle, u64)>,
     /// Entries of the queue whose registration is gone.
@@ -75,23 +76,12 @@ pub struct Watches {
     next_serial: u64,
 }
 
-/// Somebody waits: threads hold their clone only while they do. It saves a system call where nobody does.
-fn is_heard(bell: &Arc<Condvar>) -> bool {
-    Arc::strong_count(bell) > 1
-}
-
 impl Poller {
-    fn ring(&self) {
-        if is_heard(&self.bell) {
-            self.bell.notify_one();
-        }
-    }
-
     fn enqueue(&mut self, socket: SocketHandle, registration: &mut Registration) {
         if !registration.queued {
             registration.queued = true;
             self.queue.push_back((socket, registration.serial));
-            self.ring();
+            self.bell.ring_for_one();
         }
     }
 }
@@ -100,8 +90,8 @@ impl Watches {
     /// Something has happened to a socket.
     pub fn raise(&mut self, socket: SocketHandle, edges: Readiness) {
         let Some(watch) = self.sockets.get_mut(&socket) else { return };
-        if let Some(bell) = watch.bell.as_ref().filter(|bell| is_heard(bell)) {
-            bell.notify_all();
+        if let Some(bell) = &watch.bell {
+            bell.ring();
         }
         for (id, registration) in &mut watch.pollers {
             let wanted = edges.and(registration.interest.with(Readiness::ERROR));
@@ -116,15 +106,15 @@ impl Watches {
     /// Everybody looks again, because everything has ended.
     pub fn wake_everybody(&mut self) {
         for bell in self.sockets.values().filter_map(|watch| watch.bell.as_ref()) {
-            bell.notify_all();
+            bell.ring();
         }
         for poller in self.pollers.values() {
-            poller.bell.notify_all();
+            poller.bell.ring();
         }
     }
 
-    /// What threads wait on for a socket. They hold the clone only while they wait.
-    pub fn bell(&mut self, socket: SocketHandle) -> Arc<Condvar> {
+    /// What threads listen to that wait for a socket.
+    pub fn bell(&mut self, socket: SocketHandle) -> Arc<Bell> {
         let watch = self.sockets.entry(socket).or_default();
         Arc::clone(watch.bell.get_or_insert_default())
     }
@@ -220,7 +210,7 @@ impl Watches {
         if !poller.woken.contains(&token) {
             poller.woken.push(token);
         }
-        poller.ring();
+        poller.bell.ring_for_one();
         true
     }
 
@@ -269,8 +259,8 @@ impl Watches {
         starved
     }
 
-    /// What the threads that wait in a poller wait on. They hold the clone only while they wait.
-    pub fn poller_bell(&mut self, id: PollerId) -> Arc<Condvar> {
+    /// What the threads listen to that wait in a poller.
+    pub fn poller_bell(&mut self, id: PollerId) -> Arc<Bell> {
         self.pollers.get(&id).map_or_else(Arc::default, |poller| Arc::clone(&poller.bell))
     }
 }

@@ -234,9 +234,11 @@ impl Poller {
         let (owner, socket) = source.source();
         self.net.same_net(owner)?;
         let registration = Registration::new(token.0, interest.0, trigger == Trigger::Edge);
-        let mut core = self.net.shard().lock();
+        let shard = self.net.shard();
+        let mut core = shard.lock();
         core.check()?;
         if core.register(self.id, socket, registration, change) {
+            shard.nudge(&mut core);
             return Ok(());
         }
         Err(if change { ErrorKind::NotFound.into() } else { ErrorKind::AlreadyExists.into() })
@@ -294,7 +296,12 @@ impl Waker {
     /// # Errors
     /// `NotConnected` when the poller is gone.
     pub fn wake(&self) -> io::Result<()> {
-        let woken = self.shard.upgrade().is_some_and(|shard| shard.lock().watches.wake(self.id, self.token.0));
+        let woken = self.shard.upgrade().is_some_and(|shard| {
+            let mut core = shard.lock();
+            let woken = core.watches.wake(self.id, self.token.0);
+            shard.nudge(&mut core);
+            woken
+        });
         if woken { Ok(()) } else { Err(io::Error::new(ErrorKind::NotConnected, "the poller is gone")) }
     }
 }

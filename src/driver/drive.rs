@@ -1,0 +1,240 @@
+//! What a driver does, whoever it is: packets in, deadlines, readiness, packets out, sleep.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as Clock};
+
+use super::bell::Bell;
+use super::core::{Core, End, TRANSMIT_BUDGET};
+use super::role::{Driver, Sleep};
+use super::{Shard, earlier};
+use crate::device::poll::{Eventfd, PollFd, poll};
+use crate::stack::Progress;
+
+/// Packets read before deadlines and sending have their turn.
+const RECEIVE_BATCH: usize = 64;
+
+/// Octets read before that. What was received is then still in the processor's cache when the application reads it.
+const RECEIVE_OCTETS: usize = 512 * 1024;
+
+/// How soon a device is tried again that says it has room and then takes nothing, or that has no descriptor to wait for.
+pub(super) const RETRY: Duration = Duration::from_millis(1);
+
+/// What woke the driver.
+#[derive(Clone, Copy, Debug, Default)]
+struct Woken {
+    /// The device says that it has room.
+    room: bool,
+    /// The device says that something is wrong with it.
+    broken: bool,
+}
+
+/// How the driver sleeps.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    timeout: Option<Duration>,
+    for_room: bool,
+}
+
+/// One holder of the role at work.
+pub(super) struct Drive<'a> {
+    shard: &'a Shard,
+    /// By what it is woken.
+    event: &'a Eventfd,
+    woken: Woken,
+}
+
+/// Whatever happens to the thread that drives, nobody waits for it for ever.
+pub(super) struct LastWords<'a>(pub &'a Shard);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        let mut core = self.0.lock();
+        let text = "a thread has ended that drove the network".to_owned();
+        core.finish(End { kind: ErrorKind::Other, text, closed: false });
+        self.0.standby.ring();
+        self.0.nudge(&mut core);
+    }
+}
+
+impl Shard {
+    /// Drives, having taken the role, until the bell rings, everything has ended, or the time has come. With a time that
+    /// is over, for one turn.
+    pub(super) fn drive_until<'a>(
+        &'a self,
+        core: MutexGuard<'a, Core>,
+        bell: &Arc<Bell>,
+        until: Option<Clock>,
+    ) -> MutexGuard<'a, Core> {
+        let last_words = LastWords(self);
+        let mut drive = Drive::new(self, &self.application_event);
+        let mut core = core;
+        bell.hush();
+        // What calls have left over while nobody drove comes before waiting.
+        let mut rest = drive.turn(&mut core, false);
+        loop {
+            if bell.is_rung() || core.end().is_some() {
+                break;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Clock::now()));
+            drop(core);
+            drive.sleep(Rest { timeout: earlier(rest.timeout, left), ..rest });
+            let received = drive.receive();
+            core = self.lock();
+            rest = drive.digest(&mut core, received);
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+        }
+        std::mem::forget(last_words);
+        self.release(&mut core);
+        core
+    }
+
+    fn release(&self, core: &mut Core) {
+        if core.role.release() {
+            self.standby.ring();
+        }
+    }
+}
+
+impl<'a> Drive<'a> {
+    pub(super) fn new(shard: &'a Shard, event: &'a Eventfd) -> Drive<'a> {
+        Drive { shard, event, woken: Woken::default() }
+    }
+
+    /// Drives as the background thread, until an application takes the role or everything has ended.
+    pub(super) fn in_background(mut self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        let mut rest = self.turn(&mut core, false);
+        loop {
+            if core.end().is_some() {
+                return core;
+            }
+            drop(core);
+            self.sleep(rest);
+            core = self.shard.lock();
+            if core.role.driver() != Driver::Background {
+                return core;
+            }
+            core.role.sleep.asleep = false;
+            drop(core);
+            let received = self.receive();
+            core = self.shard.lock();
+            rest = self.digest(&mut core, received);
+        }
+    }
+
+    /// Reads what waits, at most a batch; the answer is whether there may be more.
+    fn receive(&mut self) -> io::Result<Batch> {
+        let shard = self.shard;
+        // Only the one who has the role comes here, so this lock is free.
+        let mut buffer = shard.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut octets = 0;
+        for count in 0..RECEIVE_BATCH {
+            if octets >= RECEIVE_OCTETS {
+                break;
+            }
+            match shard.device().receive(&mut buffer) {
+                Ok(meta) => {
+                    let arrived = shard.now();
+                    let mut core = shard.lock();
+                    core.role.sleep.asleep = false;
+                    core.in_batch = true;
+                    let len = meta.len.min(buffer.len());
+                    core.stack.handle_packet(arrived, &buffer[..len], &meta);
+                    octets += len;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Batch { empty: count == 0, more: false });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Batch { empty: false, more: true })
+    }
+
+    /// What follows from what was received.
+    fn digest(&mut self, core: &mut Core, received: io::Result<Batch>) -> Rest {
+        let mut more = false;
+        match received {
+            // Nothing explains what is wrong, and waiting again would end at once.
+            Ok(batch) if batch.empty && self.woken.broken => {
+                let error = io::Error::new(ErrorKind::NotConnected, "it reports an error and has nothing to read");
+                core.device_failed(self.shard.device(), &error);
+            }
+            Ok(batch) => more = batch.more,
+            Err(error) => core.device_failed(self.shard.device(), &error),
+        }
+        let rest = self.turn(core, more);
+        if core.finishing > 0 {
+            core.turned.ring();
+        }
+        rest
+    }
+
+    /// Deadlines, readiness, sending; then what to sleep on.
+    fn turn(&mut self, core: &mut Core, more: bool) -> Rest {
+        let now = self.shard.now();
+        // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
+        core.in_batch = false;
+        core.stack.handle_deadline(now);
+        core.dispatch();
+        let sent_before = core.stack.counters().packets_out;
+        let progress = core.transmit(self.shard.device(), now, TRANSMIT_BUDGET);
+        core.dispatch();
+        let blocked = progress == Progress::Blocked;
+        let until = core.stack.next_deadline();
+        core.role.sleep = Sleep { asleep: true, until, for_room: blocked };
+        let mut timeout = until.map(|until| until.saturating_since(now));
+        if more || progress == Progress::More {
+            timeout = Some(Duration::ZERO);
+        }
+        // Short of kernel memory, a device has room and yet takes nothing.
+        let refused = blocked && self.woken.room && core.stack.counters().packets_out == sent_before;
+        if refused {
+            timeout = earlier(timeout, Some(RETRY));
+        }
+        Rest { timeout, for_room: blocked && !refused }
+    }
+
+    /// Sleeps until the device, a call, or a deadline wants something.
+    fn sleep(&mut self, rest: Rest) {
+        let event = PollFd::new(self.event.as_fd(), false);
+        let (event, device) = match self.shard.device().as_fd() {
+            Some(fd) => {
+                let mut fds = [event, PollFd::new(fd, rest.for_room)];
+                wait(&mut fds, rest.timeout);
+                (fds[0], Some(fds[1]))
+            }
+            None => {
+                let mut fds = [event];
+                wait(&mut fds, earlier(rest.timeout, Some(RETRY)));
+                (fds[0], None)
+            }
+        };
+        if event.is_readable() {
+            self.event.drain();
+        }
+        self.woken = Woken {
+            room: device.is_some_and(|device| device.is_writable()),
+            broken: device.is_some_and(|device| device.is_broken()),
+        };
+    }
+}
+
+/// What reading brought.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    empty: bool,
+    /// The device may have more.
+    more: bool,
+}
+
+fn wait<const N: usize>(fds: &mut [PollFd<'_>; N], timeout: Option<Duration>) {
+    if let Err(error) = poll(fds, timeout) {
+        // Short of memory: without waiting this would be a busy loop.
+        tracing::warn!(target: "glasstcp::driver", %error, "waiting failed");
+        std::thread::sleep(RETRY);
+    }
+}

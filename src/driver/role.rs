@@ -1,0 +1,223 @@
+//! Who drives a shard: reads its device, handles its deadlines, sends what calls have left over.
+//!
+//! Whoever waits, drives: a thread that would have to sleep until something arrives goes and fetches it. So a request and
+//! its answer cost no change of threads. That holds for a thread that waits alone. A crowd is driven by the background
+//! thread: among several, the one that drives would have to hand the role on each time that it has got what it waited
+//! for, which costs more than to be woken.
+//!
+//! While nobody waits, nobody drives; the background thread takes over when that has lasted for [`LEFT_ALONE`]. It finds out
+//! by looking again and again, so that an application that comes and goes pays nothing for it, and dozes once the same
+//! application has been driving for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bell::Bell;
+use crate::time::Instant;
+
+/// How long nobody may drive before the background thread does.
+pub const LEFT_ALONE: Duration = Duration::from_millis(1);
+
+/// Looks of the background thread that find the same application waiting, after which it looks no more until it is woken.
+const LOOKS: u32 = 64;
+
+/// Who drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The application is busy and came by not long ago.
+    Nobody,
+    /// The thread of the shard.
+    Background,
+    /// A thread of the application that waits.
+    Application,
+}
+
+/// What the driver sleeps on, for those who may have to wake it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sleep {
+    /// It sleeps, or is about to: what changes now, it has not seen.
+    pub asleep: bool,
+    /// Until when at most.
+    pub until: Option<Instant>,
+    /// It wakes when the device takes more.
+    pub for_room: bool,
+}
+
+/// The role of the driver.
+#[derive(Debug)]
+pub struct Role {
+    driver: Driver,
+    /// What the driver sleeps on.
+    pub sleep: Sleep,
+    /// Threads of the application that sleep until somebody else has driven.
+    parked: usize,
+    /// What the application that drives waits for.
+    bell: Option<Arc<Bell>>,
+    /// How often the role has changed hands.
+    changes: u64,
+    dozing: bool,
+}
+
+/// What the background thread does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// It drives.
+    Drive,
+    /// It looks again after [`LEFT_ALONE`].
+    LookAgain,
+    /// It sleeps until it is woken.
+    Doze,
+}
+
+/// What the background thread remembers from look to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lookout {
+    changes: u64,
+    looks: u32,
+}
+
+impl Role {
+    /// The role at the start, when only the background thread is there.
+    pub fn new() -> Role {
+        Role { driver: Driver::Background, sleep: Sleep::default(), parked: 0, bell: None, changes: 0, dozing: false }
+    }
+
+    /// Who drives.
+    pub fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// A thread that has to wait takes the role if it may: if it is alone, and the background thread is not at work.
+    pub fn take(&mut self, bell: &Arc<Bell>) -> bool {
+        let free = match self.driver {
+            Driver::Nobody => true,
+            Driver::Background => self.sleep.asleep,
+            Driver::Application => false,
+        };
+        if !free || self.parked > 0 {
+            return false;
+        }
+        self.pass_to(Driver::Application);
+        self.bell = Some(Arc::clone(bell));
+        true
+    }
+
+    /// The application goes back to its own work. True: the background thread is to be woken.
+    pub fn release(&mut self) -> bool {
+        self.pass_to(Driver::Nobody);
+        self.must_wake_background()
+    }
+
+    fn pass_to(&mut self, driver: Driver) {
+        self.driver = driver;
+        self.sleep = Sleep::default();
+        self.bell = None;
+        self.changes += 1;
+    }
+
+    /// A thread goes to sleep until somebody else has driven. True: the background thread is to be woken.
+    pub fn park(&mut self) -> bool {
+        self.parked += 1;
+        self.driver == Driver::Nobody && self.must_wake_background()
+    }
+
+    /// It is awake again.
+    pub fn unpark(&mut self) {
+        self.parked -= 1;
+    }
+
+    fn must_wake_background(&mut self) -> bool {
+        let wake = self.dozing || self.parked > 0;
+        self.dozing &= !wake;
+        wake
+    }
+
+    /// What the background thread does now, having looked before by `lookout`.
+    pub fn look(&mut self, lookout: &mut Lookout) -> Watch {
+        let unchanged = lookout.changes == self.changes;
+        lookout.looks = if unchanged { lookout.looks + 1 } else { 0 };
+        lookout.changes = self.changes;
+        let dozes = unchanged && self.driver == Driver::Application && lookout.looks >= LOOKS;
+        match self.driver {
+            Driver::Background => return Watch::Drive,
+            Driver::Nobody if unchanged || self.parked > 0 => {
+                self.pass_to(Driver::Background);
+                return Watch::Drive;
+            }
+            Driver::Nobody | Driver::Application => {}
+        }
+        self.dozing = dozes;
+        if dozes { Watch::Doze } else { Watch::LookAgain }
+    }
+
+    /// The application that drives was told to look again.
+    pub fn is_rung(&self) -> bool {
+        self.bell.as_ref().is_some_and(|bell| bell.is_rung())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asleep(role: &mut Role) {
+        role.sleep.asleep = true;
+    }
+
+    #[test]
+    fn a_lone_thread_takes_the_role_from_a_sleeping_background() {
+        let (mut role, bell) = (Role::new(), Arc::default());
+        assert!(!role.take(&bell), "it is at work");
+        asleep(&mut role);
+        assert!(role.take(&bell));
+        assert_eq!((role.driver(), role.sleep.asleep), (Driver::Application, false));
+        asleep(&mut role);
+        assert!(!role.take(&Arc::default()), "no second application takes it");
+        assert!(!role.is_rung());
+        bell.ring();
+        assert!(role.is_rung());
+    }
+
+    #[test]
+    fn a_crowd_is_driven_by_the_background() {
+        let (mut role, bell) = (Role::new(), Arc::default());
+        asleep(&mut role);
+        assert!(role.take(&bell));
+        assert!(!role.park(), "the application drives for the other");
+        assert!(role.release(), "somebody is parked, and nobody drives");
+        let mut lookout = Lookout::default();
+        assert_eq!(role.look(&mut lookout), Watch::Drive);
+        asleep(&mut role);
+        assert!(!role.take(&bell), "with another one waiting it is better woken");
+        role.unpark();
+        assert!(role.take(&bell));
+    }
+
+    #[test]
+    fn the_background_takes_over_what_was_left_alone_between_two_looks() {
+        let (mut role, bell) = (Role::new(), Arc::default());
+        asleep(&mut role);
+        let mut lookout = Lookout::default();
+        for _ in 0..10 {
+            assert!(role.take(&bell));
+            assert!(!role.release());
+            assert_eq!(role.look(&mut lookout), Watch::LookAgain, "somebody came by");
+        }
+        assert_eq!(role.look(&mut lookout), Watch::Drive);
+        assert_eq!(role.driver(), Driver::Background);
+    }
+
+    #[test]
+    fn the_background_dozes_while_one_application_waits_and_is_woken_when_it_leaves() {
+        let (mut role, bell) = (Role::new(), Arc::default());
+        asleep(&mut role);
+        assert!(role.take(&bell));
+        let mut lookout = Lookout::default();
+        let looks = std::iter::repeat_with(|| role.look(&mut lookout)).take_while(|&watch| watch != Watch::Doze);
+        assert_eq!(looks.count() as u32, LOOKS);
+        assert!(role.release(), "it dozes");
+        assert!(!role.release(), "once is enough");
+        assert_eq!(role.look(&mut lookout), Watch::LookAgain);
+        assert_eq!(role.look(&mut lookout), Watch::Drive);
+    }
+}
