@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::log::Filter;
 use crate::ip::IpCidr;
@@ -55,19 +55,45 @@ pub(super) struct Stack {
     /// Use this open descriptor instead: one raw IP packet per read and per write (a TUN, or a datagram socket)
     #[arg(long, value_name = "FD", help_heading = "Network", conflicts_with = "tun")]
     pub(super) tun_fd: Option<i32>,
+    /// How to use the TUN: with the kernel's offloads, without, or as the kernel can
+    #[arg(long, value_name = "KIND", value_enum, default_value_t, help_heading = "Network", conflicts_with = "tun_fd")]
+    #[arg(hide_possible_values = true, long_help = DEVICE_HELP)]
+    pub(super) device: DeviceKind,
     /// An address of the stack with its prefix; may be given more than once [default: 10.0.0.2/24 and fd00:67::2/64]
     #[arg(long = "addr", value_name = "ADDRESS/LEN", help_heading = "Network")]
     pub(super) addresses: Vec<IpCidr>,
     /// The largest IP packet in bytes [default: that of the TUN, else 1500]
     #[arg(long, value_name = "BYTES", help_heading = "Network")]
     pub(super) mtu: Option<usize>,
-    /// Write all packets to a pcapng file; - is standard output
+    /// Write all packets to a pcapng file, as on a wire; - is standard output
     #[arg(long, value_name = "FILE", help_heading = "Look inside")]
     pub(super) pcap: Option<PathBuf>,
+    /// The same, as they crossed the device: super-segments whole, their checksums unfinished
+    #[arg(long, value_name = "FILE", help_heading = "Look inside")]
+    pub(super) pcap_raw: Option<PathBuf>,
     /// What to log on standard error: a level (error, warn, info, debug, trace), or topics, see below
     #[arg(long, value_name = "WHAT", default_value = "warn", help_heading = "Look inside", long_help = LOG_HELP)]
     pub(super) log: Filter,
 }
+
+/// Which device to make of a TUN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum DeviceKind {
+    /// Offload where the kernel offers it, else plain.
+    #[default]
+    Auto,
+    /// With super-segments, and checksums left to the kernel.
+    Offload,
+    /// Each packet as on a wire.
+    Plain,
+}
+
+const DEVICE_HELP: &str = "\
+How to use the TUN:
+
+  auto      offload where the kernel offers it, else plain
+  offload   the kernel takes and gives super-segments of up to 64 KiB and does the checksums: fast, but tcpdump on the TUN shows large segments with unfinished checksums
+  plain     each packet as on a wire";
 
 const LOG_HELP: &str = "\
 What to log on standard error: a level (error, warn, info, debug, trace) for everything, and topics, parted by commas. A topic alone is shown in full; with =LEVEL up to that level.

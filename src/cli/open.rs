@@ -8,12 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::args::DeviceKind;
 use super::{Failure, args, log, say};
 use crate::config::Config;
 use crate::device::capture::Capture;
 use crate::device::fd::FdDevice;
+use crate::device::interface::Interface;
+use crate::device::offload::OffloadDevice;
 use crate::device::tun::TunDevice;
-use crate::device::{Capabilities, Device, RxMeta, TxMeta};
+use crate::device::{Capabilities, Device, RxMeta, TunError, TxMeta};
 use crate::ip::IpCidr;
 use crate::net::Net;
 
@@ -30,10 +33,10 @@ type Recorder = Capture<Box<dyn Device>, BufWriter<Box<dyn Write + Send>>>;
 pub(super) struct Opened {
     pub(super) net: Net,
     pub(super) addresses: Vec<IpCidr>,
-    /// The name of the device and its MTU, for people.
+    /// The name of the device, its MTU and what it can do, for people.
     pub(super) device: String,
-    tun: Option<Arc<TunDevice>>,
-    recorder: Option<Arc<Recorder>>,
+    tun: Option<Arc<Interface>>,
+    recorders: Vec<Arc<Recorder>>,
 }
 
 /// Opens what the options say and starts the log.
@@ -43,29 +46,49 @@ pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
         [] => ADDRESSES.map(|text| text.parse()).into_iter().collect::<Result<_, String>>()?,
         given => given.to_vec(),
     };
-    let (device, tun) = open_device(options)?;
+    if options.pcap.as_deref().is_some_and(is_output) && options.pcap_raw.as_deref().is_some_and(is_output) {
+        return Err("--pcap and --pcap-raw cannot both go to standard output".into());
+    }
+    let (mut device, tun) = open_device(options)?;
+    let capabilities = device.capabilities();
     let mtu = match options.mtu {
-        Some(mtu) if mtu > device.capabilities().mtu => {
-            let (name, own) = (device.name(), device.capabilities().mtu);
+        Some(mtu) if mtu > capabilities.mtu => {
+            let (name, own) = (device.name(), capabilities.mtu);
             return Err(format!("the MTU of {name} is {own}: `sudo ip link set {name} mtu {mtu}` raises it").into());
         }
-        mtu => mtu.unwrap_or(device.capabilities().mtu),
+        mtu => mtu.unwrap_or(capabilities.mtu),
     };
     let config = Config { mtu, ..Config::new(&addresses) };
     config.validate()?;
-    let name = format!("{} (MTU {mtu})", device.name());
-    let (net, recorder) = match &options.pcap {
-        None => (Net::start(device, config)?, None),
-        Some(path) => {
-            let recorder = Arc::new(record(device, path)?);
-            (Net::start(Shared(Arc::clone(&recorder)), config)?, Some(recorder))
-        }
-    };
-    Ok(Opened { net, addresses, device: name, tun, recorder })
+    let (name, skills) = (device.name().to_owned(), skills(&capabilities));
+    tracing::info!(device = name, mtu, skills, "opened");
+    let mut recorders = Vec::new();
+    for (option, path) in [("--pcap", &options.pcap), ("--pcap-raw", &options.pcap_raw)] {
+        let Some(path) = path else { continue };
+        let recorder = record(device, path, option)?;
+        let recorder = Arc::new(if option == "--pcap" { recorder } else { recorder.keep_super_segments() });
+        device = Box::new(Shared(Arc::clone(&recorder)));
+        recorders.push(recorder);
+    }
+    let net = Net::start(device, config)?;
+    Ok(Opened { net, addresses, device: format!("{name} (MTU {mtu}, {skills})"), tun, recorders })
 }
 
-/// A device, and the TUN that it is, if it is one.
-type AnyDevice = (Box<dyn Device>, Option<Arc<TunDevice>>);
+/// What a device can do, in a few words.
+fn skills(capabilities: &Capabilities) -> &'static str {
+    match (capabilities.max_super_v4 > capabilities.mtu, capabilities.tx_checksum) {
+        (true, _) => "offload: super-segments and checksums by the kernel",
+        (false, true) => "offload: checksums by the kernel",
+        (false, false) => "plain: no offload",
+    }
+}
+
+fn is_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A device, and the interface that it is, if it is one.
+type AnyDevice = (Box<dyn Device>, Option<Arc<Interface>>);
 
 fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
     if let Some(number) = options.tun_fd {
@@ -73,21 +96,35 @@ fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
             FdDevice::from_raw(number, options.mtu.unwrap_or(MTU)).map_err(|error| format!("--tun-fd: {error}"))?;
         return Ok((Box::new(device), None));
     }
-    let tun = Arc::new(TunDevice::open(&options.tun)?);
-    Ok((Box::new(Shared(Arc::clone(&tun))), Some(tun)))
+    if options.device != DeviceKind::Plain {
+        match OffloadDevice::open(&options.tun) {
+            Ok(device) => {
+                let interface = device.interface();
+                return Ok((Box::new(device), Some(interface)));
+            }
+            // The plain device would fail for any other reason too.
+            Err(error @ TunError::NoOffload { .. }) if options.device == DeviceKind::Auto => {
+                tracing::info!("{error}");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let device = TunDevice::open(&options.tun)?;
+    let interface = device.interface();
+    Ok((Box::new(device), Some(interface)))
 }
 
-fn record(device: Box<dyn Device>, path: &Path) -> Result<Recorder, Failure> {
-    let (writer, name): (Box<dyn Write + Send>, _) = if path == Path::new("-") {
+fn record(device: Box<dyn Device>, path: &Path, option: &str) -> Result<Recorder, Failure> {
+    let (writer, name): (Box<dyn Write + Send>, _) = if is_output(path) {
         (Box::new(io::stdout()), "standard output".into())
     } else {
-        let file = File::create(path).map_err(|error| format!("--pcap {}: {error}", path.display()))?;
+        let file = File::create(path).map_err(|error| format!("{option} {}: {error}", path.display()))?;
         (Box::new(file), path.display().to_string())
     };
     let clock =
         || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     let recorder =
-        Capture::new(device, BufWriter::new(writer), clock).map_err(|error| format!("--pcap: {name}: {error}"))?;
+        Capture::new(device, BufWriter::new(writer), clock).map_err(|error| format!("{option}: {name}: {error}"))?;
     Ok(recorder)
 }
 
@@ -117,11 +154,11 @@ impl Opened {
         if self.is_up()? { Ok(()) } else { Err(self.how_to_bring_up().into()) }
     }
 
-    /// Lets connections finish, and ends the capture.
+    /// Lets connections finish, and ends the captures.
     pub(super) fn close(&self) {
         // What had to be reset is logged.
         self.net.close(GRACE);
-        if let Some(Err(error)) = self.recorder.as_ref().map(|recorder| recorder.finish()) {
+        for error in self.recorders.iter().filter_map(|recorder| recorder.finish().err()) {
             say(&format!("glasstcp: the end of the capture could not be written: {error}"));
         }
     }

@@ -3,6 +3,13 @@
 //! A device carries raw IP packets. Its types speak of offload from the start: a received packet may be a super-segment
 //! that the kernel merged, or carry a checksum that the device vouches for ([`RxMeta`]); a sent one may ask the device to
 //! cut it up or to complete its checksum ([`TxMeta`]). A plain device says so in its [`Capabilities`] and sees neither.
+//!
+//! | device | carries |
+//! |---|---|
+//! | [`offload::OffloadDevice`] | a TUN with super-segments and checksums left to the kernel, one or more queues |
+//! | `tun::TunDevice` | a TUN by the crate `tun-tap`: each packet as on a wire |
+//! | [`fd::FdDevice`] | any descriptor with one packet per read and write |
+//! | [`link::Link`] | nothing real: an impaired path in virtual time |
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -10,12 +17,20 @@ use std::os::fd::BorrowedFd;
 pub mod capture;
 pub mod fd;
 pub mod impair;
+pub mod interface;
 pub mod link;
+#[cfg(test)]
+mod namespace_tests;
+pub mod offload;
 pub mod pcapng;
 pub mod poll;
 #[cfg(feature = "tun-tap")]
 pub mod tun;
+mod tun_error;
+pub mod virtio;
 pub mod wire_view;
+
+pub use tun_error::TunError;
 
 /// What the device knows about the transport checksum of a received packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -1,55 +1,13 @@
 //! Tests of the TUN device. Each runs in a network namespace of its own thread, which vanishes with the thread.
 
-use std::process::Command;
+use std::io::ErrorKind;
 
+use super::super::fd::check;
+use super::super::namespace_tests::{drain, echo_request, in_namespace, ip, poll, send, transmit_checksum_offload};
 use super::*;
-
-/// Runs `test` in a fresh network namespace, or says why not. The programs that it starts inherit the namespace.
-#[allow(unsafe_code)]
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let run = || {
-        // SAFETY: this changes the namespace of the calling thread only, and touches no memory.
-        if let Err(error) = check(unsafe { libc::unshare(libc::CLONE_NEWNET) }) {
-            println!("skipped: a network namespace needs root ({error})");
-        } else if let Err(error) = File::options().read(true).write(true).open(CONTROL_NODE) {
-            println!("skipped: {CONTROL_NODE} cannot be opened ({error})");
-        } else if Command::new("ip").arg("-V").output().is_err() {
-            println!("skipped: ip (iproute2) is not installed");
-        } else {
-            test();
-        }
-    };
-    if let Err(panic) = std::thread::spawn(run).join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn refusal(name: &str) -> String {
     TunDevice::open(name).unwrap_err().to_string()
-}
-
-/// Reads until nothing waits (the system sends packets of its own) or an error comes.
-fn drain(device: &TunDevice) -> io::Error {
-    let mut buffer = vec![0; 65_536];
-    (0..1000).find_map(|_| device.receive(&mut buffer).err()).expect("no endless packets")
-}
-
-fn send(device: &TunDevice, packet: &[u8]) -> io::Result<()> {
-    let (head, body) = packet.split_at(20);
-    device.transmit(&[IoSlice::new(head), IoSlice::new(body)], &TxMeta::default())
-}
-
-/// An ICMP echo request from 10.9.0.2 to the interface's 10.9.0.1.
-fn echo_request() -> Vec<u8> {
-    let mut packet = Vec::new();
-    let builder = etherparse::PacketBuilder::ipv4([10, 9, 0, 2], [10, 9, 0, 1], 64).icmpv4_echo_request(7, 1);
-    builder.write(&mut packet, b"hello").unwrap();
-    packet
 }
 
 #[test]
@@ -144,7 +102,7 @@ fn a_deleted_interface_is_gone_for_reader_and_writer() {
     });
 }
 
-/// Offloads that another program left on are turned off; see [`disable_offload`].
+/// Offloads that another program left on are turned off.
 #[test]
 #[allow(unsafe_code)]
 fn stale_offloads_are_turned_off() {
@@ -176,30 +134,4 @@ fn refusals_say_what_to_do() {
     assert!(missing.contains("modprobe tun"), "{missing}");
     let permission = TunError::of_interface("tun0", io::Error::from_raw_os_error(libc::EPERM)).to_string();
     assert!(permission.contains("scripts/tun-up.sh") && permission.contains("setcap"), "{permission}");
-}
-
-/// The events that a driver waiting for input would be woken by.
-#[allow(unsafe_code)]
-fn poll(device: &TunDevice) -> libc::c_short {
-    let mut entry = libc::pollfd { fd: device.iface.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one entry is given and lives through the call, which does not wait.
-    check(unsafe { libc::poll(&raw mut entry, 1, 0) }).unwrap();
-    entry.revents
-}
-
-/// Whether the kernel leaves the transport checksums of this interface unfinished.
-#[allow(unsafe_code)]
-fn transmit_checksum_offload(name: &str) -> bool {
-    const ETHTOOL_GTXCSUM: u32 = 0x16;
-    let socket = UnixDatagram::unbound().unwrap();
-    let mut value = [ETHTOOL_GTXCSUM, 0];
-    // SAFETY: `ifreq` is plain data, for which all zeroes is a valid value.
-    let mut question: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in question.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    question.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
-    // SAFETY: the request reads and writes the two numbers behind the pointer, which live through the call.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as libc::Ioctl, &raw mut question) }).unwrap();
-    value[1] != 0
 }

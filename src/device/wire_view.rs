@@ -43,18 +43,26 @@ pub fn wire_view(packet: &[u8], gso_size: u16, partial_checksum: bool) -> Vec<Co
 }
 
 /// Where the headers are.
-struct Layout {
-    ipv4: bool,
+pub(super) struct Layout {
+    pub(super) ipv4: bool,
     protocol: u8,
     /// Bytes before the transport header.
-    transport: usize,
+    pub(super) transport: usize,
     /// Bytes before the payload.
     payload: usize,
 }
 
 impl Layout {
-    /// The layout of a packet that can be cut and summed.
-    fn of(packet: &[u8]) -> Option<Layout> {
+    pub(super) fn is_tcp(&self) -> bool {
+        self.protocol == TCP
+    }
+
+    pub(super) fn is_udp(&self) -> bool {
+        self.protocol == UDP
+    }
+
+    /// The layout of a packet that can be cut and summed: its transport header is whole.
+    pub(super) fn of(packet: &[u8]) -> Option<Layout> {
         let ipv4 = packet.first()? >> 4 == 4;
         let (protocol, transport) = if ipv4 { ipv4_transport(packet)? } else { ipv6_transport(packet)? };
         let payload = transport
