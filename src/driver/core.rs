@@ -109,7 +109,7 @@ impl Core {
 
     /// Sends what is due, at most `budget` packets. An error of the device ends everything.
     pub fn transmit(&mut self, device: &dyn Device, now: Instant, budget: usize) -> Progress {
-        if self.end.is_some() {
+        if self.end.is_some() || self.stack.is_quiet() {
             return Progress::Idle;
         }
         let mut failure = None;

@@ -18,8 +18,31 @@ const RECEIVE_BATCH: usize = 64;
 /// Octets read before that. What was received is then still in the processor's cache when the application reads it.
 const RECEIVE_OCTETS: usize = 512 * 1024;
 
+/// Room for the largest packet.
+const BUFFER: usize = 65_536;
+
+/// Octets of a packet that is short: a request, an answer, an acknowledgment.
+const SHORT: usize = 512;
+
+/// How many lone packets in a row are taken without asking for a second one.
+const LONE: u8 = 16;
+
 /// How soon a device is tried again that says it has room and then takes nothing, or that has no descriptor to wait for.
 pub(super) const RETRY: Duration = Duration::from_millis(1);
+
+/// Where packets are read.
+pub(super) struct Reader {
+    buffer: Box<[u8]>,
+    /// Packets have come one at a time. So many more short ones that somebody waits for are taken as such, without the
+    /// second read that would find nothing.
+    lone: u8,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader { buffer: vec![0; BUFFER].into(), lone: 0 }
+    }
+}
 
 /// What woke the driver.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,6 +145,10 @@ impl<'a> Drive<'a> {
             let received = self.receive();
             core = self.shard.lock();
             rest = self.digest(&mut core, received);
+            core.role.hand_over();
+            if core.role.driver() != Driver::Background {
+                return core;
+            }
         }
     }
 
@@ -129,13 +156,14 @@ impl<'a> Drive<'a> {
     fn receive(&mut self) -> io::Result<Batch> {
         let shard = self.shard;
         // Only the one who has the role comes here, so this lock is free.
-        let mut buffer = shard.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = shard.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reader { buffer, lone } = &mut *reader;
         let mut octets = 0;
         for count in 0..RECEIVE_BATCH {
             if octets >= RECEIVE_OCTETS {
                 break;
             }
-            match shard.device().receive(&mut buffer) {
+            match shard.device().receive(buffer) {
                 Ok(meta) => {
                     let arrived = shard.now();
                     let mut core = shard.lock();
@@ -144,13 +172,19 @@ impl<'a> Drive<'a> {
                     let len = meta.len.min(buffer.len());
                     core.stack.handle_packet(arrived, &buffer[..len], &meta);
                     octets += len;
+                    if count == 0 && *lone > 0 && len <= SHORT && core.stack.has_ready() {
+                        *lone -= 1;
+                        return Ok(Batch { empty: false, more: false });
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    *lone = if count == 1 { LONE } else { 0 };
                     return Ok(Batch { empty: count == 0, more: false });
                 }
                 Err(error) => return Err(error),
             }
         }
+        *lone = 0;
         Ok(Batch { empty: false, more: true })
     }
 

@@ -18,6 +18,7 @@ pub use self::core::{Core, End, TRANSMIT_BUDGET};
 pub use self::watch::{PollerId, Registration, Report};
 
 use self::bell::Bell;
+use self::drive::Reader;
 use self::role::Driver;
 
 use std::io;
@@ -36,15 +37,12 @@ use crate::time::Instant;
 /// How long the last answers of a network that is being closed may take to leave.
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// Room for the largest packet.
-const BUFFER: usize = 65_536;
-
 /// One stack with its device and its thread.
 pub struct Shard {
     core: Mutex<Core>,
     device: Box<dyn Device>,
     /// Where the driver reads packets. Whoever drives uses the same one, as it is in the processor's cache.
-    buffer: Mutex<Box<[u8]>>,
+    reader: Mutex<Reader>,
     /// Wakes an application that drives.
     application_event: Eventfd,
     /// Wakes the background thread while it drives.
@@ -92,7 +90,7 @@ impl Shard {
         let shard = Arc::new(Shard {
             core: Mutex::new(Core::new(stack)),
             device,
-            buffer: Mutex::new(vec![0; BUFFER].into()),
+            reader: Mutex::default(),
             application_event: Eventfd::new()?,
             background_event: Eventfd::new()?,
             standby: Bell::default(),
@@ -193,7 +191,7 @@ impl Shard {
         if core.role.take(bell) {
             return self.drive_until(core, bell, until);
         }
-        if core.role.park() {
+        if core.role.park(bell) {
             self.standby.ring();
         }
         let timeout = until.map(|until| until.saturating_duration_since(Clock::now()));

@@ -51,6 +51,8 @@ pub struct Role {
     pub sleep: Sleep,
     /// Threads of the application that sleep until somebody else has driven.
     parked: usize,
+    /// What the last of them waits for.
+    parked_at: Option<Arc<Bell>>,
     /// What the application that drives waits for.
     bell: Option<Arc<Bell>>,
     /// How often the role has changed hands.
@@ -79,7 +81,15 @@ pub struct Lookout {
 impl Role {
     /// The role at the start, when only the background thread is there.
     pub fn new() -> Role {
-        Role { driver: Driver::Background, sleep: Sleep::default(), parked: 0, bell: None, changes: 0, dozing: false }
+        Role {
+            driver: Driver::Background,
+            sleep: Sleep::default(),
+            parked: 0,
+            parked_at: None,
+            bell: None,
+            changes: 0,
+            dozing: false,
+        }
     }
 
     /// Who drives.
@@ -116,14 +126,26 @@ impl Role {
     }
 
     /// A thread goes to sleep until somebody else has driven. True: the background thread is to be woken.
-    pub fn park(&mut self) -> bool {
+    pub fn park(&mut self, bell: &Arc<Bell>) -> bool {
         self.parked += 1;
+        self.parked_at = Some(Arc::clone(bell));
         self.driver == Driver::Nobody && self.must_wake_background()
     }
 
     /// It is awake again.
     pub fn unpark(&mut self) {
         self.parked -= 1;
+        self.parked_at = None;
+    }
+
+    /// The background thread leaves the role to a thread that came to wait, alone, while it was at work.
+    pub fn hand_over(&mut self) {
+        if self.parked == 1
+            && let Some(bell) = self.parked_at.take()
+        {
+            self.pass_to(Driver::Nobody);
+            bell.ring();
+        }
     }
 
     fn must_wake_background(&mut self) -> bool {
@@ -140,7 +162,7 @@ impl Role {
         let dozes = unchanged && self.driver == Driver::Application && lookout.looks >= LOOKS;
         match self.driver {
             Driver::Background => return Watch::Drive,
-            Driver::Nobody if unchanged || self.parked > 0 => {
+            Driver::Nobody if unchanged || self.parked > 1 || self.parked_at.is_some() => {
                 self.pass_to(Driver::Background);
                 return Watch::Drive;
             }
@@ -183,7 +205,7 @@ mod tests {
         let (mut role, bell) = (Role::new(), Arc::default());
         asleep(&mut role);
         assert!(role.take(&bell));
-        assert!(!role.park(), "the application drives for the other");
+        assert!(!role.park(&Arc::default()), "the application drives for the other");
         assert!(role.release(), "somebody is parked, and nobody drives");
         let mut lookout = Lookout::default();
         assert_eq!(role.look(&mut lookout), Watch::Drive);
@@ -191,6 +213,21 @@ mod tests {
         assert!(!role.take(&bell), "with another one waiting it is better woken");
         role.unpark();
         assert!(role.take(&bell));
+    }
+
+    #[test]
+    fn the_background_hands_over_to_one_who_came_while_it_was_at_work() {
+        let (mut role, bell) = (Role::new(), Arc::default());
+        assert!(!role.take(&bell) && !role.park(&bell));
+        role.hand_over();
+        assert!(bell.is_rung() && role.driver() == Driver::Nobody);
+        role.unpark();
+        assert!(role.take(&bell));
+
+        let mut role = Role::new();
+        assert!(!role.park(&bell) && !role.park(&Arc::default()));
+        role.hand_over();
+        assert_eq!(role.driver(), Driver::Background, "two are a crowd");
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Stack {
         true
     }
 
+    /// Nothing waits to be sent: [`Stack::transmit`] would have nothing to do.
+    pub fn is_quiet(&self) -> bool {
+        self.outgoing.is_empty() && self.to_send.is_empty()
+    }
+
     /// Sends at most `budget` packets through `send`. A packet that `send` refuses stays, and nothing has changed for it.
     pub fn transmit(
         &mut self,

@@ -59,6 +59,11 @@ pub struct Ready {
 }
 
 impl Stack {
+    /// [`Stack::poll_ready`] has something to tell.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next socket that something has happened to since it was last reported.
     pub fn poll_ready(&mut self) -> Option<Ready> {
         while let Some(socket) = self.ready.pop_front() {

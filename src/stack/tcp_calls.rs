@@ -9,8 +9,9 @@ use crate::error::SocketError;
 use crate::ip::address::is_connectable;
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
-use crate::tcp::connection::{Connection, Opening};
+use crate::tcp::connection::{Connection, Context, Opening};
 use crate::tcp::listener::Listener;
+use crate::tcp::receiver::AckOwed;
 use crate::tcp::snapshot::Snapshot;
 use crate::tcp::state::State;
 use crate::time::Instant;
@@ -215,7 +216,18 @@ impl Stack {
     /// # Errors
     /// See [`Connection::receive`].
     pub fn tcp_receive(&mut self, now: Instant, handle: TcpHandle, buffer: &mut [u8]) -> Result<usize, SocketError> {
-        self.call(now, handle, |connection, cx| connection.receive(buffer, cx))
+        let now = self.advance_to(now);
+        let (result, owes) = self.held_connection(now, handle, |connection, cx| {
+            let result = connection.receive(buffer, cx);
+            (result, connection.owed.ack == AckOwed::Now)
+        })?;
+        // Reading changes nothing that others wait for, but the memory that it gives back and the window that it opens.
+        if owes {
+            self.touch(handle.0);
+        } else {
+            self.wake_starved();
+        }
+        result
     }
 
     /// As [`Stack::tcp_receive`], but the text stays.
@@ -405,16 +417,26 @@ impl Stack {
         &mut self,
         now: Instant,
         handle: TcpHandle,
-        call: impl FnOnce(&mut Connection, &mut crate::tcp::connection::Context<'_>) -> Result<R, SocketError>,
+        call: impl FnOnce(&mut Connection, &mut Context<'_>) -> Result<R, SocketError>,
     ) -> Result<R, SocketError> {
         let now = self.advance_to(now);
-        let held = self.connections.get(handle.0).is_some_and(|entry| !entry.connection.orphan);
-        if !held {
-            return Err(SocketError::BadHandle);
-        }
-        let result = self.with_connection(handle.0, now, call).unwrap_or(Err(SocketError::BadHandle));
+        let result = self.held_connection(now, handle, call)?;
         self.touch(handle.0);
         result
+    }
+
+    /// A connection that an application holds, with all that its functions may use.
+    fn held_connection<R>(
+        &mut self,
+        now: Instant,
+        handle: TcpHandle,
+        call: impl FnOnce(&mut Connection, &mut Context<'_>) -> R,
+    ) -> Result<R, SocketError> {
+        match self.connections.get(handle.0) {
+            Some(entry) if !entry.connection.orphan => {}
+            _ => return Err(SocketError::BadHandle),
+        }
+        self.with_connection(handle.0, now, call).ok_or(SocketError::BadHandle)
     }
 
     /// Nobody holds this connection any more.

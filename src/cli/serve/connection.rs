@@ -128,6 +128,11 @@ impl Connection {
         Connection { stream, interest, service, out: Vec::new(), sent: 0, ended: false, draining: None }
     }
 
+    /// Its peer waits for answers.
+    pub(super) fn answers(&self) -> bool {
+        matches!(self.service, Service::Http(_) | Service::Echo)
+    }
+
     /// Does what can be done now. An error ends the connection; it is the peer's, and there is nobody to tell.
     pub(super) fn turn(&mut self, desk: &mut Desk) -> Turn {
         let result = match self.service {
@@ -171,6 +176,13 @@ impl Connection {
             };
             budget = budget.saturating_sub(len);
             self.take(&desk.buffer[..len])?;
+            if (1..desk.buffer.len()).contains(&len)
+                && self.sent == self.out.len()
+                && !matches!(self.service, Service::Http(_))
+            {
+                // That was all; asking again would only be told so.
+                return Ok(Turn::Wait(Interest::READABLE));
+            }
         }
         // The rest with the next turn: readiness is told as long as it lasts. Requests that have been read already are told
         // of by nobody, so that a page whose turn is over waits for room and not for input.

@@ -192,7 +192,8 @@ impl<'a> Server<'a> {
 
     fn welcome(&mut self, connection: Connection) -> io::Result<()> {
         connection.stream.set_nonblocking(true)?;
-        connection.stream.set_nodelay(true)?;
+        // Those that only send or only receive lose nothing by waiting for full segments.
+        connection.stream.set_nodelay(connection.answers())?;
         connection.stream.set_keepalive(Some(KEEP_ALIVE))?;
         let token = self.next;
         self.poller.register(&connection.stream, Token(token), connection.interest, Trigger::Level)?;
