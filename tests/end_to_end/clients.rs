@@ -103,7 +103,7 @@ fn our_ping_and_nc_reach_the_kernel() {
 fn a_thousand_connections_at_once() {
     let Some(namespace) = namespace("a thousand connections", &["curl"]) else { return };
     let server = namespace.serve("");
-    let output = namespace.run_child_test("clients::child_opens_a_thousand_connections");
+    let output = namespace.run_child_test("clients::child_opens_a_thousand_connections", &[]);
     assert!(output.contains("a thousand echoes"), "{output}");
     // All of them end: what is left is the connection that asks.
     assert!(
