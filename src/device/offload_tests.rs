@@ -269,6 +269,7 @@ fn an_interface_that_goes_down_or_vanishes_says_so() {
 }
 
 /// A super-segment from here to a host behind the kernel, with a checksum that the kernel finishes.
+#[cfg(feature = "tun-tap")]
 fn super_segment(ipv6: bool, payload: &[u8], ends: bool) -> (Vec<u8>, TxMeta) {
     let mut tcp = etherparse::TcpHeader::new(80, 4_000, u32::MAX - 1_000, 8_192);
     (tcp.ack, tcp.acknowledgment_number) = (true, 77);
@@ -302,6 +303,7 @@ fn super_segment(ipv6: bool, payload: &[u8], ends: bool) -> (Vec<u8>, TxMeta) {
 }
 
 /// What a router makes of a packet besides.
+#[cfg(feature = "tun-tap")]
 fn one_hop_later(packet: &[u8]) -> Vec<u8> {
     let mut packet = packet.to_vec();
     if packet[0] >> 4 == 6 {
