@@ -140,6 +140,7 @@ fn checksum_offset(layout: &Layout) -> u16 {
 mod tests {
     use etherparse::PacketBuilder;
 
+    use super::super::wire_view::wire_view;
     use super::*;
 
     fn tcp(ipv6: bool, payload: usize) -> Vec<u8> {
@@ -261,6 +262,38 @@ mod tests {
         let elsewhere = TxChecksum::Partial { start: 20, offset: 2 };
         for impossible in [meta(TxChecksum::Complete, 1448, false), meta(elsewhere, 1448, false)] {
             assert_eq!(VirtioHeader::for_transmit(false, 3_000, &impossible), None, "{impossible:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Any header before any packet: what is vouched for lies inside the packet, and cutting by it loses nothing.
+        #[test]
+        fn no_header_is_trusted_further_than_its_packet(
+            bytes: [u8; HEADER_LEN],
+            (flags, gso_type, at_transport) in (0..4_u8, 0..6_u8, proptest::bool::ANY),
+            (ipv6, is_udp) in (proptest::bool::ANY, proptest::bool::ANY),
+            (len, changed, value) in (0..1_000_usize, 0..80_usize, proptest::num::u8::ANY),
+        ) {
+            let mut packet = if is_udp { udp(ipv6) } else { tcp(ipv6, 900) };
+            packet.truncate(len);
+            if let Some(byte) = packet.get_mut(changed) {
+                *byte = value;
+            }
+            let mut header = VirtioHeader { flags, gso_type, ..VirtioHeader::from_bytes(bytes) };
+            if at_transport {
+                (header.csum_start, header.csum_offset) = (if ipv6 { 40 } else { 20 }, if is_udp { 6 } else { 16 });
+            }
+            let meta = header.receive_meta(&packet);
+            proptest::prop_assert_eq!(meta.len, packet.len());
+            if meta.checksum == RxChecksum::Partial {
+                let field = usize::from(header.csum_start) + usize::from(header.csum_offset);
+                proptest::prop_assert!(flags & NEEDS_CSUM != 0 && field + 2 <= packet.len());
+            }
+            proptest::prop_assert!(meta.gso_size == 0 || gso_type != GSO_NONE && meta.gso_size == header.gso_size);
+            let wires = wire_view(&packet, meta.gso_size, meta.checksum == RxChecksum::Partial);
+            let headers = Layout::of(&packet).map_or(packet.len(), |layout| layout.payload);
+            let text: usize = wires.iter().map(|wire| wire.len() - headers).sum();
+            proptest::prop_assert_eq!(text, packet.len() - headers);
         }
     }
 }
