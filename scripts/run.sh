@@ -85,8 +85,8 @@ note_argument() {
         --http=*) HTTP_PORT=${1#*=} ;;
         --echo) ECHO_PORT=${2:-} ;;
         --echo=*) ECHO_PORT=${1#*=} ;;
-        --pcap) [[ ${2:-} != - ]] || MESSAGES=2 ;;
-        --pcap=-) MESSAGES=2 ;;
+        --pcap | --pcap-raw) [[ ${2:-} != - ]] || MESSAGES=2 ;;
+        --pcap=- | --pcap-raw=-) MESSAGES=2 ;;
     esac
 }
 

@@ -5,7 +5,8 @@
 //! Read the crate along this path; each line names the file to open next.
 //!
 //! ```text
-//! in    device/tun.rs          Device::receive      read(2): one IP packet, and what the device knows of it (RxMeta)
+//! in    device/offload.rs      Device::receive      readv(2): one IP packet, up to 64 KiB of one connection, and what the
+//!                                                   device knows of it (RxMeta: device/virtio.rs); device/tun.rs without
 //!       stack/input.rs         Stack::handle_packet which protocol it is for
 //!       ip/input.rs            deliver              header checks; is it ours?
 //!       tcp/segment.rs         Segment::parse       checksum, header, options (bytes: wire/tcp.rs, wire/option.rs)
@@ -23,7 +24,7 @@
 //!       tcp/plan.rs            next                 pure: what leaves now, or until when nothing does
 //!       tcp/output.rs          header, commit       bytes; and what the connection remembers once they have left
 //!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
-//!       device/tun.rs          Device::transmit     writev(2)
+//!       device/offload.rs      Device::transmit     writev(2), checksum and cutting left to the kernel (TxMeta)
 //!
 //! time  stack/timers.rs        handle_deadline      the wheel (stack/timer_wheel.rs) says whose
 //!       tcp/timer.rs           expire               RFC 9293 section 3.10.8; RTO: tcp/recovery/rto.rs

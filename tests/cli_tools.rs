@@ -142,6 +142,8 @@ fn wrong_usage_has_exit_code_2_and_says_why() {
         ("serve --addr 10.0.0.2/33", "longer than the address"),
         ("serve --log loud", "recovery"),
         ("serve --tun a --tun-fd 3", "cannot be used with"),
+        ("serve --device plain --tun-fd 3", "cannot be used with"),
+        ("serve --device fast", "auto, offload, plain"),
         ("nc example.org 80", "only literal addresses"),
         ("nc 10.0.0.1", "HOST and PORT"),
         ("nc 10.0.0.1 0", "not a port"),
@@ -162,6 +164,8 @@ fn what_cannot_be_opened_is_an_error_with_its_reason() {
         ("serve --tun-fd 1000003", "descriptor 1000003 is not open"),
         ("serve --ready-fd 1000003", "descriptor 1000003 is not open"),
         ("serve --tun a/b", "cannot name an interface"),
+        ("serve --device plain --tun a/b", "cannot name an interface"),
+        ("serve --pcap - --pcap-raw -", "a file each"),
     ] {
         let output = run(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
@@ -180,7 +184,17 @@ fn the_help_teaches() {
         assert!(help.contains(part), "{part} in {help}");
     }
     let help = String::from_utf8(run("serve --help").stdout).unwrap();
-    for part in ["--tun-fd", "RFC 864", "SIGUSR1", "recovery", "curl", "grep 10.0.0.1:50000"] {
+    for part in [
+        "--tun-fd",
+        "--device",
+        "64 KiB",
+        "--pcap-raw",
+        "RFC 864",
+        "SIGUSR1",
+        "recovery",
+        "curl",
+        "grep 10.0.0.1:50000",
+    ] {
         assert!(help.contains(part), "{part} in {help}");
     }
     assert!(String::from_utf8(run("--version").stdout).unwrap().starts_with("glasstcp 0."));

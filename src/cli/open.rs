@@ -46,8 +46,8 @@ pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
         [] => ADDRESSES.map(|text| text.parse()).into_iter().collect::<Result<_, String>>()?,
         given => given.to_vec(),
     };
-    if options.pcap.as_deref().is_some_and(is_output) && options.pcap_raw.as_deref().is_some_and(is_output) {
-        return Err("--pcap and --pcap-raw cannot both go to standard output".into());
+    if options.pcap.is_some() && options.pcap == options.pcap_raw {
+        return Err("--pcap and --pcap-raw need a file each".into());
     }
     let (mut device, tun) = open_device(options)?;
     let capabilities = device.capabilities();
@@ -83,10 +83,6 @@ fn skills(capabilities: &Capabilities) -> &'static str {
     }
 }
 
-fn is_output(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
 /// A device, and the interface that it is, if it is one.
 type AnyDevice = (Box<dyn Device>, Option<Arc<Interface>>);
 
@@ -115,7 +111,7 @@ fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
 }
 
 fn record(device: Box<dyn Device>, path: &Path, option: &str) -> Result<Recorder, Failure> {
-    let (writer, name): (Box<dyn Write + Send>, _) = if is_output(path) {
+    let (writer, name): (Box<dyn Write + Send>, _) = if path == Path::new("-") {
         (Box::new(io::stdout()), "standard output".into())
     } else {
         let file = File::create(path).map_err(|error| format!("{option} {}: {error}", path.display()))?;

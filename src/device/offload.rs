@@ -140,7 +140,8 @@ impl Device for OffloadDevice {
 
     fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
         let version = packet.iter().find_map(|piece| piece.first()).map_or(0, |first| first >> 4);
-        let Some(header) = VirtioHeader::for_transmit(version == 6, meta) else {
+        let len = packet.iter().map(|piece| piece.len()).sum();
+        let Some(header) = VirtioHeader::for_transmit(version == 6, len, meta) else {
             debug_assert!(false, "the kernel cannot cut this: {meta:?}");
             self.refuse(meta);
             return Ok(());

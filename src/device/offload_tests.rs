@@ -267,3 +267,94 @@ fn an_interface_that_goes_down_or_vanishes_says_so() {
         assert_eq!(device.refused(), 0);
     });
 }
+
+/// A super-segment from here to a host behind the kernel, with a checksum that the kernel finishes.
+#[cfg(feature = "tun-tap")]
+fn super_segment(ipv6: bool, payload: &[u8], ends: bool) -> (Vec<u8>, TxMeta) {
+    let mut tcp = etherparse::TcpHeader::new(80, 4_000, u32::MAX - 1_000, 8_192);
+    (tcp.ack, tcp.acknowledgment_number) = (true, 77);
+    (tcp.psh, tcp.fin, tcp.cwr) = (ends, ends, ends);
+    tcp.set_options(&[etherparse::TcpOptionElement::Timestamp(1, 2)]).unwrap();
+    let mut packet = Vec::new();
+    let builder = if ipv6 {
+        let address = |last: u8, net: u8| [0xfd, 0, 0, net, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
+        PacketBuilder::ipv6(address(2, 9), address(2, 8), 64)
+    } else {
+        let header = etherparse::Ipv4Header {
+            identification: 65_530,
+            time_to_live: 64,
+            protocol: etherparse::IpNumber::TCP,
+            source: OURS,
+            destination: [10, 8, 0, 2],
+            ..Default::default()
+        };
+        PacketBuilder::ip(etherparse::IpHeaders::Ipv4(header, Default::default()))
+    };
+    builder.tcp_header(tcp).write(&mut packet, payload).unwrap();
+    let (start, addresses) = if ipv6 { (40, 8..40) } else { (20, 12..20) };
+    let sum = checksum::Sum16BitWords::new()
+        .add_slice(&packet[addresses])
+        .add_2bytes([0, 6])
+        .add_4bytes(((packet.len() - start) as u32).to_be_bytes())
+        .ones_complement();
+    packet[start + 16..][..2].copy_from_slice(&(!sum).to_ne_bytes());
+    let checksum = TxChecksum::Partial { start: start as u16, offset: 16 };
+    (packet, TxMeta { checksum, gso_size: 0, header_len: (start + 32) as u16, ecn: ends })
+}
+
+/// What a router makes of a packet besides.
+#[cfg(feature = "tun-tap")]
+fn one_hop_later(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    if packet[0] >> 4 == 6 {
+        packet[7] -= 1;
+    } else {
+        packet[8] -= 1;
+        packet[10..12].fill(0);
+        let sum = checksum::Sum16BitWords::new().add_slice(&packet[..20]).ones_complement();
+        packet[10..12].copy_from_slice(&sum.to_ne_bytes());
+    }
+    packet
+}
+
+/// The kernel forwards super-segments to a device that takes only wire packets, so what arrives there is its own cut.
+#[test]
+#[cfg(feature = "tun-tap")]
+fn the_wire_view_of_what_we_send_is_what_the_kernel_makes_of_it() {
+    in_namespace(|| {
+        let ours = OffloadDevice::open("glt0").unwrap();
+        let wire = super::super::tun::TunDevice::open("glt1").unwrap();
+        for (name, net) in [("glt0", 9), ("glt1", 8)] {
+            ip(&format!("addr add 10.{net}.0.1/24 dev {name}"));
+            ip(&format!("addr add fd00:{net}::1/64 dev {name} nodad"));
+            ip(&format!("link set {name} txqueuelen 5000 up"));
+        }
+        for device in [ours.interface(), wire.interface()] {
+            device.wait_until_running();
+        }
+        // Settings of this namespace alone.
+        let forwards = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
+            .map(|setting| std::fs::write(format!("/proc/sys/net/{setting}"), "1"));
+        if forwards.iter().any(Result::is_err) {
+            println!("skipped: the settings of a namespace cannot be written ({forwards:?})");
+            return;
+        }
+        let bytes: Vec<u8> = (0..60_000_u32).map(|n| (n ^ (n >> 8)) as u8).collect();
+        for (n, len) in [1, 88, 89, 1_000, 2_500, 4_344, 30_001, 60_000].into_iter().enumerate() {
+            for (m, gso_size) in [88, 536, 1_000, 1_400].into_iter().enumerate() {
+                let ipv6 = (n + m) % 2 == 0;
+                let (packet, meta) = super_segment(ipv6, &bytes[..len], n % 2 == 0);
+                let (head, text) = packet.split_at(usize::from(meta.header_len));
+                let (first, second) = text.split_at(len / 3);
+                let pieces = [head, first, second].map(IoSlice::new);
+                ours.transmit(&pieces, &TxMeta { gso_size, ..meta }).unwrap();
+                for expected in wire_view(&packet, gso_size, true) {
+                    let is_tcp = |packet: &[u8]| if packet[0] >> 4 == 4 { packet[9] == 6 } else { packet[6] == 6 };
+                    let (arrived, _) = next(&wire, is_tcp);
+                    assert_eq!(arrived, one_hop_later(&expected), "{len} octets in pieces of {gso_size}, {meta:?}");
+                }
+            }
+        }
+        assert_eq!(ours.refused(), 0);
+    });
+}

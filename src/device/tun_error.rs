@@ -127,7 +127,8 @@ impl fmt::Display for TunError {
             TunError::SingleQueue { name, queues } => write!(
                 f,
                 "the interface {name:?} has a single queue, and {queues} were asked for: recreate it with `sudo ip link \
-                 del {name}; sudo ip tuntap add dev {name} mode tun multi_queue`, or use one queue"
+                 del {name}; sudo ip tuntap add dev {name} mode tun multi_queue` (or `scripts/tun-up.sh --multi-queue`), \
+                 or use one queue"
             ),
             TunError::TooManyQueues { name, queues } => {
                 write!(f, "the system does not give {queues} queues of the interface {name:?}: ask for fewer")

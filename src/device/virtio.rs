@@ -105,15 +105,18 @@ impl VirtioHeader {
         }
     }
 
-    /// The header for a packet to send over IPv6 or IPv4. Nothing where the kernel could not do what is asked: it cuts only
-    /// packets of TCP and UDP whose checksum is left to it as well.
-    pub fn for_transmit(ipv6: bool, meta: &TxMeta) -> Option<VirtioHeader> {
+    /// The header for a packet of `len` bytes to send over IPv6 or IPv4. Nothing where the kernel could not do what is asked:
+    /// it cuts only packets of TCP and UDP whose checksum is left to it as well.
+    pub fn for_transmit(ipv6: bool, len: usize, meta: &TxMeta) -> Option<VirtioHeader> {
         let mut header = VirtioHeader { hdr_len: meta.header_len, ..VirtioHeader::default() };
         let TxChecksum::Partial { start, offset } = meta.checksum else {
             return (meta.gso_size == 0).then_some(header);
         };
         (header.flags, header.csum_start, header.csum_offset) = (NEEDS_CSUM, start, offset);
-        if meta.gso_size > 0 {
+        // The kernel counts TCP options as text where it judges whether there is anything to cut, and then drops what it
+        // cannot cut.
+        let text = len.saturating_sub(usize::from(meta.header_len));
+        if meta.gso_size > 0 && text > usize::from(meta.gso_size) {
             header.gso_size = meta.gso_size;
             header.gso_type = match (offset, ipv6) {
                 (TCP_CHECKSUM, false) => GSO_TCPV4,
@@ -137,6 +140,7 @@ fn checksum_offset(layout: &Layout) -> u16 {
 mod tests {
     use etherparse::PacketBuilder;
 
+    use super::super::wire_view::wire_view;
     use super::*;
 
     fn tcp(ipv6: bool, payload: usize) -> Vec<u8> {
@@ -239,7 +243,7 @@ mod tests {
         let udp = TxChecksum::Partial { start: 20, offset: 6 };
         let meta = |checksum, gso_size, ecn| TxMeta { checksum, gso_size, header_len: 52, ecn };
         let with_len = |header| VirtioHeader { hdr_len: 52, ..header };
-        assert_eq!(VirtioHeader::for_transmit(false, &TxMeta::default()), Some(VirtioHeader::default()));
+        assert_eq!(VirtioHeader::for_transmit(false, 40, &TxMeta::default()), Some(VirtioHeader::default()));
         for (ipv6, meta, expected) in [
             (false, meta(tcp(20), 0, false), header(NEEDS_CSUM, GSO_NONE, 0, 20, 16)),
             (false, meta(tcp(20), 0, true), header(NEEDS_CSUM, GSO_NONE, 0, 20, 16)),
@@ -250,11 +254,46 @@ mod tests {
             (false, meta(udp, 1200, true), header(NEEDS_CSUM, GSO_UDP_L4, 1200, 20, 6)),
             (true, meta(udp, 1200, false), header(NEEDS_CSUM, GSO_UDP_L4, 1200, 20, 6)),
         ] {
-            assert_eq!(VirtioHeader::for_transmit(ipv6, &meta), Some(with_len(expected)), "{meta:?}");
+            assert_eq!(VirtioHeader::for_transmit(ipv6, 52 + 1449, &meta), Some(with_len(expected)), "{meta:?}");
+            let whole = with_len(VirtioHeader { gso_type: GSO_NONE, gso_size: 0, ..expected });
+            let short = 52 + usize::from(meta.gso_size);
+            assert_eq!(VirtioHeader::for_transmit(ipv6, short, &meta), Some(whole), "nothing to cut: {meta:?}");
         }
         let elsewhere = TxChecksum::Partial { start: 20, offset: 2 };
         for impossible in [meta(TxChecksum::Complete, 1448, false), meta(elsewhere, 1448, false)] {
-            assert_eq!(VirtioHeader::for_transmit(false, &impossible), None, "{impossible:?}");
+            assert_eq!(VirtioHeader::for_transmit(false, 3_000, &impossible), None, "{impossible:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Any header before any packet: what is vouched for lies inside the packet, and cutting by it loses nothing.
+        #[test]
+        fn no_header_is_trusted_further_than_its_packet(
+            bytes: [u8; HEADER_LEN],
+            (flags, gso_type, at_transport) in (0..4_u8, 0..6_u8, proptest::bool::ANY),
+            (ipv6, is_udp) in (proptest::bool::ANY, proptest::bool::ANY),
+            (len, changed, value) in (0..1_000_usize, 0..80_usize, proptest::num::u8::ANY),
+        ) {
+            let mut packet = if is_udp { udp(ipv6) } else { tcp(ipv6, 900) };
+            packet.truncate(len);
+            if let Some(byte) = packet.get_mut(changed) {
+                *byte = value;
+            }
+            let mut header = VirtioHeader { flags, gso_type, ..VirtioHeader::from_bytes(bytes) };
+            if at_transport {
+                (header.csum_start, header.csum_offset) = (if ipv6 { 40 } else { 20 }, if is_udp { 6 } else { 16 });
+            }
+            let meta = header.receive_meta(&packet);
+            proptest::prop_assert_eq!(meta.len, packet.len());
+            if meta.checksum == RxChecksum::Partial {
+                let field = usize::from(header.csum_start) + usize::from(header.csum_offset);
+                proptest::prop_assert!(flags & NEEDS_CSUM != 0 && field + 2 <= packet.len());
+            }
+            proptest::prop_assert!(meta.gso_size == 0 || gso_type != GSO_NONE && meta.gso_size == header.gso_size);
+            let wires = wire_view(&packet, meta.gso_size, meta.checksum == RxChecksum::Partial);
+            let headers = Layout::of(&packet).map_or(packet.len(), |layout| layout.payload);
+            let text: usize = wires.iter().map(|wire| wire.len() - headers).sum();
+            proptest::prop_assert_eq!(text, packet.len() - headers);
         }
     }
 }

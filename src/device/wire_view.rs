@@ -49,7 +49,7 @@ pub(super) struct Layout {
     /// Bytes before the transport header.
     pub(super) transport: usize,
     /// Bytes before the payload.
-    payload: usize,
+    pub(super) payload: usize,
 }
 
 impl Layout {

@@ -1,12 +1,32 @@
 //! What Wireshark's dissectors say of everything that the program sends.
 
-use super::namespace::{namespace, tshark};
+use std::path::PathBuf;
+
+use super::namespace::{Namespace, namespace, tshark};
 
 /// 9293-MUST-2, 9293-MUST-65, 9293-MUST-14, 7323-2.2-2, 2018-2
 #[test]
 fn tshark_finds_nothing_wrong_in_a_capture() {
-    let Some(namespace) = namespace("tshark", &["tshark", "nc", "curl", "ping", "nft"]) else { return };
-    let server = namespace.serve("");
+    check_capture("plain");
+}
+
+/// 9293-MUST-2, 9293-MUST-65, 9293-MUST-14, 7323-2.2-2, 2018-2
+#[test]
+fn tshark_finds_nothing_wrong_in_a_capture_with_offload() {
+    let Some(raw) = check_capture("offload") else { return };
+    // What really crossed the device: large segments in both directions, and nothing that tshark cannot read.
+    for filter in ["ip.src == 10.0.0.2", "ip.dst == 10.0.0.2", "ipv6.src == fd00:67::2", "ipv6.dst == fd00:67::2"] {
+        let large = tshark(&raw.1, &format!("{filter} && tcp.len > 3000"));
+        assert!(!large.is_empty(), "no super-segment with {filter}");
+    }
+    assert_eq!(tshark(&raw.1, "_ws.malformed"), [""; 0]);
+}
+
+/// Looks at the capture of some traffic over such a device. The answer is the raw one, and the namespace that keeps it.
+fn check_capture(device: &str) -> Option<(Namespace, PathBuf)> {
+    let namespace = namespace("tshark", &["tshark", "nc", "curl", "ping", "nft"])?;
+    let raw = namespace.file("raw.pcapng");
+    let server = namespace.serve(&format!("--device {device} --pcap-raw {}", raw.display()));
     for command in [
         "ping -c 3 -i 0.01 10.0.0.2",
         "ping -6 -c 3 -i 0.01 fd00:67::2",
@@ -44,6 +64,12 @@ fn tshark_finds_nothing_wrong_in_a_capture() {
         let lines = tshark(&capture, &format!("(ip.src == 10.0.0.2 || ipv6.src == fd00:67::2) && ({filter})"));
         assert!(lines.is_empty(), "{what}:\n{}", lines.join("\n"));
     }
+    // In both directions: what the device left unfinished or whole is finished and cut.
+    for filter in ["ip.len > 1500 || ipv6.plen > 1460", "tcp.checksum.status == \"Bad\" && tcp.checksum != 0xffff"] {
+        let lines = tshark(&capture, filter);
+        assert!(lines.is_empty(), "{filter}:\n{}", lines.join("\n"));
+    }
     let retransmissions = tshark(&capture, "ip.src == 10.0.0.2 && tcp.analysis.retransmission");
     assert!(!retransmissions.is_empty(), "the loss made us retransmit");
+    Some((namespace, raw))
 }

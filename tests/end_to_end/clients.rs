@@ -6,6 +6,47 @@ use std::process::Stdio;
 
 use super::namespace::{GLASSTCP, eventually, namespace, signal};
 
+/// One TUN, one program after the other, each with another device.
+#[test]
+fn the_banner_says_which_device_it_is() {
+    let Some(namespace) = namespace("the banner", &["nc"]) else { return };
+    let super_segments = "offload: super-segments and checksums by the kernel";
+    for (option, expected) in [
+        ("", super_segments),
+        ("--device plain", "plain: no offload"),
+        ("--device auto", super_segments),
+        ("--device offload", super_segments),
+        ("--device plain", "plain: no offload"),
+    ] {
+        let server = namespace.serve_without_capture(&format!("{option} --log info"));
+        let banner = format!(" on glass0 (MTU 1500, {expected}) as 10.0.0.2");
+        assert!(server.log().contains(&banner), "{option}: {}", server.log());
+        assert!(server.log().contains("opened"), "and so does the log: {}", server.log());
+        assert_eq!(namespace.check("echo still here | nc -N -w 20 10.0.0.2 7"), "still here\n");
+        server.stop();
+    }
+}
+
+/// One queue of a TUN with many is enough for the offload device, and too many for the plain one, which says what to do.
+#[test]
+fn a_multi_queue_tun_is_served_on_one_queue() {
+    let Some(namespace) = namespace("a multi_queue TUN", &["nc"]) else { return };
+    for command in [
+        "ip link del glass0",
+        "ip tuntap add dev glass0 mode tun multi_queue",
+        "ip addr add 10.0.0.1/24 dev glass0",
+        "ip link set glass0 up",
+    ] {
+        namespace.check(command);
+    }
+    let server = namespace.serve_without_capture("");
+    assert_eq!(namespace.check("echo on one queue | nc -N -w 20 10.0.0.2 7"), "on one queue\n");
+    server.stop();
+    let refused = namespace.run(&format!("{GLASSTCP} serve --tun glass0 --device plain"));
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && text.contains("multi_queue TUN of yours"), "{text}");
+}
+
 #[test]
 fn nc_talks_to_the_echo_service() {
     let Some(namespace) = namespace("nc", &["nc"]) else { return };
@@ -74,7 +115,8 @@ fn ping_gets_all_its_answers() {
 fn our_ping_and_nc_reach_the_kernel() {
     let Some(namespace) = namespace("glasstcp nc", &["nc"]) else { return };
     let host = "--tun glass0 --addr 10.0.0.2/24 --addr fd00:67::2/64";
-    for kernel in ["10.0.0.1", "fd00:67::1"] {
+    for (kernel, device) in [("10.0.0.1", "offload"), ("fd00:67::1", "offload"), ("10.0.0.1", "plain")] {
+        let host = format!("{host} --device {device}");
         let output = namespace.check(&format!("{GLASSTCP} ping {host} -c 5 -i 0.05 {kernel}"));
         assert!(output.contains(" 0% packet loss"), "{output}");
         let family = if kernel.contains(':') { "-6" } else { "-4" };
@@ -103,7 +145,7 @@ fn our_ping_and_nc_reach_the_kernel() {
 fn a_thousand_connections_at_once() {
     let Some(namespace) = namespace("a thousand connections", &["curl"]) else { return };
     let server = namespace.serve("");
-    let output = namespace.run_child_test("clients::child_opens_a_thousand_connections");
+    let output = namespace.run_child_test("clients::child_opens_a_thousand_connections", &[]);
     assert!(output.contains("a thousand echoes"), "{output}");
     // All of them end: what is left is the connection that asks.
     assert!(
@@ -168,8 +210,14 @@ fn a_client_killed_in_mid_transfer_leaves_nothing_behind() {
 
 #[test]
 fn a_tun_that_vanishes_ends_the_program_with_a_clear_error() {
+    for device in ["offload", "plain"] {
+        tun_vanishes(device);
+    }
+}
+
+fn tun_vanishes(device: &str) {
     let Some(namespace) = namespace("a TUN that vanishes", &[]) else { return };
-    let mut server = namespace.serve("");
+    let mut server = namespace.serve(&format!("--device {device}"));
     namespace.check("ip link del glass0");
     let ended = eventually(|| server.child.try_wait().expect("the status").is_some());
     assert!(ended, "serve goes on without a TUN:\n{}", server.log());

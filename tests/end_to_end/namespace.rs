@@ -126,10 +126,11 @@ impl Namespace {
         server
     }
 
-    /// The test binary itself, inside the namespace, running the ignored test of this name.
-    pub fn run_child_test(&self, name: &str) -> String {
+    /// The test binary itself, inside the namespace, running the ignored test of this name with these variables.
+    pub fn run_child_test(&self, name: &str, variables: &[(&str, &str)]) -> String {
         let this = std::env::current_exe().expect("this test");
-        self.check(&format!("{} --exact {name} --ignored --nocapture 2>&1", this.display()))
+        let variables: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+        self.check(&format!("{variables}{} --exact {name} --ignored --nocapture 2>&1", this.display()))
     }
 }
 

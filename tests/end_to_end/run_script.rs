@@ -36,3 +36,26 @@ fn run_sh_serves_until_a_signal_and_leaves_nothing_behind() {
         assert!(!std::path::Path::new("/run/netns").join(&name).exists(), "the namespace is gone after SIG{end}");
     }
 }
+
+/// Where the TUN has offloads, `--wire` refuses, and says what to do; where it has none, the capture begins.
+#[test]
+fn capture_sh_wire_refuses_where_there_is_no_wire() {
+    let Some(namespace) = namespace("capture.sh --wire", &["tcpdump"]) else { return };
+    let file = namespace.file("wire.pcap");
+    for (device, captures) in [("offload", false), ("plain", true)] {
+        let server = namespace.serve_without_capture(&format!("--device {device}"));
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/capture.sh"));
+        script.args(["--netns", &namespace.name, "--wire"]).arg(&file);
+        let mut script = script.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("capture.sh starts");
+        let mut messages = BufReader::new(script.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let told = messages.find(|line| line.contains("listening on glass0") || line.contains("--device plain"));
+        let told = told.expect("it says what it does");
+        assert_eq!(told.contains("listening"), captures, "{told}");
+        if captures {
+            signal(script.id(), "INT");
+        }
+        drop(messages.by_ref().last());
+        assert_eq!(script.wait().expect("the status").success(), captures);
+        server.stop();
+    }
+}
