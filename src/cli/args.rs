@@ -42,6 +42,9 @@ pub(super) enum Command {
     /// Send echo requests and time the replies
     #[command(after_help = PING_EXAMPLES)]
     Ping(Ping),
+    /// Measure throughput, round trips and connections, over this stack or the kernel's
+    #[command(after_help = super::bench::EXAMPLES)]
+    Bench(super::bench::Bench),
     /// Print the state machine of TCP as a diagram and a table
     States,
 }
@@ -228,7 +231,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let value: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
     match Duration::try_from_secs_f64(value) {
         Ok(duration) if value <= 1e9 => Ok(duration),

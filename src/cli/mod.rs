@@ -1,6 +1,7 @@
 //! The `glasstcp` program: one file per command. Messages go to standard error, data to standard output.
 
 mod args;
+mod bench;
 pub mod chargen;
 mod log;
 mod nc;
@@ -24,6 +25,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Nc(args) => nc::run(&args),
         Command::Ping(args) => ping::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::States => states::run().map_err(Failure::from),
     };
     result.unwrap_or_else(|failure| {
