@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::chain::Slots;
+
 /// Octets in a small chunk: the first of an empty buffer.
 pub const SMALL: usize = 4 * 1024;
 
@@ -13,6 +15,9 @@ pub const SPARE_SMALL: usize = 256;
 
 /// Large chunks kept for reuse (4 MiB); more are given back to the allocator.
 pub const SPARE_LARGE: usize = 64;
+
+/// Empty queues of slots kept for reuse (at most 1 MiB); more are given back to the allocator.
+pub const SPARE_SLOTS: usize = 1_024;
 
 /// The two sizes of chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +83,9 @@ impl fmt::Debug for Chunk {
 pub struct Pool {
     spare_small: Vec<Chunk>,
     spare_large: Vec<Chunk>,
+    // The boxes themselves are what is kept: a buffer takes one and gives it back.
+    #[allow(clippy::vec_box)]
+    spare_slots: Vec<Box<Slots>>,
     limit: usize,
     charged: usize,
     /// How many times the limit refused memory.
@@ -89,7 +97,14 @@ impl Pool {
     ///
     /// Spare chunks come on top of the limit, at most [`SPARE_SMALL`] and [`SPARE_LARGE`] of them.
     pub fn new(limit_bytes: usize) -> Pool {
-        Pool { spare_small: Vec::new(), spare_large: Vec::new(), limit: limit_bytes, charged: 0, exhausted: 0 }
+        Pool {
+            spare_small: Vec::new(),
+            spare_large: Vec::new(),
+            spare_slots: Vec::new(),
+            limit: limit_bytes,
+            charged: 0,
+            exhausted: 0,
+        }
     }
 
     /// A chunk of this size, or `None` (counted) where it would exceed the limit.
@@ -108,6 +123,19 @@ impl Pool {
         let (spare, most) = self.spare(chunk.size());
         if spare.len() < most {
             spare.push(chunk);
+        }
+    }
+
+    /// An empty queue for the slots of a buffer. It is not charged.
+    pub(super) fn take_slots(&mut self) -> Box<Slots> {
+        self.spare_slots.pop().unwrap_or_default()
+    }
+
+    /// Takes a queue back.
+    pub(super) fn put_slots(&mut self, mut slots: Box<Slots>) {
+        if self.spare_slots.len() < SPARE_SLOTS {
+            slots.reset();
+            self.spare_slots.push(slots);
         }
     }
 

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn it_is_small_and_free_while_empty() {
-        assert!(size_of::<ReceiveBuffer>() <= 104, "{}", size_of::<ReceiveBuffer>());
+        assert!(size_of::<ReceiveBuffer>() <= 64, "{}", size_of::<ReceiveBuffer>());
         let mut pool = Pool::new(usize::MAX);
         let mut buffer = ReceiveBuffer::new();
         assert_eq!(buffer.write_at(&mut pool, 0, b""), written(0, 0, false));

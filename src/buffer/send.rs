@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn it_is_small_and_free_while_empty() {
-        assert!(size_of::<SendBuffer>() <= 56, "{}", size_of::<SendBuffer>());
+        assert!(size_of::<SendBuffer>() <= 16, "{}", size_of::<SendBuffer>());
         let mut pool = Pool::new(usize::MAX);
         let mut buffer = SendBuffer::new();
         assert_eq!(buffer.write(&mut pool, b"", 10), 0);

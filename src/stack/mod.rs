@@ -216,7 +216,8 @@ impl Stack {
         self.flows.len()
     }
 
-    /// When [`Stack::handle_deadline`] is next needed.
+    /// When [`Stack::handle_deadline`] is next needed. It may find nothing to do then: what it was to look after may have
+    /// been settled by an ACK since.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.wheel.next_deadline()
     }

@@ -191,15 +191,19 @@ impl Stack {
     }
 
     /// A connection has nothing to send: it leaves the queue and waits for its earliest deadline.
+    ///
+    /// Each ACK moves the retransmission timeout on or takes it away, and few ever expire. So a timer is set earlier, but
+    /// not later: when it comes, [`Stack::handle_deadline`] sets it anew. That is once in an RTO instead of twice in each
+    /// round trip.
     fn settle(&mut self, key: SlabKey) {
         let Some(entry) = self.connections.get_mut(key) else { return };
         entry.queued = false;
         if entry.detached {
             return;
         }
-        match entry.connection.deadlines.earliest() {
-            Some(at) => self.wheel.reschedule(entry.timer, at),
-            None => self.wheel.park(entry.timer),
+        let Some(at) = entry.connection.deadlines.earliest() else { return };
+        if self.wheel.deadline(entry.timer).is_none_or(|set| at < set) {
+            self.wheel.reschedule(entry.timer, at);
         }
     }
 

@@ -24,7 +24,14 @@ impl Stack {
     }
 
     fn connection_deadline(&mut self, key: SlabKey, now: Instant) {
-        let orphan = self.connections.get(key).is_some_and(|entry| entry.connection.orphan);
+        let Some(entry) = self.connections.get(key) else { return };
+        match entry.connection.deadlines.earliest() {
+            Some(at) if at <= now => {}
+            // What the timer was set for has moved on or is over.
+            Some(at) => return self.wheel.reschedule(entry.timer, at),
+            None => return,
+        }
+        let orphan = entry.connection.orphan;
         let reset = self.with_connection(key, now, |connection, cx| {
             let was_open = connection.state().is_synchronized();
             let reset = connection.reset(cx);
