@@ -1,11 +1,42 @@
 //! The chain of chunks that both buffers are made of.
 //!
-//! Only the first slot can be small, so the slot of an offset is found by arithmetic however long the chain is. A slot
-//! may be without its chunk: then no byte of it is held, and it costs 16 octets.
+//! A slot is a chunk and the stretch of the stream that belongs to it; stretches are in order and never overlap. Where no
+//! slot is, no byte is held. New slots tile the stream from the end of the slot before them: the first tile of an empty
+//! chain is small, every other one large. A chunk that brings its bytes along is taken in as it is, and what follows is
+//! tiled from its end.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use super::pool::{Chunk, ChunkSize, LARGE, Pool};
+use super::pool::{Chunk, ChunkSize, Pool};
+
+/// One chunk in its place.
+#[derive(Debug)]
+struct Slot {
+    /// The offset in the stream of its first octet.
+    at: u64,
+    /// Octets of the stream that belong to it.
+    len: u32,
+    /// Where in the chunk they begin.
+    start: u32,
+    /// `None` while its bytes are promised: see [`Chain::promise`].
+    chunk: Option<Chunk>,
+}
+
+impl Slot {
+    fn end(&self) -> u64 {
+        self.at + u64::from(self.len)
+    }
+
+    /// Where its octets from `at` on lie in the chunk.
+    fn within(&self, at: u64) -> Range<usize> {
+        self.start as usize + (at - self.at) as usize..(self.start + self.len) as usize
+    }
+
+    fn give_back(self, pool: &mut Pool) {
+        self.chunk.into_iter().for_each(|chunk| pool.put(chunk));
+    }
+}
 
 /// Slots of memory, addressed by the offset from the first byte still wanted.
 ///
@@ -19,34 +50,84 @@ pub(super) struct Chain(Option<Box<Slots>>);
 /// What a chain that holds anything consists of.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    slots: VecDeque<Option<Chunk>>,
-    /// Octets at the start of the first slot that were dropped already.
-    head: u32,
-    /// The size of the first slot; `Small` while there is none.
-    first: ChunkSize,
+    slots: VecDeque<Slot>,
+    /// The offset in the stream of the first byte still wanted. The stream begins where the chain was last empty.
+    base: u64,
+    /// From where the tiles before the first slot are counted.
+    origin: u64,
 }
 
 /// Slots for which an empty queue at rest keeps room: as many as a window of 4 MiB needs.
 const MAX_SPARE_SLOTS: usize = 64;
+
+/// A stretch of the stream without a slot, for which one may be made.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    at: u64,
+    len: u32,
+    size: ChunkSize,
+}
 
 impl Slots {
     /// Empties itself for the next user.
     pub(super) fn reset(&mut self) {
         self.slots.clear();
         self.slots.shrink_to(MAX_SPARE_SLOTS);
-        (self.head, self.first) = (0, ChunkSize::default());
+        (self.base, self.origin) = (0, 0);
+    }
+
+    /// The slot that `at` belongs to, or where one would be inserted.
+    fn locate(&self, at: u64) -> Result<usize, usize> {
+        let holds = |slot: &Slot| (slot.at..slot.end()).contains(&at);
+        // Almost always it is the first, to read, or behind the last, to write.
+        if self.slots.front().is_some_and(holds) {
+            return Ok(0);
+        }
+        if self.slots.back().is_none_or(|last| last.end() <= at) {
+            return Err(self.slots.len());
+        }
+        let index = self.slots.partition_point(|slot| slot.end() <= at);
+        if self.slots.get(index).is_some_and(holds) { Ok(index) } else { Err(index) }
+    }
+
+    /// The tile around `at`, which has no slot and would get the one of this index.
+    fn tile(&self, index: usize, at: u64) -> Tile {
+        let small = ChunkSize::Small.bytes() as u64;
+        let before = index.checked_sub(1).and_then(|index| self.slots.get(index));
+        let (from, size) = match before {
+            Some(slot) => (slot.end(), ChunkSize::Large),
+            // Only a chain that starts from nothing has a small first tile.
+            None if self.origin > 0 => (self.origin, ChunkSize::Large),
+            None if at < small => (0, ChunkSize::Small),
+            None => (small, ChunkSize::Large),
+        };
+        let step = size.bytes() as u64;
+        let start = from + (at - from) / step * step;
+        let limit = self.slots.get(index).map_or(u64::MAX, |slot| slot.at);
+        let len = (limit - start).min(step) as u32;
+        let size = if len as usize <= ChunkSize::Small.bytes() { ChunkSize::Small } else { size };
+        Tile { at: start, len, size }
     }
 }
 
 impl Chain {
     /// Octets of chunks that would have to be allocated to hold `len` octets from `offset` on.
     pub(super) fn missing(&self, offset: usize, len: usize) -> usize {
-        if len == 0 {
-            return 0;
+        let nothing = Slots::default();
+        let held = self.0.as_deref().unwrap_or(&nothing);
+        let (mut at, end) = (held.base + offset as u64, held.base + (offset + len) as u64);
+        let mut missing = 0;
+        while at < end {
+            at = match held.locate(at) {
+                Ok(index) => held.slots[index].end(),
+                Err(index) => {
+                    let tile = held.tile(index, at);
+                    missing += tile.size.bytes();
+                    tile.at + u64::from(tile.len)
+                }
+            };
         }
-        let (first, last) = (self.locate(offset).0, self.locate(offset + len - 1).0);
-        let slots = (first..=last).filter(|&index| self.held(index).is_none());
-        slots.map(|index| self.size(index).bytes()).sum()
+        missing
     }
 
     /// Copies `data` to `offset`, with new chunks where there are none. Less than the whole only when the pool is at
@@ -54,9 +135,7 @@ impl Chain {
     pub(super) fn write(&mut self, pool: &mut Pool, offset: usize, data: &[u8]) -> usize {
         let mut done = 0;
         while done < data.len() {
-            let (index, within) = self.locate(offset + done);
-            let Some(chunk) = self.chunk(pool, index) else { break };
-            let room = &mut chunk.bytes_mut()[within..];
+            let Some(room) = self.room(pool, offset + done) else { break };
             let count = room.len().min(data.len() - done);
             room[..count].copy_from_slice(&data[done..done + count]);
             done += count;
@@ -64,9 +143,30 @@ impl Chain {
         done
     }
 
+    /// Makes a slot for `len` octets at `offset`, behind everything that is valid, whose chunk comes with
+    /// [`Chain::deliver`] before anything else happens to the chain. What the slot before it had left over is given up.
+    pub(super) fn promise(&mut self, pool: &mut Pool, offset: usize, len: u32) {
+        self.pop_from(pool, offset);
+        let held = self.0.get_or_insert_with(|| pool.take_slots());
+        let at = held.base + offset as u64;
+        if let Some(last) = held.slots.back_mut() {
+            last.len = last.len.min((at - last.at) as u32);
+        }
+        held.slots.push_back(Slot { at, len, start: 0, chunk: None });
+    }
+
+    /// Takes in the chunk of the last slot, which was promised: its bytes begin at `start`.
+    pub(super) fn deliver(&mut self, chunk: Chunk, start: u32) {
+        let Some(last) = self.0.as_mut().and_then(|held| held.slots.back_mut()) else { return };
+        debug_assert!(last.chunk.is_none() && (start + last.len) as usize <= chunk.bytes().len(), "{last:?} {start}");
+        last.start = start;
+        last.chunk = Some(chunk);
+    }
+
     /// The `len` octets from `offset` on, in at most two pieces; shorter where two pieces do not suffice.
     ///
-    /// They suffice for [`LARGE`] octets anywhere, since every slot after the first has that length.
+    /// They suffice for [`LARGE`](super::LARGE) octets anywhere in a chain that took in no chunk, since there every slot
+    /// after the first has that length.
     pub(super) fn pieces(&self, offset: usize, len: usize) -> [&[u8]; 2] {
         let first = self.piece(offset, len);
         [first, self.piece(offset + first.len(), len - first.len())]
@@ -89,27 +189,35 @@ impl Chain {
     /// Forgets the first `count` octets and gives back the chunks that this empties.
     pub(super) fn drop_front(&mut self, pool: &mut Pool, count: usize) {
         let Some(held) = self.0.as_mut() else { return };
-        let mut head = held.head as usize + count;
-        while head >= held.first.bytes() {
-            let Some(slot) = held.slots.pop_front() else { break };
-            slot.into_iter().for_each(|chunk| pool.put(chunk));
-            head -= held.first.bytes();
-            held.first = ChunkSize::Large;
+        held.base += count as u64;
+        while let Some(slot) = held.slots.pop_front_if(|slot| slot.end() <= held.base) {
+            held.origin = slot.end();
+            slot.give_back(pool);
         }
-        held.head = head as u32; // Below the size of a chunk, unless no slot is left.
         self.rest_if_empty(pool);
     }
 
     /// Gives back the chunks that hold nothing of the first `len` octets.
     pub(super) fn truncate(&mut self, pool: &mut Pool, len: usize) {
-        let keep = if len == 0 { 0 } else { self.locate(len - 1).0 + 1 };
+        self.pop_from(pool, len);
         let Some(held) = self.0.as_mut() else { return };
-        while held.slots.len() > keep {
-            held.slots.pop_back().flatten().into_iter().for_each(|chunk| pool.put(chunk));
-        }
-        // A hole may have made the queue long; what is left of it need not pay for that.
-        held.slots.shrink_to((2 * keep).max(MAX_SPARE_SLOTS));
+        // Text out of order may have made the queue long; what is left of it need not pay for that.
+        held.slots.shrink_to((2 * held.slots.len()).max(MAX_SPARE_SLOTS));
         self.rest_if_empty(pool);
+    }
+
+    /// Gives back everything.
+    pub(super) fn clear(&mut self, pool: &mut Pool) {
+        self.truncate(pool, 0);
+    }
+
+    /// Gives back the slots that begin at `offset` or behind it; with 0, all of them.
+    fn pop_from(&mut self, pool: &mut Pool, offset: usize) {
+        let Some(held) = self.0.as_mut() else { return };
+        let end = held.base + offset as u64;
+        while let Some(slot) = held.slots.pop_back_if(|slot| offset == 0 || slot.at >= end) {
+            slot.give_back(pool);
+        }
     }
 
     /// Gives the queue of slots back once it is empty: an idle connection holds none.
@@ -119,49 +227,38 @@ impl Chain {
         }
     }
 
-    /// Gives back everything.
-    pub(super) fn clear(&mut self, pool: &mut Pool) {
-        self.truncate(pool, 0);
-    }
-
-    /// The slot of an offset, and the place in it.
-    fn locate(&self, offset: usize) -> (usize, usize) {
-        let (head, first) = self.0.as_ref().map_or((0, ChunkSize::default()), |held| (held.head, held.first));
-        let at = head as usize + offset;
-        match at.checked_sub(first.bytes()) {
-            None => (0, at),
-            Some(beyond) => (1 + beyond / LARGE, beyond % LARGE),
+    /// The memory of the slot that `offset` belongs to, from there on; a new slot if there is none. `None` when the pool
+    /// is at its limit: nothing changed then.
+    fn room(&mut self, pool: &mut Pool, offset: usize) -> Option<&mut [u8]> {
+        if self.0.is_none() {
+            self.0 = Some(pool.take_slots());
         }
-    }
-
-    fn size(&self, index: usize) -> ChunkSize {
-        if index > 0 { ChunkSize::Large } else { self.0.as_ref().map_or(ChunkSize::default(), |held| held.first) }
-    }
-
-    /// The chunk of a slot, if there is one.
-    fn held(&self, index: usize) -> Option<&Chunk> {
-        self.0.as_ref()?.slots.get(index)?.as_ref()
-    }
-
-    /// The chunk of a slot; a new one if there is none. `None` when the pool is at its limit: nothing changed then.
-    fn chunk(&mut self, pool: &mut Pool, index: usize) -> Option<&mut Chunk> {
-        let size = self.size(index);
-        if self.held(index).is_none() {
-            let chunk = pool.get(size)?;
-            let slots = &mut self.0.get_or_insert_with(|| pool.take_slots()).slots;
-            if index >= slots.len() {
-                slots.resize_with(index + 1, || None);
+        let held = self.0.as_mut()?;
+        let at = held.base + offset as u64;
+        let index = match held.locate(at) {
+            Ok(index) => index,
+            Err(index) => {
+                let tile = held.tile(index, at);
+                let Some(chunk) = pool.get(tile.size) else {
+                    self.rest_if_empty(pool);
+                    return None;
+                };
+                held.slots.insert(index, Slot { at: tile.at, len: tile.len, start: 0, chunk: Some(chunk) });
+                index
             }
-            slots[index] = Some(chunk);
-        }
-        self.0.as_mut()?.slots.get_mut(index)?.as_mut()
+        };
+        let slot = self.0.as_mut()?.slots.get_mut(index)?;
+        let within = slot.within(at);
+        Some(&mut slot.chunk.as_mut()?.bytes_mut()[within])
     }
 
     /// The octets from `offset` on that lie in one chunk, at most `len`.
     fn piece(&self, offset: usize, len: usize) -> &[u8] {
-        let (index, within) = self.locate(offset);
-        let Some(chunk) = self.held(index) else { return &[] };
-        let rest = &chunk.bytes()[within..];
+        let Some(held) = &self.0 else { return &[] };
+        let at = held.base + offset as u64;
+        let Some(slot) = held.locate(at).ok().and_then(|index| held.slots.get(index)) else { return &[] };
+        let Some(chunk) = &slot.chunk else { return &[] };
+        let rest = &chunk.bytes()[slot.within(at)];
         &rest[..len.min(rest.len())]
     }
 
@@ -169,6 +266,6 @@ impl Chain {
     #[cfg(test)]
     pub(super) fn holds(&self) -> (usize, bool) {
         let slots = self.0.iter().flat_map(|held| &held.slots);
-        (slots.flatten().map(|chunk| chunk.bytes().len()).sum(), self.0.is_some())
+        (slots.filter_map(|slot| slot.chunk.as_ref()).map(|chunk| chunk.bytes().len()).sum(), self.0.is_some())
     }
 }

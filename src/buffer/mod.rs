@@ -1,9 +1,9 @@
 //! Where the bytes of a connection wait: for the acknowledgment on the way out, for the application on the way in.
 //!
 //! Both buffers are chains of chunks from one [`Pool`] per shard. The first chunk of an empty buffer is small, so that a
-//! short exchange costs 4 KiB; every later one is large, so that 64 KiB of payload lie in at most two pieces and a place
-//! in the chain is found by arithmetic. Growing adds a chunk and copies nothing; an emptied chunk goes back to the pool,
-//! which hands out the warmest one first.
+//! short exchange costs 4 KiB; every later one is large, so that 64 KiB of payload lie in at most two pieces. Growing adds a
+//! chunk and copies nothing; an emptied chunk goes back to the pool, which hands out the warmest one first. A super-segment
+//! in order is not even copied once: the chunk that it was read into becomes part of the chain.
 //!
 //! ```text
 //! SendBuffer      SND.UNA                     SND.NXT                 end
@@ -34,7 +34,7 @@ pub mod send;
 
 pub use pool::{Chunk, ChunkSize, LARGE, Pool, SMALL};
 pub use range_set::{MAX_RANGES, RangeSet};
-pub use receive::{MAX_SPAN, ReceiveBuffer, Written};
+pub use receive::{MAX_SPAN, ReceiveBuffer, WORTH_A_CHUNK, Written};
 pub use send::SendBuffer;
 
 /// Why a buffer did not take bytes. Nothing was written.

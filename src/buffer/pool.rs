@@ -50,6 +50,12 @@ impl Chunk {
         Chunk(vec![0; size.bytes()].into_boxed_slice())
     }
 
+    /// A large chunk that no pool has lent: the one in which a driver receives packets (see
+    /// [`Stack::handle_chunk`](crate::stack::Stack::handle_chunk)).
+    pub fn for_packets() -> Chunk {
+        Chunk::allocate(ChunkSize::Large)
+    }
+
     /// Which of the two sizes it has.
     pub fn size(&self) -> ChunkSize {
         if self.0.len() == SMALL { ChunkSize::Small } else { ChunkSize::Large }

@@ -2,12 +2,16 @@
 
 use super::Full;
 use super::chain::Chain;
-use super::pool::Pool;
+use super::pool::{Chunk, ChunkSize, LARGE, Pool};
 use super::range_set::RangeSet;
 
 /// Octets from the read position to the end of the last byte held, at most: the largest window of RFC 7323, rounded up.
 /// It bounds the empty slots that one byte far away can cost (16 octets per 64 KiB of hole).
 pub const MAX_SPAN: u64 = 1 << 30;
+
+/// Octets of text for which a whole chunk is taken in as it came, instead of copying them into one: three quarters.
+/// Whatever the peer mixes them with, the memory held then stays within three times what it holds.
+pub const WORTH_A_CHUNK: usize = LARGE / 4 * 3;
 
 /// What one [`ReceiveBuffer::write_at`] changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +106,26 @@ impl ReceiveBuffer {
             self.ranges.insert(start, end)?; // Admitted above.
             Ok(Written { advanced: 0, new, filled_gap: false })
         }
+    }
+
+    /// Takes in `len` octets at [`next`](ReceiveBuffer::next) whose chunk comes with [`deliver`](ReceiveBuffer::deliver)
+    /// before anything else happens to this buffer. The answer is a chunk to put in its place; `None` where taking it in
+    /// is not possible or would waste memory: then nothing has changed, and the octets are to be copied by
+    /// [`write_at`](ReceiveBuffer::write_at).
+    pub fn promise(&mut self, pool: &mut Pool, len: usize) -> Option<Chunk> {
+        let fits = (WORTH_A_CHUNK..=LARGE).contains(&len) && self.next + len as u64 - self.read_position <= MAX_SPAN;
+        if !fits || !self.ranges.is_empty() {
+            return None;
+        }
+        let spare = pool.get(ChunkSize::Large)?;
+        self.chain.promise(pool, self.readable(), len as u32);
+        self.next += len as u64;
+        Some(spare)
+    }
+
+    /// Brings what was promised: it begins `start` octets into the chunk.
+    pub fn deliver(&mut self, chunk: Chunk, start: usize) {
+        self.chain.deliver(chunk, start as u32);
     }
 
     /// Forgets everything above [`next`](ReceiveBuffer::next) and frees its chunks. Returns the octets forgotten.

@@ -9,6 +9,7 @@ use super::bell::Bell;
 use super::core::{Core, End, TRANSMIT_BUDGET};
 use super::role::{Driver, Sleep};
 use super::{Shard, earlier};
+use crate::buffer::Chunk;
 use crate::device::poll::{Eventfd, PollFd, poll};
 use crate::stack::Progress;
 
@@ -17,9 +18,6 @@ const RECEIVE_BATCH: usize = 64;
 
 /// Octets read before that. What was received is then still in the processor's cache when the application reads it.
 const RECEIVE_OCTETS: usize = 512 * 1024;
-
-/// Room for the largest packet.
-const BUFFER: usize = 65_536;
 
 /// Octets of a packet that is short: a request, an answer, an acknowledgment.
 const SHORT: usize = 512;
@@ -32,7 +30,7 @@ pub(super) const RETRY: Duration = Duration::from_millis(1);
 
 /// Where packets are read.
 pub(super) struct Reader {
-    buffer: Box<[u8]>,
+    chunk: Chunk,
     /// Packets have come one at a time. So many more short ones that somebody waits for are taken as such, without the
     /// second read that would find nothing.
     lone: u8,
@@ -40,7 +38,7 @@ pub(super) struct Reader {
 
 impl Default for Reader {
     fn default() -> Reader {
-        Reader { buffer: vec![0; BUFFER].into(), lone: 0 }
+        Reader { chunk: Chunk::for_packets(), lone: 0 }
     }
 }
 
@@ -157,22 +155,21 @@ impl<'a> Drive<'a> {
         let shard = self.shard;
         // Only the one who has the role comes here, so this lock is free.
         let mut reader = shard.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let Reader { buffer, lone } = &mut *reader;
+        let Reader { chunk, lone } = &mut *reader;
         let mut octets = 0;
         for count in 0..RECEIVE_BATCH {
             if octets >= RECEIVE_OCTETS {
                 break;
             }
-            match shard.device().receive(buffer) {
+            match shard.device().receive(chunk.bytes_mut()) {
                 Ok(meta) => {
                     let arrived = shard.now();
                     let mut core = shard.lock();
                     core.role.sleep.asleep = false;
                     core.in_batch = true;
-                    let len = meta.len.min(buffer.len());
-                    core.stack.handle_packet(arrived, &buffer[..len], &meta);
-                    octets += len;
-                    if count == 0 && *lone > 0 && len <= SHORT && core.stack.has_ready() {
+                    core.stack.handle_chunk(arrived, chunk, &meta);
+                    octets += meta.len;
+                    if count == 0 && *lone > 0 && meta.len <= SHORT && core.stack.has_ready() {
                         *lone -= 1;
                         return Ok(Batch { empty: false, more: false });
                     }

@@ -1,9 +1,11 @@
 //! The way in: from a packet to the protocol that it is for.
 
 use super::Stack;
+use crate::buffer::{Chunk, WORTH_A_CHUNK};
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, RxMeta};
 use crate::ip::input::{Addressed, deliver};
+use crate::tcp::connection::Donor;
 use crate::tcp::segment::{Arrival, Segment};
 use crate::time::Instant;
 use crate::wire::{IpPacket, Refused, ipv6, protocol};
@@ -19,6 +21,29 @@ impl Stack {
         self.counters.count(reason);
         tracing::trace!(target: "glasstcp::drop", reason = reason.as_str(), len = packet.len(), "dropped");
         Some(reason)
+    }
+
+    /// As [`Stack::handle_packet`], for a packet that lies at the start of a chunk, `meta.len` octets long. A connection may
+    /// keep the chunk instead of copying a super-segment out of it; another one is in its place then.
+    pub fn handle_chunk(&mut self, arrived: Instant, chunk: &mut Chunk, meta: &RxMeta) -> Option<DropReason> {
+        let len = meta.len.min(chunk.bytes().len());
+        if len < WORTH_A_CHUNK {
+            return self.handle_packet(arrived, &chunk.bytes()[..len], meta);
+        }
+        self.donor = Donor::Offered;
+        let dropped = self.handle_packet(arrived, &chunk.bytes()[..len], meta);
+        let donor = std::mem::take(&mut self.donor);
+        let entry = self.donated_to.take().and_then(|key| self.connections.get_mut(key));
+        match (donor, entry) {
+            (Donor::Taken { text, spare }, Some(entry)) => {
+                let start = text - chunk.bytes().as_ptr().addr();
+                entry.connection.receive_buffer.deliver(std::mem::replace(chunk, spare), start);
+            }
+            // The connection is gone since.
+            (Donor::Taken { spare, .. }, None) => self.pool.put(spare),
+            (Donor::None | Donor::Offered, _) => {}
+        }
+        dropped
     }
 
     fn ip_input(&mut self, arrived: Instant, bytes: &[u8], meta: &RxMeta) -> Result<(), DropReason> {

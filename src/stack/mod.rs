@@ -47,7 +47,7 @@ use crate::counters::Counters;
 use crate::ip::rate_limit::TokenBucket;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
-use crate::tcp::connection::{Connection, Context};
+use crate::tcp::connection::{Connection, Context, Donor};
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::initial_sequence::SequenceGenerator;
 use crate::tcp::listener::Listener;
@@ -112,6 +112,9 @@ pub struct Stack {
     offload_checksum: bool,
     pool: Pool,
     transfers: TransferPool,
+    /// The chunk of the packet that is being handled, and the connection that keeps it.
+    donor: Donor,
+    donated_to: Option<SlabKey>,
     // Tables, and what leads to them.
     flows: FlowTable<PackedFlow>,
     hasher: FlowHasher,
@@ -154,6 +157,8 @@ impl Stack {
             offload_checksum: false,
             pool: Pool::new(config.tcp.buffer_memory),
             transfers: TransferPool::default(),
+            donor: Donor::None,
+            donated_to: None,
             flows: FlowTable::new(),
             hasher: FlowHasher::new(rng.key()),
             wheel: TimerWheel::new(),
@@ -246,6 +251,7 @@ impl Stack {
             pool: &mut self.pool,
             transfers: &mut self.transfers,
             counters: &mut self.counters,
+            donor: &mut self.donor,
         };
         Some(call(&mut entry.connection, &mut cx))
     }

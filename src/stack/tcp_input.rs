@@ -4,6 +4,7 @@ use super::flow::{Flow, TcpHandle};
 use super::slab::SlabKey;
 use super::{ConnectionEntry, SocketHandle, Stack, TimeWaitEntry};
 use crate::counters::DropReason;
+use crate::tcp::connection::Donor;
 use crate::tcp::half_open;
 use crate::tcp::input::{Rejected, segment_arrives};
 use crate::tcp::receiver::{AckOwed, Owed};
@@ -50,6 +51,9 @@ impl Stack {
             (result, abort)
         });
         let Some((result, abort)) = result else { return Err(DropReason::TcpNobody) };
+        if matches!(self.donor, Donor::Taken { .. }) {
+            self.donated_to = Some(key);
+        }
         if let Some(reply) = abort {
             self.push_reply(reply);
         }

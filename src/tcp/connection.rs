@@ -16,7 +16,7 @@ use super::sequence::SeqNumber;
 use super::state::{Cause, State, transition};
 use super::timer::Deadlines;
 use super::window::WindowShift;
-use crate::buffer::{Pool, ReceiveBuffer, SendBuffer};
+use crate::buffer::{Chunk, Pool, ReceiveBuffer, SendBuffer};
 use crate::counters::Counters;
 use crate::error::SocketError;
 use crate::time::Instant;
@@ -447,4 +447,23 @@ pub struct Context<'a> {
     pub transfers: &'a mut TransferPool,
     /// Counters of the stack.
     pub counters: &'a mut Counters,
+    /// The chunk in which the packet lies, where it lies in one.
+    pub donor: &'a mut Donor,
+}
+
+/// A chunk that a connection may keep, because the text of a packet lies in it and would have to be copied.
+#[derive(Debug, Default)]
+pub enum Donor {
+    /// There is none.
+    #[default]
+    None,
+    /// It may be had.
+    Offered,
+    /// Somebody keeps it.
+    Taken {
+        /// The address of the text.
+        text: usize,
+        /// What comes in its place.
+        spare: Chunk,
+    },
 }

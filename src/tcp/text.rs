@@ -1,6 +1,6 @@
 //! The seventh step of SEGMENT ARRIVES: the segment text.
 
-use super::connection::{Connection, Context, Events};
+use super::connection::{Connection, Context, Donor, Events};
 use super::input::Rejected;
 use super::receiver::AckOwed;
 use super::segment::Segment;
@@ -40,7 +40,7 @@ pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut 
     }
 }
 
-/// Copies the text to its place, in order or out of order by the same call.
+/// Copies the text to its place, in order or out of order by the same call; a super-segment in order takes its chunk along.
 // 9293-SHLD-31: what begins beyond RCV.NXT is held.
 fn store(
     connection: &mut Connection,
@@ -51,6 +51,13 @@ fn store(
     let buffer = &mut connection.receive_buffer;
     let in_order = segment.seq == connection.rcv.nxt;
     let position = buffer.next() + u64::from(segment.seq.since(connection.rcv.nxt));
+    if in_order && !connection.read_closed && matches!(cx.donor, Donor::Offered) {
+        let len = payload.len() as u64;
+        if let Some(spare) = buffer.promise(cx.pool, payload.len()) {
+            *cx.donor = Donor::Taken { text: payload.as_ptr().addr(), spare };
+            return Ok(Written { advanced: len, new: len, filled_gap: false });
+        }
+    }
     let written = buffer.write_at(cx.pool, position, payload);
     match written {
         Ok(written) => Ok(written),
