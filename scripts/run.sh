@@ -195,19 +195,21 @@ what_to_try() {
 
 # Watches the program until it is gone. One loop with a short tick: bash has no wait that cannot miss a signal.
 supervise() {
-    local line served=0 started renew
+    local line served=0 started renew ended=0
     started=$(now_ms)
     renew=$started
-    while [[ -d /proc/$CHILD ]]; do
+    while [[ $ended -eq 0 ]]; do
+        # Looked at before the last reading, so that the last words of a program that is gone are heard.
+        [[ -d /proc/$CHILD ]] || ended=1
         # The pipe is open for writing here too, so this is the tick as well as the reader.
-        if read -r -t 0.1 -u "$READY" line; then
+        while read -r -t 0.1 -u "$READY" line; do
             if [[ -z $PROGRAM && $line == pid\ * ]]; then
                 PROGRAM=${line#pid }
             elif [[ $served -eq 0 && $SIGNALS -eq 0 ]]; then
                 served=1
                 what_to_try
             fi
-        fi
+        done
         forward_signals
         if [[ $KILL_AT -gt 0 && $(now_ms) -ge $KILL_AT && $KILLED -eq 0 ]]; then
             KILLED=1
