@@ -80,6 +80,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
 
     /// 8200-5-1, 1122-3.2.1.7-1
@@ -105,7 +107,7 @@ mod tests {
         assert!(changed(|tcp| tcp.receive_tuning = 1..=1 << 30).is_ok());
         assert!(changed(|tcp| tcp.receive_tuning = 0..=1 << 20).is_err());
         assert!(changed(|tcp| tcp.receive_tuning = 1 << 20..=1 << 31).is_err());
-        assert!(changed(|tcp| tcp.send_tuning = 2..=1).is_err());
+        assert!(changed(|tcp| tcp.send_tuning = RangeInclusive::new(2, 1)).is_err());
         assert!(changed(|tcp| tcp.socket.send_capacity = Some(0)).is_err());
         assert!(changed(|tcp| tcp.socket.receive_capacity = Some(1 << 31)).is_err());
     }
