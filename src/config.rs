@@ -1,7 +1,7 @@
 //! Settings of a whole stack.
 
 use crate::ip::IpCidr;
-use crate::tcp::config::{CAPACITIES, TcpConfig};
+use crate::tcp::config::TcpConfig;
 
 /// What a stack is told at its start.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,9 +64,10 @@ impl Config {
         if tcp.max_rto < std::time::Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
             return Err("the RTO must have a cap of at least 60 s, and a floor below it".into());
         }
-        let capacities = [tcp.send_capacity, tcp.receive_capacity];
-        if !capacities.iter().all(|capacity| CAPACITIES.contains(capacity)) {
-            return Err("buffer capacities lie between 1 octet and 1 GiB".into());
+        if !tcp.has_valid_capacities() {
+            return Err(
+                "buffer capacities, and the bounds of those that are tuned, lie between 1 octet and 1 GiB".into()
+            );
         }
         if !tcp.socket.is_valid() {
             return Err("the hop limit lies between 1 and 255, the DSCP between 0 and 63, \
@@ -79,6 +80,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
 
     /// 8200-5-1, 1122-3.2.1.7-1
@@ -98,8 +101,13 @@ mod tests {
             config.validate()
         };
         assert!(changed(|tcp| tcp.socket.hop_limit = 0).is_err());
-        assert!(changed(|tcp| tcp.send_capacity = 1 << 30).is_ok());
-        assert!(changed(|tcp| tcp.send_capacity = (1 << 30) + 1).is_err());
+        assert!(changed(|tcp| tcp.send_capacity = Some(1 << 30)).is_ok());
+        assert!(changed(|tcp| tcp.send_capacity = Some((1 << 30) + 1)).is_err());
+        assert!(changed(|tcp| tcp.receive_capacity = Some(0)).is_err());
+        assert!(changed(|tcp| tcp.receive_tuning = 1..=1 << 30).is_ok());
+        assert!(changed(|tcp| tcp.receive_tuning = 0..=1 << 20).is_err());
+        assert!(changed(|tcp| tcp.receive_tuning = 1 << 20..=1 << 31).is_err());
+        assert!(changed(|tcp| tcp.send_tuning = RangeInclusive::new(2, 1)).is_err());
         assert!(changed(|tcp| tcp.socket.send_capacity = Some(0)).is_err());
         assert!(changed(|tcp| tcp.socket.receive_capacity = Some(1 << 31)).is_err());
     }

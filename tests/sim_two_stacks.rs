@@ -40,13 +40,22 @@ struct Plan {
     apps: [AppPlan; 2],
 }
 
+/// What the device of a host does for it.
+#[derive(Clone, Copy, Debug)]
+enum Offload {
+    /// It cuts super-segments, and perhaps completes checksums.
+    Cuts { checksum: bool },
+    /// It hands them to the peer as they are, up to this length.
+    Whole { max_packet: usize },
+}
+
 #[derive(Clone, Debug)]
 struct Scenario {
     seed: u64,
     start: Instant,
     configs: [Config; 2],
     impairments: [Impairment; 2],
-    offload: [Option<bool>; 2],
+    offload: [Option<Offload>; 2],
     plans: Vec<Plan>,
     /// All of it once more on the same ports, while one side may still be in TIME-WAIT.
     again: bool,
@@ -222,7 +231,12 @@ impl Scenario {
         let resets = dice.one_in(5);
         let configs = [config(1, ipv6, &mut dice), config(2, ipv6, &mut dice)];
         let impairments = [impairment(&mut dice), impairment(&mut dice)];
-        let offload = [0, 1].map(|_| dice.one_in(4).then(|| dice.one_in(2)));
+        // Dice of its own, so that the seeds of old are what they were.
+        let mut more = Dice(KeyedRng::from_seed(seed ^ 0x0ff1));
+        let offload = [0, 1].map(|_| {
+            let cuts = dice.one_in(4).then(|| Offload::Cuts { checksum: dice.one_in(2) });
+            if more.one_in(3) { Some(Offload::Whole { max_packet: more.scale(3_000, 65_535) as usize }) } else { cuts }
+        });
         let base = Instant::from_secs(1_000);
         let count = 1 + dice.below(4) as u16;
         let plans = (0..count).map(|number| plan(number, base, ipv6, resets, &mut dice)).collect();
@@ -304,8 +318,10 @@ impl Run {
             }
         }
         for (side, offload) in [Side::A, Side::B].into_iter().zip(scenario.offload) {
-            if let Some(checksum) = offload {
-                world.offload(side, 65_535, checksum);
+            match offload {
+                Some(Offload::Cuts { checksum }) => world.offload(side, 65_535, checksum),
+                Some(Offload::Whole { max_packet }) => world.offload_whole(side, max_packet),
+                None => {}
             }
         }
         world.watch().resets_allowed = scenario.plans.iter().flat_map(|plan| plan.apps).any(|app| app.ending.resets());

@@ -483,7 +483,8 @@ fn calls_while_opening() {
     }
     // No room is an answer, not a loss.
     let (mut script, handle) = reach(State::SynSent);
-    let capacity = script.stack.config().tcp.send_capacity as usize;
+    let connection = script.stack.tcp_connection(handle).unwrap();
+    let capacity = connection.send_capacity(&script.stack.config().tcp) as usize;
     assert_eq!(script.stack.tcp_send(script.now, handle, &vec![0; capacity + 5]), Ok(capacity));
     assert_eq!(write(&mut script, handle), Err(SocketError::WouldBlock));
 }

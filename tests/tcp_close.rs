@@ -51,7 +51,8 @@ fn a_close_behind_a_closed_window_loses_nothing() {
         let listener = world.stack(Side::B).tcp_listen("10.0.0.2:80".parse().unwrap(), 8, options).unwrap();
         let now = world.now();
         let remote = "10.0.0.2:80".parse().unwrap();
-        let client = world.stack(Side::A).tcp_connect(now, None, remote, Default::default()).unwrap();
+        let large = glasstcp::tcp::config::SocketOptions { send_capacity: Some(1 << 20), ..Default::default() };
+        let client = world.stack(Side::A).tcp_connect(now, None, remote, large).unwrap();
         assert!(world.run_until(secs(60), |w| w.stack(Side::A).tcp_state(client) == Some(State::Established)));
         let now = world.now();
         let data: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 241) as u8).collect();

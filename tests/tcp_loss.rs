@@ -307,7 +307,7 @@ fn grown_to(segments: u32) -> (Script, TcpHandle) {
 /// 9293-MUST-19, 5681-3.1-1, 5681-3.1-7, 8961-4.3, 5681-3.1-9: slow start, timeout, slow start, avoidance.
 #[test]
 fn the_trace_of_the_congestion_window() {
-    let mut script = Script::new();
+    let mut script = Script::with(|config| config.tcp.send_capacity = Some(1 << 20));
     let handle = script.accept_with(TcpOptions { mss: Some(1_460), window_scale: Some(7), ..TcpOptions::default() });
     script.send(handle, &text(1 << 20));
     let cwnd = |script: &Script| look(script, handle).cwnd / SEGMENT;

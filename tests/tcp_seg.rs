@@ -14,7 +14,7 @@ use glasstcp::wire::tcp::TcpHeader;
 
 /// An established connection whose receive window has exactly this many octets.
 fn with_window(iss: u32, irs: u32, window: u32) -> (Script, TcpHandle) {
-    let mut script = script_at_with(iss, irs, |config| config.tcp.receive_capacity = window.max(1));
+    let mut script = script_at_with(iss, irs, |config| config.tcp.receive_capacity = Some(window.max(1)));
     let handle = script.accept();
     if window == 0 {
         script.peer_sends(b"f");
@@ -202,7 +202,7 @@ fn a_fin_left_of_the_window_is_no_fin() {
 #[test]
 fn a_partial_ack_keeps_exactly_the_rest() {
     for iss in EDGES {
-        let mut script = script_at_with(iss, 1_000, |config| config.tcp.send_capacity = 900);
+        let mut script = script_at_with(iss, 1_000, |config| config.tcp.send_capacity = Some(900));
         let handle = script.accept();
         let text: Vec<u8> = (0..900).map(|n| n as u8).collect();
         script.send(handle, &text);
@@ -290,7 +290,7 @@ fn random_pieces_become_the_stream() {
     for seed in 0..60_u64 {
         let mut random = glasstcp::rng::KeyedRng::from_seed(seed);
         let irs = EDGES[seed as usize % EDGES.len()].wrapping_sub(random.below(3_000) as u32);
-        let mut script = script_at_with(5, irs, |config| config.tcp.receive_capacity = 5_000);
+        let mut script = script_at_with(5, irs, |config| config.tcp.receive_capacity = Some(5_000));
         let handle = script.accept_with(TcpOptions { sack_permitted: seed % 2 == 0, ..plain() });
         let text: Vec<u8> = (0..20_000_u32).map(|n| (n * 7 / 5) as u8).collect();
         let base = script.seq;

@@ -180,7 +180,8 @@ fn urgent_by_state() {
 /// 9293-MUST-66, 9293-MUST-32: also while the receive window is closed.
 #[test]
 fn urgent_at_a_closed_window() {
-    let mut script = Script::with(|config| (config.tcp.receive_capacity, config.tcp.window_scaling) = (2_000, false));
+    let mut script =
+        Script::with(|config| (config.tcp.receive_capacity, config.tcp.window_scaling) = (Some(2_000), false));
     let handle = script.accept();
     script.peer_sends(&[1; 1_000]);
     script.peer_sends(&[1; 1_000]);

@@ -114,7 +114,8 @@ fn probes_begin_after_one_rto_and_back_off() {
 /// 9293-MUST-36: the update of the window is lost, and a probe finds out.
 #[test]
 fn a_lost_window_update_is_found_by_a_probe() {
-    let mut flow = Flow::open(Impairment::perfect().delay(ms(5)), 3, |config| config.tcp.receive_capacity = 65_535);
+    let mut flow =
+        Flow::open(Impairment::perfect().delay(ms(5)), 3, |config| config.tcp.receive_capacity = Some(65_535));
     let (client, server) = (flow.client, flow.server);
     let now = flow.world.now();
     flow.world.stack(Side::A).tcp_send(now, client, &text(200_000)).unwrap();
@@ -383,7 +384,7 @@ fn each_side_scales_by_its_own_count() {
     for (ours, capacity, theirs, counted) in
         [(0, 60_000, 14, 14), (14, 1 << 30, 0, 0), (2, 262_140, 7, 7), (5, 1 << 20, 15, 14), (5, 1 << 20, 255, 14)]
     {
-        let mut script = Script::with(|config| config.tcp.receive_capacity = capacity);
+        let mut script = Script::with(|config| config.tcp.receive_capacity = Some(capacity));
         let options = TcpOptions { mss: Some(1_460), window_scale: Some(theirs), ..TcpOptions::default() };
         let syn_ack = script.peer_syn(options).remove(0);
         assert!(syn_ack.header.window == 0, "nobody listens yet");
@@ -403,7 +404,9 @@ fn windows_are_scaled_only_if_both_syns_said_so() {
     for (ours, theirs) in [(false, false), (false, true), (true, false), (true, true)] {
         let both = ours && theirs;
         let options = TcpOptions { mss: Some(1_460), window_scale: theirs.then_some(3), ..TcpOptions::default() };
-        let mut script = Script::with(|config| config.tcp.window_scaling = ours);
+        let mut script = Script::with(|config| {
+            (config.tcp.receive_capacity, config.tcp.window_scaling) = (Some(1 << 20), ours);
+        });
         script.listen();
         let syn_ack = script.peer_syn(options).remove(0);
         assert_eq!(syn_ack.header.options.window_scale.is_some(), both);
@@ -420,7 +423,9 @@ fn windows_are_scaled_only_if_both_syns_said_so() {
         assert_eq!(look(&script, handle).window_shift, both.then_some((3, 5)));
         assert_eq!(look(&script, handle).snd_wnd, if both { 0xffff << 3 } else { 0xffff });
 
-        let mut script = Script::with(|config| config.tcp.window_scaling = ours);
+        let mut script = Script::with(|config| {
+            (config.tcp.receive_capacity, config.tcp.window_scaling) = (Some(1 << 20), ours);
+        });
         let (handle, syn) = script.connect();
         assert_eq!((syn.header.options.window_scale, syn.header.window), (ours.then_some(5), 65_535));
         let header = TcpHeader { options, ..script.header(Flags::SYN | Flags::ACK) };
@@ -434,7 +439,7 @@ fn windows_are_scaled_only_if_both_syns_said_so() {
 /// 7323-2.4-1: what was offered once is taken, although rounding has since made the window field smaller.
 #[test]
 fn rounding_takes_back_nothing_that_was_offered() {
-    let mut script = Script::new();
+    let mut script = Script::with(|config| config.tcp.receive_capacity = Some(1 << 20));
     let options = TcpOptions { mss: Some(1_460), window_scale: Some(0), ..TcpOptions::default() };
     let handle = script.accept_with(options);
     let first = script.peer_sends(b"x").remove(0);
@@ -490,7 +495,7 @@ fn edges_hold_over_lossy_traces() {
     for seed in 0..8 {
         let impairment = Impairment::perfect().delay(ms(10)).loss(20_000).reorder(20_000, ms(3)).duplicate(5_000);
         let mut flow = Flow::open(impairment, seed, |config| {
-            config.tcp.receive_capacity = 100_000;
+            config.tcp.receive_capacity = Some(100_000);
             config.tcp.sack = seed % 2 == 0;
             config.tcp.timestamps = seed % 3 == 0;
         });

@@ -16,8 +16,8 @@ pub struct RangeSet {
 
 impl RangeSet {
     /// The empty set. It holds no memory.
-    pub fn new() -> RangeSet {
-        RangeSet::default()
+    pub const fn new() -> RangeSet {
+        RangeSet { ranges: VecDeque::new(), bytes: 0 }
     }
 
     /// Adds the positions from `start` up to, not including, `end`; merges ranges that overlap or touch.

@@ -36,9 +36,12 @@ pub struct ReceiveBuffer {
     chain: Chain,
     read_position: u64,
     next: u64,
-    /// Data above `next`; no range starts at `next`.
-    ranges: RangeSet,
+    /// Data above `next`, while there is any; no range starts at `next`. Boxed, as most connections never have any.
+    ranges: Option<Box<RangeSet>>,
 }
+
+/// What is out of order where nothing is.
+static NOTHING: RangeSet = RangeSet::new();
 
 impl ReceiveBuffer {
     /// An empty buffer at position 0. It holds no memory.
@@ -63,12 +66,12 @@ impl ReceiveBuffer {
 
     /// The ranges of positions held above [`next`](ReceiveBuffer::next).
     pub fn out_of_order(&self) -> &RangeSet {
-        &self.ranges
+        self.ranges.as_deref().unwrap_or(&NOTHING)
     }
 
     /// Octets held above [`next`](ReceiveBuffer::next).
     pub fn out_of_order_bytes(&self) -> u64 {
-        self.ranges.bytes()
+        self.out_of_order().bytes()
     }
 
     /// Puts `data` at `position`, in order or not. Bytes held already stay as they are: the first copy wins.
@@ -90,7 +93,7 @@ impl ReceiveBuffer {
             return Err(Full::Span);
         }
         let in_order = start == self.next;
-        if !in_order && !self.ranges.admits(start, end) {
+        if !in_order && !self.out_of_order().admits(start, end) {
             return Err(Full::Ranges);
         }
         // A slot without a chunk holds no byte, so each of those that the data touches will be needed.
@@ -103,7 +106,7 @@ impl ReceiveBuffer {
             let (advanced, filled_gap) = self.advance_next(end);
             Ok(Written { advanced, new, filled_gap })
         } else {
-            self.ranges.insert(start, end)?; // Admitted above.
+            self.ranges.get_or_insert_default().insert(start, end)?; // Admitted above.
             Ok(Written { advanced: 0, new, filled_gap: false })
         }
     }
@@ -132,8 +135,8 @@ impl ReceiveBuffer {
     ///
     /// For memory pressure. RFC 2018 section 8 allows it, even for data that was reported in a SACK block.
     pub fn discard_out_of_order(&mut self, pool: &mut Pool) -> u64 {
-        let discarded = self.ranges.bytes();
-        self.ranges.clear();
+        let discarded = self.out_of_order_bytes();
+        self.ranges = None;
         self.chain.truncate(pool, self.readable());
         discarded
     }
@@ -160,7 +163,7 @@ impl ReceiveBuffer {
     pub fn skip(&mut self, pool: &mut Pool, count: usize) -> usize {
         let count = count.min(self.readable());
         self.read_position += count as u64;
-        if self.readable() == 0 && self.ranges.is_empty() {
+        if self.readable() == 0 && self.ranges.is_none() {
             self.chain.clear(pool);
         } else {
             self.chain.drop_front(pool, count);
@@ -171,14 +174,15 @@ impl ReceiveBuffer {
     /// Forgets all bytes, readable or not, and gives all chunks back; the read position moves up to
     /// [`next`](ReceiveBuffer::next).
     pub fn clear(&mut self, pool: &mut Pool) {
-        self.ranges.clear();
+        self.ranges = None;
         self.skip(pool, self.readable());
     }
 
     /// Copies what is not held yet of `data`, which begins at `position`, from `start` on. Returns the octets copied.
     fn fill_gaps(&mut self, pool: &mut Pool, position: u64, start: u64, data: &[u8]) -> u64 {
         let mut new = 0;
-        for (gap_start, gap_end) in self.ranges.gaps(start, position + data.len() as u64) {
+        for (gap_start, gap_end) in self.ranges.as_deref().unwrap_or(&NOTHING).gaps(start, position + data.len() as u64)
+        {
             let offset = (gap_start - self.read_position) as usize;
             let bytes = &data[(gap_start - position) as usize..(gap_end - position) as usize];
             let written = self.chain.write(pool, offset, bytes);
@@ -193,9 +197,14 @@ impl ReceiveBuffer {
     fn advance_next(&mut self, end: u64) -> (u64, bool) {
         let before = self.next;
         // Ranges do not touch one another, so only one of them can reach beyond `end`.
-        let joined = self.ranges.first().is_some_and(|range| range.0 <= end);
-        self.next = self.ranges.containing(end).map_or(end, |range| range.1);
-        self.ranges.remove_below(self.next);
+        self.next = end;
+        let Some(ranges) = &mut self.ranges else { return (end - before, false) };
+        let joined = ranges.first().is_some_and(|range| range.0 <= end);
+        self.next = ranges.containing(end).map_or(end, |range| range.1);
+        ranges.remove_below(self.next);
+        if ranges.is_empty() {
+            self.ranges = None;
+        }
         (self.next - before, joined)
     }
 

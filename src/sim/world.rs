@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::device::TxChecksum;
-use crate::device::impair::Impairment;
+use crate::device::impair::{Arrived, Impairment};
 use crate::device::link::Link;
 pub use crate::device::link::Side;
 use crate::device::wire_view::wire_view;
+use crate::device::{RxChecksum, RxMeta, TxChecksum};
 use crate::rng::KeyedRng;
 use crate::stack::{Progress, Stack};
 use crate::time::Instant;
+use crate::wire::{parse_ip, tcp};
 
 use super::invariant::Wire;
 
@@ -21,7 +22,18 @@ pub struct World {
     stacks: [Stack; 2],
     link: Link,
     wire: Option<Wire>,
-    cuts: [bool; 2],
+    passage: [Passage; 2],
+}
+
+/// What becomes of the super-segments of one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    /// There must be none.
+    None,
+    /// Its device cuts them, and the packets travel one by one.
+    Cut,
+    /// They reach the peer as one packet, as through two devices of one machine, or as if its card had merged them again.
+    Whole,
 }
 
 fn index(side: Side) -> usize {
@@ -58,7 +70,7 @@ impl World {
         let [a, b] = configs;
         let stacks = [Stack::new(a, KeyedRng::new(rng.key()), now)?, Stack::new(b, KeyedRng::new(rng.key()), now)?];
         let link = Link::new(impairments[0], impairments[1], rng.below(u64::MAX));
-        Ok(World { now, stacks, link, wire: None, cuts: [false; 2] })
+        Ok(World { now, stacks, link, wire: None, passage: [Passage::None; 2] })
     }
 
     /// Two hosts, 10.0.0.1 and 10.0.0.2 (fd00:67::1 and fd00:67::2), with the default settings.
@@ -88,7 +100,13 @@ impl World {
     /// Gives one side a device that takes packets of this length and cuts them, and that perhaps completes checksums.
     pub fn offload(&mut self, side: Side, max_packet: usize, checksum: bool) {
         self.stacks[index(side)].set_offload(max_packet, checksum);
-        self.cuts[index(side)] = true;
+        self.passage[index(side)] = Passage::Cut;
+    }
+
+    /// Gives one side a device that takes packets of this length and hands them to the peer as they are.
+    pub fn offload_whole(&mut self, side: Side, max_packet: usize) {
+        self.stacks[index(side)].set_offload(max_packet, true);
+        self.passage[index(side)] = Passage::Whole;
     }
 
     /// Checks all packets from now on; see [`Wire`].
@@ -101,12 +119,18 @@ impl World {
     pub fn flush(&mut self) {
         for side in [Side::A, Side::B] {
             let (now, link, wire) = (self.now, &mut self.link, &mut self.wire);
-            let cuts = self.cuts[index(side)] || wire.is_none();
+            let passage = self.passage[index(side)];
+            let cuts = passage != Passage::None || wire.is_none();
             let progress = self.stacks[index(side)].transmit(now, MAX_PACKETS_AT_ONCE, |transmit| {
                 assert!(cuts || transmit.meta.gso_size == 0, "{now:?} {side:?}: nobody cuts this: {:?}", transmit.meta);
                 // A super-segment is cut and summed as a device would do it.
                 let partial = transmit.meta.checksum != TxChecksum::Complete;
-                for packet in wire_view(&transmit.to_vec(), transmit.meta.gso_size, partial) {
+                let packet = transmit.to_vec();
+                if passage == Passage::Whole {
+                    send_whole(link, wire.as_mut(), now, side, packet, transmit.meta.gso_size);
+                    return Ok(());
+                }
+                for packet in wire_view(&packet, transmit.meta.gso_size, partial) {
                     if let Some(wire) = wire {
                         wire.sent(now, side, &packet);
                     }
@@ -135,7 +159,7 @@ impl World {
         for side in [Side::A, Side::B] {
             while let Some(arrived) = self.link.receive(self.now, side) {
                 if let Some(wire) = &mut self.wire {
-                    wire.delivered(self.now, side, &arrived.packet);
+                    deliver(wire, self.now, side, &arrived);
                 }
                 let stack = &mut self.stacks[index(side)];
                 let dropped = stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
@@ -172,5 +196,37 @@ impl World {
                 return done(self);
             }
         }
+    }
+}
+
+/// Shows what has arrived to the one who watches, as a wire would have shown it.
+fn deliver(wire: &mut Wire, now: Instant, side: Side, arrived: &Arrived) {
+    if arrived.meta.gso_size == 0 {
+        wire.delivered(now, side, &arrived.packet);
+        return;
+    }
+    // Cutting makes good checksums, also for what was damaged on the way.
+    let sound = parse_ip(&arrived.packet).is_ok_and(|ip| tcp::checksum_ok(ip.source, ip.destination, ip.payload));
+    if sound {
+        for packet in wire_view(&arrived.packet, arrived.meta.gso_size, false) {
+            wire.delivered(now, side, &packet);
+        }
+    }
+}
+
+/// Puts a packet with a partial checksum on the link as it is. What is watched is what a wire would show of it, and only
+/// then the checksum is completed: without anybody who looks, and who may find it damaged, the device vouches for it.
+fn send_whole(link: &mut Link, wire: Option<&mut Wire>, now: Instant, side: Side, packet: Vec<u8>, gso_size: u16) {
+    let Some(wire) = wire else {
+        let meta = RxMeta { checksum: RxChecksum::Partial, gso_size, ..RxMeta::plain(packet.len()) };
+        link.direction_mut(side).send(now, packet, meta);
+        return;
+    };
+    for piece in wire_view(&packet, gso_size, true) {
+        wire.sent(now, side, &piece);
+    }
+    for whole in wire_view(&packet, 0, true) {
+        let meta = RxMeta { gso_size, ..RxMeta::plain(whole.len()) };
+        link.direction_mut(side).send(now, whole.into_owned(), meta);
     }
 }

@@ -195,6 +195,14 @@ impl Stack {
         self.offload_checksum = checksum;
     }
 
+    /// Tells how many packets wait for us in the device's queue at most (`txqueuelen` of a TUN), where each of them is one
+    /// segment; `None` where that is not known or where packets are super-segments. See [`TcpConfig::queue_limit`].
+    ///
+    /// [`TcpConfig::queue_limit`]: crate::tcp::config::TcpConfig::queue_limit
+    pub fn set_queue_limit(&mut self, packets: Option<u32>) {
+        self.config.tcp.queue_limit = packets;
+    }
+
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
@@ -252,6 +260,7 @@ impl Stack {
             transfers: &mut self.transfers,
             counters: &mut self.counters,
             donor: &mut self.donor,
+            max_packet: self.limits.max_packet,
         };
         Some(call(&mut entry.connection, &mut cx))
     }

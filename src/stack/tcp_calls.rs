@@ -368,8 +368,7 @@ impl Stack {
             }
             let patience = options.user_timeout != connection.options.user_timeout;
             if options.receive_capacity != connection.options.receive_capacity {
-                // 9293-SHLD-14: the window grows into a larger buffer, and shrinks into a smaller one only as text arrives.
-                connection.rcv.capacity = options.receive_capacity.unwrap_or(cx.config.receive_capacity);
+                connection.set_receive_capacity(&options, cx.config);
             }
             *connection.options = options;
             connection.deadlines.keep_alive.cancel();

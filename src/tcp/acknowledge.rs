@@ -134,7 +134,8 @@ fn recover(
         Action::None | Action::EnterRecovery { .. } => {}
     }
     if !in_recovery {
-        let acked = Acked { now: cx.now, octets: done.octets, flight, mss, rtt };
+        let piece = cx.max_packet.max(mss);
+        let acked = Acked { now: cx.now, octets: done.octets, flight, mss, piece, rtt };
         connection.congestion.get_mut().acked(&acked);
     }
     if restart_timer || connection.flight() == 0 {

@@ -5,13 +5,27 @@ use std::time::Duration;
 
 use super::congestion::Algorithm;
 
+/// The largest window that a shift count of 9 can express, just below 32 MiB: enough for 10 Gb/s over 25 ms. With a larger
+/// count, one step of the window field would be close to a whole segment.
+pub const LARGEST_TUNED_WINDOW: u32 = 0xffff << 9;
+
 /// Settings of TCP for a whole stack. The defaults are the decisions of the house, with their sources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpConfig {
-    /// Octets that an application may have queued for sending on one connection. Default 1 MiB.
-    pub send_capacity: u32,
-    /// Octets received that may wait for the application on one connection. Default 1 MiB.
-    pub receive_capacity: u32,
+    /// Octets that an application may have queued for sending on one connection, 1 to 2^30. `None`, which is the default:
+    /// twice what the windows of congestion control and of the peer allow in flight, within `send_tuning`.
+    pub send_capacity: Option<u32>,
+    /// Octets received that may wait for the application on one connection, 1 to 2^30. `None`, which is the default: as
+    /// much as the path and the reader can use, within `receive_tuning`.
+    pub receive_capacity: Option<u32>,
+    /// Bounds of a send capacity that nobody has set, in octets. Default 256 KiB to 64 MiB.
+    pub send_tuning: RangeInclusive<u32>,
+    /// The receive capacity at the start of a connection and the largest one that it may grow to, where nobody has set it,
+    /// in octets. Windows are scaled for the largest. Default 256 KiB to [`LARGEST_TUNED_WINDOW`].
+    pub receive_tuning: RangeInclusive<u32>,
+    /// Packets that wait for us in the device's queue at most, where that is known and each of them is one segment: beyond
+    /// it the device drops without a word, so a window that is tuned offers no more. Default `None`.
+    pub queue_limit: Option<u32>,
     /// RTO before the first RTT sample (RFC 6298 (2.1)). Default 1 s.
     pub initial_rto: Duration,
     /// Floor of the RTO. RFC 6298 (2.4) says 1 s; deployed stacks use 200 ms, which is the default here.
@@ -63,8 +77,11 @@ pub struct TcpConfig {
 impl Default for TcpConfig {
     fn default() -> TcpConfig {
         TcpConfig {
-            send_capacity: 1 << 20,
-            receive_capacity: 1 << 20,
+            send_capacity: None,
+            receive_capacity: None,
+            send_tuning: 256 << 10..=64 << 20,
+            receive_tuning: 256 << 10..=LARGEST_TUNED_WINDOW,
+            queue_limit: None,
             // 8961-4.1: at least 1 s without knowledge of the path. 6298-2.1.
             initial_rto: Duration::from_secs(1),
             // 6298-2.4: configurable, and lower than the RFC's 1 s by decision of the house (docs/decisions.md).
@@ -125,9 +142,9 @@ pub struct SocketOptions {
     /// overtake each other; nothing in the stack changes it.
     // 9293-SHLD-23
     pub dscp: u8,
-    /// Octets that may be queued for sending, 1 to 2^30. `None`: the stack's.
+    /// Octets that may be queued for sending, 1 to 2^30. `None`: the stack's, which are tuned by default.
     pub send_capacity: Option<u32>,
-    /// Octets received that may wait, 1 to 2^30. `None`: the stack's.
+    /// Octets received that may wait, 1 to 2^30. `None`: the stack's, which are tuned by default.
     pub receive_capacity: Option<u32>,
     /// The congestion control algorithm.
     pub congestion: Algorithm,
@@ -138,6 +155,17 @@ pub struct SocketOptions {
 /// What a buffer may hold, in octets: with none nothing moves, and beyond 1 GiB no window can offer it and sequence
 /// numbers cannot be compared.
 pub const CAPACITIES: RangeInclusive<u32> = 1..=1 << 30;
+
+impl TcpConfig {
+    /// All capacities and their bounds are in range.
+    pub(crate) fn has_valid_capacities(&self) -> bool {
+        let fixed = [self.send_capacity, self.receive_capacity];
+        let tuned = [&self.send_tuning, &self.receive_tuning];
+        let in_range = |capacity: &u32| CAPACITIES.contains(capacity);
+        fixed.iter().flatten().all(in_range)
+            && tuned.iter().all(|bounds| !bounds.is_empty() && in_range(bounds.start()) && in_range(bounds.end()))
+    }
+}
 
 impl SocketOptions {
     /// Every value is in its range.

@@ -15,6 +15,7 @@ use super::recovery::{Transfer, TransferPool};
 use super::sequence::SeqNumber;
 use super::state::{Cause, State, transition};
 use super::timer::Deadlines;
+use super::tuning::{self, ReaderTuning};
 use super::window::WindowShift;
 use crate::buffer::{Chunk, Pool, ReceiveBuffer, SendBuffer};
 use crate::counters::Counters;
@@ -87,6 +88,8 @@ pub struct ReceiveSpace {
     pub fin: Option<SeqNumber>,
     /// Octets that may wait for the application.
     pub capacity: u32,
+    /// By what it grows.
+    pub tuning: ReaderTuning,
     /// How we scale the windows that we send.
     pub shift: WindowShift,
     /// The MSS that we announced.
@@ -249,7 +252,8 @@ impl Connection {
     /// In CLOSED, with nothing known of the peer.
     pub(super) fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
         let Opening { tuple, iss, timestamp_offset, mss, options } = *opening;
-        let capacity = options.receive_capacity.unwrap_or(config.receive_capacity);
+        let (capacity, _, tuned) = config.receive_bounds(&options, mss);
+        let largest = config.largest_receive_capacity(&options);
         Connection {
             tuple,
             state: State::Closed,
@@ -283,7 +287,8 @@ impl Connection {
                 up: None,
                 fin: None,
                 capacity,
-                shift: if config.window_scaling { WindowShift::for_window(capacity) } else { WindowShift::default() },
+                tuning: ReaderTuning::new(tuned, SeqNumber(0), 0, now),
+                shift: if config.window_scaling { WindowShift::for_window(largest) } else { WindowShift::default() },
                 mss,
                 segment_size: 0,
                 quick_acks: config.quick_acks,
@@ -406,7 +411,8 @@ impl Connection {
 
     /// Octets that may be queued for sending.
     pub fn send_capacity(&self, config: &TcpConfig) -> u32 {
-        self.options.send_capacity.unwrap_or(config.send_capacity)
+        let set = self.options.send_capacity.or(config.send_capacity);
+        set.unwrap_or_else(|| tuning::send_capacity(self.congestion.get().window().min(self.snd.max_wnd), config))
     }
 
     /// Ends the connection for this cause: CLOSED, with the error kept for the application and all queues flushed.
@@ -447,6 +453,8 @@ pub struct Context<'a> {
     pub transfers: &'a mut TransferPool,
     /// Counters of the stack.
     pub counters: &'a mut Counters,
+    /// Octets of IP packet that may leave in one piece where the device cuts super-segments, else 0.
+    pub max_packet: u32,
     /// The chunk in which the packet lies, where it lies in one.
     pub donor: &'a mut Donor,
 }

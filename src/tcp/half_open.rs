@@ -79,7 +79,7 @@ impl HalfOpen {
         config: &TcpConfig,
     ) -> HalfOpen {
         let agreed = option::agree(config, &segment.options, timestamp_offset, segment.arrived);
-        let capacity = options.receive_capacity.unwrap_or(config.receive_capacity);
+        let (capacity, _, _) = config.receive_bounds(options, announced);
         let ipv6 = segment.tuple.remote_addr.is_ipv6();
         let scaled = |shift| if agreed.scaling { shift } else { WindowShift::default() };
         HalfOpen {
@@ -91,7 +91,7 @@ impl HalfOpen {
             send_mss: option::send_mss(segment.options.mss, announced, ipv6),
             offered: u16::try_from(capacity).unwrap_or(u16::MAX),
             peer_shift: scaled(WindowShift::from_option(segment.options.window_scale.unwrap_or(0))),
-            shift: scaled(WindowShift::for_window(capacity)),
+            shift: scaled(WindowShift::for_window(config.largest_receive_capacity(options))),
             syn_losses: 0,
             answers: 0,
             hop_limit: options.hop_limit,
@@ -211,6 +211,7 @@ impl HalfOpen {
         connection.rcv.irs = self.irs;
         connection.rcv.nxt = self.irs + 1;
         connection.rcv.last_ack = self.irs + 1;
+        connection.rcv.tuning.start(self.irs + 1);
         connection.rcv.edge = self.irs + 1 + u32::from(self.offered);
         connection.rcv.shift = self.shift;
         connection

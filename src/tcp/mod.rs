@@ -37,6 +37,7 @@ pub mod text;
 pub mod time_wait;
 pub mod timer;
 pub mod timestamp;
+pub mod tuning;
 pub mod urgent;
 pub mod user;
 pub mod window;

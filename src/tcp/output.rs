@@ -59,7 +59,7 @@ struct Fields {
 /// Builds the header of a planned segment. `payload` is its text, in at most two pieces.
 pub fn header(connection: &Connection, plan: &Plan, payload: [&[u8]; 2], offload: Offload, cx: &Context<'_>) -> Header {
     let acknowledges = plan.flags.contains(Flags::ACK);
-    let (window, _) = connection.offer(plan.flags.contains(Flags::SYN));
+    let (window, _) = connection.offer(plan.flags.contains(Flags::SYN), cx);
     let full = connection.segment_payload();
     let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
     let fields = Fields {
@@ -172,14 +172,14 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         "sent"
     );
     if plan.flags.contains(Flags::ACK) {
-        let (_, edge) = connection.offer(syn);
+        let (_, edge) = connection.offer(syn, cx);
         if plan.reason == Reason::Ack && connection.owed.ack == super::receiver::AckOwed::None {
             connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
         }
         connection.acknowledged_peer(edge);
     } else if syn {
         // The window that a SYN offers, counted from wherever the peer will begin.
-        let (_, edge) = connection.offer(syn);
+        let (_, edge) = connection.offer(syn, cx);
         connection.rcv.edge = edge;
     }
     if plan.reason == Reason::KeepAlive || octets > 0 {

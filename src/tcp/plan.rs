@@ -7,6 +7,7 @@
 use super::connection::Connection;
 use super::nagle::{Offer, may_send};
 use super::receiver::ack_is_due;
+use super::recovery::new_reno::Phase;
 use super::sequence::SeqNumber;
 use super::state::State;
 use crate::time::Instant;
@@ -14,6 +15,9 @@ use crate::wire::tcp::Flags;
 
 /// Segments that may be in flight beyond as many as fill the peer's window, before short ones wait (docs/decisions.md).
 const SPARE_RECORDS: usize = 64;
+
+/// A piece waits for more until it is one in so many octets of the windows, or a whole super-segment.
+const DEFERRED_SHARE: u32 = 8;
 
 /// What the device and the path allow.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +182,7 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
         cork: connection.options.cork && !fin_waits,
         overridden: connection.overridden,
     };
-    if !may_send(&offer) {
+    if !may_send(&offer) || (queued > usable && is_deferred(connection, usable, limits)) {
         return None;
     }
     let mut len = queued.min(usable).min(max_payload(connection, limits));
@@ -191,6 +195,24 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // 9293-3.10.4-4, 9293-3.10.4-6: FIN only behind all text, and with it where the window has room.
     let fin = u32::from(fin_waits && len == queued && window > len);
     Some(piece(connection, connection.snd.nxt, len + fin, Reason::Text))
+}
+
+/// A piece that is small only because the windows have opened by no more yet is not worth a packet of its own where the
+/// device cuts: the next ACK makes it larger.
+///
+/// At least two segments are in flight then, so an ACK is due without the peer's timer, or else ours expires: nothing waits
+/// for this alone. A small part of the windows is enough, as the path runs dry while their whole waits. In recovery the
+/// clock of the ACKs must not stop.
+fn is_deferred(connection: &Connection, usable: u32, limits: &Limits) -> bool {
+    let (mss, flight) = (connection.segment_payload(), connection.flight());
+    let whole = max_payload(connection, limits) / mss * mss;
+    let recovery = &connection.recovery;
+    whole > mss
+        && usable < whole.min((flight + usable) / DEFERRED_SHARE)
+        && flight >= 2 * mss
+        && recovery.phase == Phase::Open
+        && recovery.inflation() == 0
+        && !connection.overridden
 }
 
 /// So many segments are in flight that most of them must be short: each costs a record, so Nagle's algorithm holds then,

@@ -115,35 +115,36 @@ impl Connection {
     }
 
     /// Free receive memory from RCV.NXT on, in octets. Text out of order lies inside it.
-    fn free_window(&self) -> u32 {
+    fn free_window(&self, capacity: u32) -> u32 {
         let waiting = u32::try_from(self.receive_buffer.readable()).unwrap_or(u32::MAX);
-        self.rcv.capacity.saturating_sub(waiting)
+        capacity.saturating_sub(waiting)
     }
 
     /// The largest window that can be offered: the buffer, or as much of it as the window field can say.
-    fn largest_window(&self) -> u32 {
+    fn largest_window(&self, capacity: u32) -> u32 {
         // 7323-2.2-2: the window of a SYN or SYN-ACK is never scaled, so until both are through, no more is offered.
         let shift = if self.state().is_synchronized() { self.rcv.shift } else { WindowShift::default() };
-        self.rcv.capacity.min(shift.scale(WireWindow(u16::MAX)))
+        capacity.min(shift.scale(WireWindow(u16::MAX)))
     }
 
     /// The right edge to offer now.
     // 9293-SHLD-14: it never moves left of what was offered.
     // 7323-2.4-1: it is kept to the octet, whatever the window field can say of it.
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
-    fn next_edge(&self) -> SeqNumber {
-        let candidate = self.rcv.nxt + self.free_window().min(self.largest_window());
-        if candidate.saturating_since(self.rcv.edge) >= self.silly_window_step() { candidate } else { self.rcv.edge }
+    fn next_edge(&self, capacity: u32) -> SeqNumber {
+        let candidate = self.rcv.nxt + self.free_window(capacity).min(self.largest_window(capacity));
+        let step = self.silly_window_step(capacity);
+        if candidate.saturating_since(self.rcv.edge) >= step { candidate } else { self.rcv.edge }
     }
 
-    fn silly_window_step(&self) -> u32 {
-        (self.rcv.capacity / 2).min(self.rcv.full_size().max(self.segment_payload())).max(1)
+    fn silly_window_step(&self, capacity: u32) -> u32 {
+        (capacity / 2).min(self.rcv.full_size().max(self.segment_payload())).max(1)
     }
 
     /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
     // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
-    pub(super) fn offer(&self, syn: bool) -> (WireWindow, SeqNumber) {
-        let edge = self.next_edge();
+    pub(super) fn offer(&self, syn: bool, cx: &Context<'_>) -> (WireWindow, SeqNumber) {
+        let edge = self.next_edge(self.receive_capacity(cx.config, cx.pool));
         let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         (shift.unscale(edge.since(self.rcv.nxt)), edge)
     }
@@ -152,9 +153,11 @@ impl Connection {
     ///
     /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the largest window too.
     /// When the reader has taken everything, a closed window grows by more, so the peer cannot be left waiting.
-    pub(super) fn owe_window_update(&mut self) {
-        let growth = self.next_edge().saturating_since(self.rcv.edge);
-        if self.state().receives_text() && growth >= self.silly_window_step().max(self.largest_window() / 8) {
+    pub(super) fn owe_window_update(&mut self, cx: &Context<'_>) {
+        let capacity = self.receive_capacity(cx.config, cx.pool);
+        let growth = self.next_edge(capacity).saturating_since(self.rcv.edge);
+        let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);
+        if self.state().receives_text() && growth >= worth {
             self.owed.ack(AckOwed::Now);
         }
     }

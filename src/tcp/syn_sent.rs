@@ -89,5 +89,6 @@ fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<
     connection.rcv.nxt = segment.seq + 1;
     connection.rcv.edge = connection.rcv.nxt + offered;
     connection.rcv.last_ack = connection.rcv.nxt;
+    connection.rcv.tuning.start(connection.rcv.nxt);
     connection.last_received = cx.now;
 }

@@ -24,6 +24,7 @@ pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut 
         // 9293-SHLD-3: the application has closed and can never read this; the peer should know.
         return Err(Rejected::Abort(DropReason::TcpAfterClose));
     }
+    connection.note_echo(segment);
     let wire_segment = payload.len() / usize::from(segment.coalesced.max(1));
     connection.rcv.segment_size =
         connection.rcv.segment_size.max(u16::try_from(wire_segment).unwrap_or(u16::MAX)).min(connection.rcv.mss);

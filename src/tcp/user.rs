@@ -59,7 +59,8 @@ impl Connection {
         // 6093-6: urgent octets are in line, where they were sent.
         let read = self.receive_buffer.read(cx.pool, buffer);
         self.leave_urgent_mode();
-        self.owe_window_update();
+        self.tune_reader(cx);
+        self.owe_window_update(cx);
         Ok(read)
     }
 
@@ -121,7 +122,7 @@ impl Connection {
         self.read_closed = true;
         let waiting = self.receive_buffer.readable();
         self.receive_buffer.skip(cx.pool, waiting);
-        self.owe_window_update();
+        self.owe_window_update(cx);
     }
 
     /// The application lets go. What is queued is still sent, with a FIN; the answer is a RST where data would be lost.

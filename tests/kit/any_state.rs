@@ -57,7 +57,7 @@ pub fn play(bytes: &[u8]) {
     let mut script = Script::on(local, peer, |config| {
         let tcp = &mut config.tcp;
         (tcp.timestamps, tcp.sack, tcp.window_scaling) = (switches & 2 == 0, switches & 4 == 0, switches & 8 == 0);
-        (tcp.buffer_memory, tcp.receive_capacity, tcp.send_capacity) = (MEMORY, 30_000, 30_000);
+        (tcp.buffer_memory, tcp.receive_capacity, tcp.send_capacity) = (MEMORY, Some(30_000), Some(30_000));
         tcp.max_half_open = BACKLOG;
     });
     script.seq = [0, 1 << 31, u32::MAX - 3, 1_000][usize::from(switches >> 6)];

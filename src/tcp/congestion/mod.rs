@@ -20,6 +20,8 @@ pub struct Acked {
     pub flight: u32,
     /// Sender maximum segment size, in octets.
     pub mss: u32,
+    /// Octets that leave in one piece at most: a segment, or a super-segment where the device cuts them.
+    pub piece: u32,
     /// The RTT sample that came with it.
     pub rtt: Option<Duration>,
 }

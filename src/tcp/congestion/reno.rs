@@ -2,8 +2,9 @@
 
 use super::{Acked, Controller, Loss};
 
-/// Limit L of RFC 3465 in segments: how much one ACK may grow cwnd in slow start. Peers acknowledge whole super-segments,
-/// so the decision of the house (docs/decisions.md) is 8, by RFC 9406.
+/// Limit L of RFC 3465: by how much one ACK may grow cwnd in slow start, counted in what leaves in one piece. The decision
+/// of the house (docs/decisions.md) is 8, by RFC 9406. A device that cuts super-segments makes the pieces large, and then
+/// peers acknowledge a whole one at a time: counted in segments, slow start would stop doubling.
 const SLOW_START_LIMIT: u32 = 8;
 
 /// The state of Reno, in octets.
@@ -57,13 +58,13 @@ impl Controller for Reno {
     }
 
     fn acked(&mut self, acked: &Acked) {
-        let Acked { octets, flight, mss, .. } = *acked;
+        let Acked { octets, flight, mss, piece, .. } = *acked;
         // 5681-3.1-1: ssthresh chooses between the two.
         if self.cwnd < self.ssthresh {
             // A window that was not used gives no reason for a larger one (RFC 7661).
             if flight.saturating_mul(2) >= self.cwnd {
                 // 5681-3.1-6: counted in octets, so that dividing ACKs gains nothing (limit: docs/decisions.md).
-                self.cwnd = self.cwnd.saturating_add(octets.min(SLOW_START_LIMIT * mss));
+                self.cwnd = self.cwnd.saturating_add(octets.min(SLOW_START_LIMIT.saturating_mul(piece)));
             }
         } else if flight.saturating_add(mss) >= self.cwnd {
             // 5681-3.1-7: one segment for each whole window acknowledged.
@@ -109,7 +110,7 @@ mod tests {
     const MSS: u32 = 1_000;
 
     fn ack(octets: u32, flight: u32) -> Acked {
-        Acked { now: Instant::ZERO, octets, flight, mss: MSS, rtt: None }
+        Acked { now: Instant::ZERO, octets, flight, mss: MSS, piece: MSS, rtt: None }
     }
 
     fn loss(flight: u32) -> Loss {
@@ -152,6 +153,16 @@ mod tests {
             divided.acked(&ack(1, 10 * MSS));
         }
         assert_eq!(whole.window(), divided.window());
+    }
+
+    /// 5681-3.1-6: an ACK of many segments brings no burst, but one of a super-segment counts in full.
+    #[test]
+    fn the_limit_of_slow_start_counts_pieces() {
+        for (piece, grows) in [(MSS, 8 * MSS), (2 * MSS, 16 * MSS), (44 * MSS, 44 * MSS), (u32::MAX, 44 * MSS)] {
+            let mut reno = started();
+            reno.acked(&Acked { piece, ..ack(44 * MSS, 44 * MSS) });
+            assert_eq!(reno.window(), 10 * MSS + grows, "{piece}");
+        }
     }
 
     /// 5681-3.1-8, 5681-3.1-9, 8961-4.3, 9293-MUST-19
