@@ -190,7 +190,8 @@ impl Chain {
     pub(super) fn drop_front(&mut self, pool: &mut Pool, count: usize) {
         let Some(held) = self.0.as_mut() else { return };
         held.base += count as u64;
-        while let Some(slot) = held.slots.pop_front_if(|slot| slot.end() <= held.base) {
+        while held.slots.front().is_some_and(|slot| slot.end() <= held.base) {
+            let Some(slot) = held.slots.pop_front() else { break };
             held.origin = slot.end();
             slot.give_back(pool);
         }
@@ -215,8 +216,8 @@ impl Chain {
     fn pop_from(&mut self, pool: &mut Pool, offset: usize) {
         let Some(held) = self.0.as_mut() else { return };
         let end = held.base + offset as u64;
-        while let Some(slot) = held.slots.pop_back_if(|slot| offset == 0 || slot.at >= end) {
-            slot.give_back(pool);
+        while held.slots.back().is_some_and(|slot| offset == 0 || slot.at >= end) {
+            held.slots.pop_back().into_iter().for_each(|slot| slot.give_back(pool));
         }
     }
 

@@ -117,7 +117,7 @@ impl ReceiveBuffer {
     /// [`write_at`](ReceiveBuffer::write_at).
     pub fn promise(&mut self, pool: &mut Pool, len: usize) -> Option<Chunk> {
         let fits = (WORTH_A_CHUNK..=LARGE).contains(&len) && self.next + len as u64 - self.read_position <= MAX_SPAN;
-        if !fits || !self.ranges.is_empty() {
+        if !fits || !self.out_of_order().is_empty() {
             return None;
         }
         let spare = pool.get(ChunkSize::Large)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Clock};
 
 use super::bell::Bell;
 use super::core::{Core, End, TRANSMIT_BUDGET};
-use super::role::{Driver, Sleep};
+use super::role::Sleep;
 use super::{Shard, earlier};
 use crate::buffer::Chunk;
 use crate::device::poll::{Eventfd, PollFd, poll};
@@ -74,7 +74,7 @@ impl Drop for LastWords<'_> {
         let mut core = self.0.lock();
         let text = "a thread has ended that drove the network".to_owned();
         core.finish(End { kind: ErrorKind::Other, text, closed: false });
-        self.0.standby.ring();
+        self.0.wake_background(&mut core);
         self.0.nudge(&mut core);
     }
 }
@@ -115,7 +115,7 @@ impl Shard {
 
     fn release(&self, core: &mut Core) {
         if core.role.release() {
-            self.standby.ring();
+            self.wake_background(core);
         }
     }
 }
@@ -132,19 +132,19 @@ impl<'a> Drive<'a> {
             if core.end().is_some() {
                 return core;
             }
+            core.role.background_rests();
             drop(core);
             self.sleep(rest);
             core = self.shard.lock();
-            if core.role.driver() != Driver::Background {
+            if !core.role.background_returns() {
                 return core;
             }
-            core.role.sleep.asleep = false;
             drop(core);
             let received = self.receive();
             core = self.shard.lock();
             rest = self.digest(&mut core, received);
-            core.role.hand_over();
-            if core.role.driver() != Driver::Background {
+            if let Some(bell) = core.role.hand_over() {
+                bell.ring();
                 return core;
             }
         }

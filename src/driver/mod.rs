@@ -10,6 +10,8 @@
 mod bell;
 mod core;
 mod drive;
+#[cfg(test)]
+mod handover_tests;
 mod role;
 mod thread;
 mod watch;
@@ -192,7 +194,7 @@ impl Shard {
             return self.drive_until(core, bell, until);
         }
         if core.role.park(bell) {
-            self.standby.ring();
+            self.wake_background(&mut core);
         }
         let timeout = until.map(|until| until.saturating_duration_since(Clock::now()));
         let mut core = bell.sleep(core, timeout);
@@ -211,9 +213,19 @@ impl Shard {
         core.role.sleep.asleep = false;
         match core.role.driver() {
             Driver::Application => self.application_event.notify(),
-            Driver::Background => self.background_event.notify(),
+            Driver::Background => self.wake_background(core),
             Driver::Nobody => {}
         }
+    }
+
+    /// Wakes the background thread, wherever it sleeps.
+    fn wake_background(&self, core: &mut Core) {
+        if core.role.background_polls() {
+            self.background_event.notify();
+        } else {
+            self.standby.ring();
+        }
+        core.role.call_background();
     }
 
     /// After a call: tells those who wait, sends what is due, and wakes the driver if it sleeps on something wrong.
@@ -305,8 +317,7 @@ impl Shard {
             core = self.flush(core);
             core.finish(End { kind: io::ErrorKind::NotConnected, text: "the network was closed".into(), closed: true });
         }
-        self.standby.ring();
-        self.background_event.notify();
+        self.wake_background(&mut core);
         self.nudge(&mut core);
         drop(core);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -43,8 +43,24 @@ pub struct Sleep {
     pub for_room: bool,
 }
 
+/// Where the background thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Background {
+    /// At work, or about to look who drives.
+    Awake,
+    /// It waits for the device, as the driver or because it has not noticed yet that it no longer is. It asks before it
+    /// reads, so the role may be taken from it at any time; but it knows nothing of deadlines that came later.
+    Polling,
+    /// The same, but it has been woken.
+    Called,
+    /// It sleeps, and looks again by itself.
+    Watching,
+    /// It sleeps until it is woken.
+    Dozing,
+}
+
 /// The role of the driver.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Role {
     driver: Driver,
     /// What the driver sleeps on.
@@ -57,7 +73,7 @@ pub struct Role {
     bell: Option<Arc<Bell>>,
     /// How often the role has changed hands.
     changes: u64,
-    dozing: bool,
+    background: Background,
 }
 
 /// What the background thread does next.
@@ -81,15 +97,8 @@ pub struct Lookout {
 impl Role {
     /// The role at the start, when only the background thread is there.
     pub fn new() -> Role {
-        Role {
-            driver: Driver::Background,
-            sleep: Sleep::default(),
-            parked: 0,
-            parked_at: None,
-            bell: None,
-            changes: 0,
-            dozing: false,
-        }
+        let (sleep, background) = (Sleep::default(), Background::Awake);
+        Role { driver: Driver::Background, sleep, parked: 0, parked_at: None, bell: None, changes: 0, background }
     }
 
     /// Who drives.
@@ -101,7 +110,7 @@ impl Role {
     pub fn take(&mut self, bell: &Arc<Bell>) -> bool {
         let free = match self.driver {
             Driver::Nobody => true,
-            Driver::Background => self.sleep.asleep,
+            Driver::Background => self.background_polls(),
             Driver::Application => false,
         };
         if !free || self.parked > 0 {
@@ -138,20 +147,47 @@ impl Role {
         self.parked_at = None;
     }
 
-    /// The background thread leaves the role to a thread that came to wait, alone, while it was at work.
-    pub fn hand_over(&mut self) {
-        if self.parked == 1
-            && let Some(bell) = self.parked_at.take()
-        {
+    /// The background thread leaves the role to a thread that came to wait, alone, while it was at work. The answer is the
+    /// bell to ring for it.
+    #[must_use = "nobody drives before it is rung"]
+    pub fn hand_over(&mut self) -> Option<Arc<Bell>> {
+        let bell = if self.parked == 1 { self.parked_at.take() } else { None };
+        if bell.is_some() {
             self.pass_to(Driver::Nobody);
-            bell.ring();
         }
+        bell
     }
 
     fn must_wake_background(&mut self) -> bool {
-        let wake = self.dozing || self.parked > 0;
-        self.dozing &= !wake;
-        wake
+        match self.background {
+            Background::Polling | Background::Dozing => true,
+            Background::Watching => self.parked > 0,
+            // It comes and looks anyway.
+            Background::Awake | Background::Called => false,
+        }
+    }
+
+    /// The background thread waits for the device, or is on its way from there: it is woken by an event, and not by a bell.
+    pub fn background_polls(&self) -> bool {
+        matches!(self.background, Background::Polling | Background::Called)
+    }
+
+    /// The background thread is being woken.
+    pub fn call_background(&mut self) {
+        self.background = if self.background_polls() { Background::Called } else { Background::Awake };
+    }
+
+    /// The background thread is about to wait for the device.
+    pub fn background_rests(&mut self) {
+        self.background = Background::Polling;
+    }
+
+    /// It is back from there. True: it still drives, and nobody takes the role before it rests again.
+    pub fn background_returns(&mut self) -> bool {
+        self.background = Background::Awake;
+        let drives = self.driver == Driver::Background;
+        self.sleep.asleep &= !drives;
+        drives
     }
 
     /// What the background thread does now, having looked before by `lookout`.
@@ -161,14 +197,18 @@ impl Role {
         lookout.changes = self.changes;
         let dozes = unchanged && self.driver == Driver::Application && lookout.looks >= LOOKS;
         match self.driver {
-            Driver::Background => return Watch::Drive,
+            Driver::Background => {
+                self.background = Background::Awake;
+                return Watch::Drive;
+            }
             Driver::Nobody if unchanged || self.parked > 1 || self.parked_at.is_some() => {
                 self.pass_to(Driver::Background);
+                self.background = Background::Awake;
                 return Watch::Drive;
             }
             Driver::Nobody | Driver::Application => {}
         }
-        self.dozing = dozes;
+        self.background = if dozes { Background::Dozing } else { Background::Watching };
         if dozes { Watch::Doze } else { Watch::LookAgain }
     }
 
@@ -178,12 +218,42 @@ impl Role {
     }
 }
 
+/// For the model in `handover_tests.rs`.
+#[cfg(test)]
+impl Role {
+    pub fn shape(&self) -> String {
+        format!("{:?} {}", self.background, self.parked)
+    }
+
+    pub fn waits_for(&self, bell: &Arc<Bell>) -> bool {
+        self.bell.as_ref().is_some_and(|own| Arc::ptr_eq(own, bell))
+    }
+
+    pub fn would_hand_over_to(&self, bell: &Arc<Bell>) -> bool {
+        self.parked_at.as_ref().is_some_and(|own| Arc::ptr_eq(own, bell))
+    }
+
+    pub fn same_as_at(&self, lookout: &Lookout) -> bool {
+        self.changes == lookout.changes
+    }
+}
+
+#[cfg(test)]
+impl Lookout {
+    /// As after many looks that found the same, or none.
+    pub fn pretend_looks(&mut self, many: bool) {
+        self.looks = if many { LOOKS } else { 0 };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The background thread waits for the device.
     fn asleep(role: &mut Role) {
         role.sleep.asleep = true;
+        role.background_rests();
     }
 
     #[test]
@@ -193,7 +263,6 @@ mod tests {
         asleep(&mut role);
         assert!(role.take(&bell));
         assert_eq!((role.driver(), role.sleep.asleep), (Driver::Application, false));
-        asleep(&mut role);
         assert!(!role.take(&Arc::default()), "no second application takes it");
         assert!(!role.is_rung());
         bell.ring();
@@ -207,6 +276,8 @@ mod tests {
         assert!(role.take(&bell));
         assert!(!role.park(&Arc::default()), "the application drives for the other");
         assert!(role.release(), "somebody is parked, and nobody drives");
+        role.call_background();
+        assert!(!role.background_returns());
         let mut lookout = Lookout::default();
         assert_eq!(role.look(&mut lookout), Watch::Drive);
         asleep(&mut role);
@@ -219,15 +290,13 @@ mod tests {
     fn the_background_hands_over_to_one_who_came_while_it_was_at_work() {
         let (mut role, bell) = (Role::new(), Arc::default());
         assert!(!role.take(&bell) && !role.park(&bell));
-        role.hand_over();
-        assert!(bell.is_rung() && role.driver() == Driver::Nobody);
+        assert!(role.hand_over().is_some_and(|rung| Arc::ptr_eq(&rung, &bell)) && role.driver() == Driver::Nobody);
         role.unpark();
         assert!(role.take(&bell));
 
         let mut role = Role::new();
         assert!(!role.park(&bell) && !role.park(&Arc::default()));
-        role.hand_over();
-        assert_eq!(role.driver(), Driver::Background, "two are a crowd");
+        assert!(role.hand_over().is_none() && role.driver() == Driver::Background, "two are a crowd");
     }
 
     #[test]
@@ -235,6 +304,13 @@ mod tests {
         let (mut role, bell) = (Role::new(), Arc::default());
         asleep(&mut role);
         let mut lookout = Lookout::default();
+        assert!(role.take(&bell));
+        assert!(role.release(), "it still waits for the device, and knows no deadline");
+        role.call_background();
+        assert!(role.take(&bell));
+        assert!(!role.release(), "once is enough");
+        assert!(!role.background_returns());
+        assert_eq!(role.look(&mut lookout), Watch::LookAgain);
         for _ in 0..10 {
             assert!(role.take(&bell));
             assert!(!role.release());
@@ -245,14 +321,29 @@ mod tests {
     }
 
     #[test]
+    fn the_role_is_taken_from_a_background_that_was_woken_and_has_not_come_yet() {
+        let (mut role, bell) = (Role::new(), Arc::default());
+        asleep(&mut role);
+        role.sleep.asleep = false;
+        role.call_background();
+        assert!(role.take(&bell));
+        let (mut role, bell) = (Role::new(), Arc::default());
+        asleep(&mut role);
+        assert!(role.background_returns());
+        assert!(!role.take(&bell), "it is about to read");
+    }
+
+    #[test]
     fn the_background_dozes_while_one_application_waits_and_is_woken_when_it_leaves() {
         let (mut role, bell) = (Role::new(), Arc::default());
         asleep(&mut role);
         assert!(role.take(&bell));
+        assert!(!role.background_returns());
         let mut lookout = Lookout::default();
         let looks = std::iter::repeat_with(|| role.look(&mut lookout)).take_while(|&watch| watch != Watch::Doze);
         assert_eq!(looks.count() as u32, LOOKS);
         assert!(role.release(), "it dozes");
+        role.call_background();
         assert!(!role.release(), "once is enough");
         assert_eq!(role.look(&mut lookout), Watch::LookAgain);
         assert_eq!(role.look(&mut lookout), Watch::Drive);
