@@ -1,5 +1,7 @@
 //! Settings of a whole stack.
 
+use std::time::Duration;
+
 use crate::ip::IpCidr;
 use crate::tcp::config::TcpConfig;
 
@@ -16,9 +18,15 @@ pub struct Config {
     pub max_queued_packets: usize,
     /// UDP sockets. Default 65,536.
     pub max_udp_sockets: u32,
+    /// How long whoever drives asks the device again and again before it sleeps, at most [`MAX_BUSY_POLL`]. It saves the
+    /// time that waking up takes, and costs a processor as long as packets come more often than that. Default zero: none.
+    pub busy_poll: Duration,
     /// TCP.
     pub tcp: TcpConfig,
 }
+
+/// The longest time to ask before sleeping: more would be a processor for nothing.
+pub const MAX_BUSY_POLL: Duration = Duration::from_millis(10);
 
 /// The smallest MTU of IPv4 hosts that we accept (RFC 791 section 3.1).
 pub const MIN_MTU_V4: usize = 576;
@@ -33,6 +41,7 @@ impl Default for Config {
             icmp_errors_per_second: 100,
             max_queued_packets: 4_096,
             max_udp_sockets: 65_536,
+            busy_poll: Duration::ZERO,
             tcp: TcpConfig::default(),
         }
     }
@@ -59,9 +68,12 @@ impl Config {
                 return Err(format!("{cidr} cannot be the address of a host"));
             }
         }
+        if self.busy_poll > MAX_BUSY_POLL {
+            return Err(format!("busy polling for {:?} is too long: {MAX_BUSY_POLL:?} at most", self.busy_poll));
+        }
         let tcp = &self.tcp;
         // 6298-2.5
-        if tcp.max_rto < std::time::Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
+        if tcp.max_rto < Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
             return Err("the RTO must have a cap of at least 60 s, and a floor below it".into());
         }
         if !tcp.has_valid_capacities() {
@@ -95,6 +107,9 @@ mod tests {
         assert!(with(&["10.0.0.2/24"], 576).is_ok() && with(&["10.0.0.2/24"], 575).is_err());
         assert!(with(&["fd00:67::2/64"], 1_279).is_err() && with(&["fd00:67::2/64"], 1_280).is_ok());
         assert!(with(&["127.0.0.1/8"], 1_500).is_err() && with(&["10.0.0.255/24"], 1_500).is_err());
+        let patient = Config { busy_poll: MAX_BUSY_POLL, ..Config::default() };
+        assert!(patient.validate().is_ok());
+        assert!(Config { busy_poll: MAX_BUSY_POLL * 2, ..patient }.validate().is_err());
         let changed = |change: fn(&mut TcpConfig)| {
             let mut config = Config::default();
             change(&mut config.tcp);

@@ -68,6 +68,11 @@ pub(super) struct Stack {
     /// The largest IP packet in bytes [default: that of the TUN, else 1500]
     #[arg(long, value_name = "BYTES", help_heading = "Network")]
     pub(super) mtu: Option<usize>,
+
+    /// Before it sleeps, ask the device again and again for so many microseconds (up to 10000): answers leave sooner, for a
+    /// processor that never rests while packets come
+    #[arg(long, value_name = "US", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000), help_heading = "Network")]
+    pub(super) busy_poll: u32,
     /// Write all packets to a pcapng file, as on a wire; - is standard output
     #[arg(long, value_name = "FILE", help_heading = "Look inside")]
     pub(super) pcap: Option<PathBuf>,

@@ -12,6 +12,9 @@ use super::tun_error::TunError;
 /// The control node of the TUN driver.
 pub(super) const CONTROL_NODE: &str = "/dev/net/tun";
 
+/// Asks for `txqueuelen` (linux/sockios.h; the crate `libc` has no name for it).
+const SIOCGIFTXQLEN: libc::Ioctl = 0x8942;
+
 /// A TUN as the system sees it: an interface with a name.
 #[derive(Debug)]
 pub struct Interface {
@@ -34,6 +37,12 @@ impl Interface {
     /// The MTU in bytes.
     pub(super) fn mtu(&self) -> io::Result<usize> {
         interface_mtu(&self.control, &self.name)
+    }
+
+    /// How many packets wait for us at most before the kernel drops them without a word (`txqueuelen`); `None` where that
+    /// cannot be known.
+    pub(super) fn queue_limit(&self) -> Option<u32> {
+        interface_queue_limit(&self.control, &self.name).ok().filter(|&packets| packets > 0)
     }
 
     /// Whether the interface is up. Nothing passes while it is down: reading gives `WouldBlock`, writing an error.
@@ -116,6 +125,14 @@ fn interface_mtu(control: &UnixDatagram, name: &str) -> io::Result<usize> {
     // SAFETY: the kernel answered SIOCGIFMTU, which fills in this variant.
     let mtu = unsafe { answer.ifr_ifru.ifru_mtu };
     usize::try_from(mtu).map_err(|_| io::Error::new(ErrorKind::InvalidData, format!("an MTU of {mtu}")))
+}
+
+#[allow(unsafe_code)]
+fn interface_queue_limit(control: &UnixDatagram, name: &str) -> io::Result<u32> {
+    let answer = interface_ioctl(control, name, SIOCGIFTXQLEN)?;
+    // SAFETY: the kernel answered SIOCGIFTXQLEN, whose variant (`ifr_qlen`) is a C int at the place of this one.
+    let packets = unsafe { answer.ifr_ifru.ifru_metric };
+    u32::try_from(packets).map_err(|_| io::Error::new(ErrorKind::InvalidData, format!("a queue of {packets} packets")))
 }
 
 #[allow(unsafe_code)]

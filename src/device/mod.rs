@@ -102,12 +102,15 @@ pub struct Capabilities {
     pub max_super_v6: usize,
     /// It completes transport checksums on sending.
     pub tx_checksum: bool,
+    /// How many packets it holds for us at most before it drops them silently, where each of them is one segment; `None`
+    /// where that is not known or the packets are super-segments.
+    pub queue_limit: Option<u32>,
 }
 
 impl Capabilities {
     /// A device without offloads.
     pub const fn plain(mtu: usize) -> Capabilities {
-        Capabilities { mtu, max_super_v4: mtu, max_super_v6: mtu, tx_checksum: false }
+        Capabilities { mtu, max_super_v4: mtu, max_super_v6: mtu, tx_checksum: false, queue_limit: None }
     }
 }
 

@@ -126,7 +126,8 @@ impl OffloadDevice {
 
 impl Device for OffloadDevice {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { mtu: self.mtu, max_super_v4: MAX_SUPER, max_super_v6: MAX_SUPER, tx_checksum: true }
+        let plain = Capabilities::plain(self.mtu);
+        Capabilities { max_super_v4: MAX_SUPER, max_super_v6: MAX_SUPER, tx_checksum: true, ..plain }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {

@@ -62,7 +62,8 @@ fn a_missing_interface_is_created_and_carries_packets() {
     in_namespace(|| {
         let device = OffloadDevice::open("glt%d").unwrap();
         assert_eq!(device.name(), "glt0");
-        let expected = Capabilities { mtu: 1500, max_super_v4: 65_535, max_super_v6: 65_535, tx_checksum: true };
+        let expected =
+            Capabilities { max_super_v4: 65_535, max_super_v6: 65_535, tx_checksum: true, ..Capabilities::plain(1500) };
         assert_eq!(device.capabilities(), expected);
         assert!(!device.is_up().unwrap());
         up("glt0");

@@ -60,6 +60,11 @@ impl<'a> PollFd<'a> {
         PollFd { fd, writable, events: 0 }
     }
 
+    /// Something has happened to it.
+    pub fn is_ready(&self) -> bool {
+        self.events != 0
+    }
+
     /// A read would find something.
     pub fn is_readable(&self) -> bool {
         self.events & libc::POLLIN != 0

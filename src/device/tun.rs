@@ -62,7 +62,7 @@ impl TunDevice {
 
 impl Device for TunDevice {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::plain(self.mtu)
+        Capabilities { queue_limit: self.interface.queue_limit(), ..Capabilities::plain(self.mtu) }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {

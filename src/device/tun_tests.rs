@@ -15,7 +15,8 @@ fn a_missing_interface_is_created_and_carries_packets() {
     in_namespace(|| {
         let device = TunDevice::open("glt0").unwrap();
         assert_eq!(device.name(), "glt0");
-        assert_eq!(device.capabilities(), Capabilities::plain(1500));
+        let capabilities = Capabilities { queue_limit: Some(500), ..Capabilities::plain(1500) };
+        assert_eq!(device.capabilities(), capabilities, "the kernel's default queue");
         assert!(!device.is_up().unwrap());
         ip("addr add 10.9.0.1/24 dev glt0");
         ip("link set glt0 up");
@@ -41,9 +42,10 @@ fn a_missing_interface_is_created_and_carries_packets() {
 fn an_existing_interface_is_attached_with_its_mtu() {
     in_namespace(|| {
         ip("tuntap add dev glt1 mode tun");
-        ip("link set glt1 mtu 9000 up");
+        ip("link set glt1 mtu 9000 txqueuelen 1234 up");
         let device = TunDevice::open("glt1").unwrap();
-        assert_eq!(device.capabilities().mtu, 9000);
+        let Capabilities { mtu, queue_limit, .. } = device.capabilities();
+        assert_eq!((mtu, queue_limit), (9000, Some(1234)));
         assert!(device.is_up().unwrap());
         drop(device);
         assert!(TunDevice::open("glt1").is_ok(), "it can be attached again");

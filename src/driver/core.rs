@@ -41,6 +41,8 @@ pub struct Core {
     pub watches: Watches,
     /// Who drives, and what that one sleeps on.
     pub role: Role,
+    /// When somebody last looked what the device has.
+    pub received: Instant,
     /// The driver is in the middle of a batch of packets: it sends when it is through.
     pub in_batch: bool,
     /// Rung after each turn of the driver while somebody waits for connections to finish.
@@ -61,6 +63,7 @@ impl Core {
             stack,
             watches: Watches::default(),
             role: Role::new(),
+            received: Instant::ZERO,
             in_batch: false,
             turned: Arc::default(),
             finishing: 0,

@@ -113,6 +113,18 @@ impl Shard {
         core
     }
 
+    /// Drives, having taken the role, for one turn and without sleeping.
+    pub(super) fn drive_once(&self, core: MutexGuard<'_, Core>) {
+        let last_words = LastWords(self);
+        let mut drive = Drive::new(self, &self.application_event);
+        drop(core);
+        let received = drive.receive();
+        let mut core = self.lock();
+        drive.digest(&mut core, received);
+        std::mem::forget(last_words);
+        self.release(&mut core);
+    }
+
     fn release(&self, core: &mut Core) {
         if core.role.release() {
             self.wake_background(core);
@@ -175,7 +187,9 @@ impl<'a> Drive<'a> {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    *lone = if count == 1 { LONE } else { 0 };
+                    if count > 0 {
+                        *lone = if count == 1 { LONE } else { 0 };
+                    }
                     return Ok(Batch { empty: count == 0, more: false });
                 }
                 Err(error) => return Err(error),
@@ -207,6 +221,7 @@ impl<'a> Drive<'a> {
     /// Deadlines, readiness, sending; then what to sleep on.
     fn turn(&mut self, core: &mut Core, more: bool) -> Rest {
         let now = self.shard.now();
+        core.received = now;
         // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
         core.in_batch = false;
         core.stack.handle_deadline(now);
@@ -229,8 +244,22 @@ impl<'a> Drive<'a> {
         Rest { timeout, for_room: blocked && !refused }
     }
 
-    /// Sleeps until the device, a call, or a deadline wants something.
+    /// Sleeps until the device, a call, or a deadline wants something; asks for a while first, where that is wanted.
     fn sleep(&mut self, rest: Rest) {
+        let busy = self.shard.busy_poll;
+        if !busy.is_zero() && rest.timeout.is_none_or(|timeout| timeout > busy) {
+            let until = Clock::now() + busy;
+            while Clock::now() < until {
+                if self.poll(Rest { timeout: Some(Duration::ZERO), ..rest }) {
+                    return;
+                }
+            }
+        }
+        self.poll(rest);
+    }
+
+    /// Waits; the answer is whether anything but the time ended it.
+    fn poll(&mut self, rest: Rest) -> bool {
         let event = PollFd::new(self.event.as_fd(), false);
         let (event, device) = match self.shard.device().as_fd() {
             Some(fd) => {
@@ -251,6 +280,7 @@ impl<'a> Drive<'a> {
             room: device.is_some_and(|device| device.is_writable()),
             broken: device.is_some_and(|device| device.is_broken()),
         };
+        event.is_readable() || device.is_some_and(|device| device.is_ready())
     }
 }
 

@@ -52,8 +52,13 @@ pub struct Shard {
     /// Wakes the background thread while it does not drive.
     standby: Bell,
     started: Clock,
+    /// See [`Config::busy_poll`].
+    busy_poll: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// How long the device of a busy loop may go unattended.
+const GLANCE_AFTER: Duration = Duration::from_micros(50);
 
 /// How long a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,8 @@ impl Shard {
     pub fn start(device: Box<dyn Device>, mut config: Config) -> io::Result<Arc<Shard>> {
         let capabilities = device.capabilities();
         config.mtu = config.mtu.min(capabilities.mtu);
+        config.tcp.queue_limit = config.tcp.queue_limit.or(capabilities.queue_limit);
+        let busy_poll = config.busy_poll;
         let rng = KeyedRng::from_system()?;
         let mut stack =
             Stack::new(config, rng, Instant::ZERO).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
@@ -97,6 +104,7 @@ impl Shard {
             background_event: Eventfd::new()?,
             standby: Bell::default(),
             started: Clock::now(),
+            busy_poll,
             thread: Mutex::new(None),
         });
         let driver = Arc::clone(&shard);
@@ -284,7 +292,10 @@ impl Shard {
             }
             let now = Clock::now();
             let until = match patience {
-                _ if !out.is_empty() => return Ok(()),
+                _ if !out.is_empty() => {
+                    self.glance(core);
+                    return Ok(());
+                }
                 // A loop that never waits drives too: it looks once what the device has.
                 Patience::None if !looked => Some(now),
                 Patience::None => return Ok(()),
@@ -295,6 +306,14 @@ impl Shard {
             looked = true;
             let bell = core.watches.poller_bell(id);
             core = self.park(core, &bell, until);
+        }
+    }
+
+    /// A loop that is busy finds something whenever it comes to wait, and so never waits: it looks after the device in
+    /// passing, if nobody has for some time.
+    fn glance(&self, mut core: MutexGuard<'_, Core>) {
+        if self.now().saturating_since(core.received) > GLANCE_AFTER && core.role.take(&Arc::default()) {
+            self.drive_once(core);
         }
     }
 

@@ -11,6 +11,9 @@ use crate::tcp::state::State;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub struct Readiness(pub u8);
 
+/// Octets of room for which a writer is woken in any case: a few super-segments.
+const WORTH_WAKING: usize = 3 * LARGE;
+
 impl Readiness {
     /// Nothing.
     pub const NONE: Readiness = Readiness(0);
@@ -204,8 +207,9 @@ fn connection_readiness(connection: &Connection, config: &TcpConfig, memory: boo
     }
     let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
     let capacity = connection.send_capacity(config) as usize;
-    // A writer that was told to wait is woken when a third of its buffer is free, not for every octet.
-    let room = memory && connection.send_buffer.len() < capacity - capacity / 3;
+    // A writer that was told to wait is woken when a third of its buffer is free, or enough to be worth it, not for every
+    // octet.
+    let room = memory && connection.send_buffer.len() < capacity - (capacity / 3).min(WORTH_WAKING);
     let cannot_send = closed || connection.snd.fin.is_some();
     if cannot_send || (!opening && room) {
         ready = ready.with(Readiness::WRITABLE);

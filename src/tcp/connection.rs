@@ -412,7 +412,10 @@ impl Connection {
     /// Octets that may be queued for sending.
     pub fn send_capacity(&self, config: &TcpConfig) -> u32 {
         let set = self.options.send_capacity.or(config.send_capacity);
-        set.unwrap_or_else(|| tuning::send_capacity(self.congestion.get().window().min(self.snd.max_wnd), config))
+        set.unwrap_or_else(|| {
+            let window = self.congestion.get().window().min(self.snd.max_wnd);
+            tuning::send_capacity(self.flight(), window, config)
+        })
     }
 
     /// Ends the connection for this cause: CLOSED, with the error kept for the application and all queues flushed.

@@ -21,6 +21,9 @@ use crate::time::Instant;
 /// one, and the measured time need not begin where a flight does.
 const HEADROOM: u32 = 4;
 
+/// A writer may be late by one part in so many of a round trip.
+const WRITERS_SHARE: u32 = 4;
+
 /// A window beyond the first one is offered only as long as it is at most one in so many octets of the memory that is free.
 const SHARE_OF_MEMORY: usize = 4;
 
@@ -81,10 +84,12 @@ fn scaled(octets: u32, part: Duration, whole: Duration) -> u32 {
     u32::try_from(u128::from(octets) * part.as_nanos() / whole.as_nanos().max(1)).unwrap_or(u32::MAX)
 }
 
-/// Octets that may wait to be sent while so many may be in flight: these, and as many to follow them.
-pub fn send_capacity(window: u32, config: &TcpConfig) -> u32 {
+/// Octets that may be queued while so many are in flight and so many may be: beside those in flight, as many as are sent
+/// until a writer that was woken has come. What waits longer than that only grows cold in the processor's cache.
+pub fn send_capacity(flight: u32, window: u32, config: &TcpConfig) -> u32 {
     let (least, most) = (*config.send_tuning.start(), *config.send_tuning.end());
-    window.saturating_mul(2).clamp(least, most)
+    let lead: u32 = std::env::var("LEAD").ok().and_then(|v| v.parse().ok()).unwrap_or(512 * 1024);
+    flight.saturating_add(lead.max(window / WRITERS_SHARE)).clamp(least, most)
 }
 
 impl ReaderTuning {
