@@ -96,7 +96,7 @@ fn a_deadline_is_handled_after_the_driver_has_left() {
             (&client).write_all(LOST).unwrap();
             let mut text = [0; 4];
             (&server).read_exact(&mut text).unwrap();
-            assert_eq!((&text, losses.load(Ordering::SeqCst)), (&[b'L', b'O', b'S', b'T'], 0));
+            assert_eq!((&text, losses.load(Ordering::SeqCst)), (b"LOST", 0));
         }
     });
 }
