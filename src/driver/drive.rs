@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant as Clock};
 
 use super::bell::Bell;
@@ -129,6 +129,7 @@ impl<'a> Drive<'a> {
     fn receive(&mut self) -> io::Result<Batch> {
         let shard = self.shard;
         // Only the one who has the role comes here, so this lock is free.
+        debug_assert!(!matches!(shard.buffer.try_lock(), Err(TryLockError::WouldBlock)), "two threads drive at once");
         let mut buffer = shard.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut octets = 0;
         for count in 0..RECEIVE_BATCH {
