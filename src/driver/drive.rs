@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant as Clock};
 
 use super::bell::Bell;
@@ -166,6 +166,7 @@ impl<'a> Drive<'a> {
     fn receive(&mut self) -> io::Result<Batch> {
         let shard = self.shard;
         // Only the one who has the role comes here, so this lock is free.
+        debug_assert!(!matches!(shard.reader.try_lock(), Err(TryLockError::WouldBlock)), "two threads drive at once");
         let mut reader = shard.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let Reader { chunk, lone } = &mut *reader;
         let mut octets = 0;
@@ -224,8 +225,12 @@ impl<'a> Drive<'a> {
         core.received = now;
         // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
         core.in_batch = false;
+        let due = core.stack.next_deadline().is_some_and(|next| next <= now);
         core.stack.handle_deadline(now);
         core.dispatch();
+        if due && core.finishing > 0 {
+            core.turned.ring();
+        }
         let sent_before = core.stack.counters().packets_out;
         let progress = core.transmit(self.shard.device(), now, TRANSMIT_BUDGET);
         core.dispatch();
@@ -297,5 +302,56 @@ fn wait<const N: usize>(fds: &mut [PollFd<'_>; N], timeout: Option<Duration>) {
         // Short of memory: without waiting this would be a busy loop.
         tracing::warn!(target: "glasstcp::driver", %error, "waiting failed");
         std::thread::sleep(RETRY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::device::fd::FdDevice;
+    use crate::net::Net;
+
+    fn config(number: u8) -> Config {
+        let mut config = Config::new(&[format!("10.0.0.{number}/24").parse().unwrap()]);
+        config.tcp.fin_wait_2 = Duration::from_millis(100);
+        config
+    }
+
+    /// Whoever waits for a connection to finish takes the role when the deadline that finishes it is due already. Its first
+    /// turn handles that, and there may never be another.
+    #[test]
+    fn what_the_first_turn_finishes_ends_the_wait_for_it() {
+        let (a, b) = FdDevice::pair(1_500).unwrap();
+        let (shard, peer) = (Shard::start(Box::new(a), config(1)).unwrap(), Net::start(b, config(2)).unwrap());
+        let listener = peer.bind("10.0.0.2:80").unwrap();
+        let address = listener.local_addr().unwrap();
+        let finish = || {
+            let options = config(1).tcp.socket;
+            let client = shard.call(|core, now| core.stack.tcp_connect(now, None, address, options)).unwrap();
+            // The peer holds its end open.
+            let _server = listener.accept().unwrap();
+            shard.call(|core, now| core.stack.tcp_close(now, client));
+            std::thread::sleep(Duration::from_millis(20));
+            let mut core = shard.lock();
+            if core.stack.orphans() == 0 || !core.role.background_polls() {
+                return false;
+            }
+            while core.stack.next_deadline().is_some_and(|next| next > shard.now()) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            core.finishing += 1;
+            let bell = Arc::clone(&core.turned);
+            // The watchdog: nothing else ends the wait.
+            let until = Clock::now() + Duration::from_secs(60);
+            core = shard.park(core, &bell, Some(until));
+            core.finishing -= 1;
+            assert!(core.stack.orphans() == 0 && Clock::now() < until, "the test hangs");
+            true
+        };
+        // A busy machine may come too late.
+        assert!((0..50).any(|_| finish()));
+        shard.close(Duration::ZERO);
+        peer.close(Duration::ZERO);
     }
 }
