@@ -18,6 +18,9 @@ pub struct Config {
     pub max_queued_packets: usize,
     /// UDP sockets. Default 65,536.
     pub max_udp_sockets: u32,
+    /// Send super-segments beyond 64 KiB over IPv4 where the device takes them (BIG TCP). The kernel reads them since
+    /// Linux 6.3; what else looks at packets on their way may not. Default off.
+    pub big_tcp: bool,
     /// How long whoever drives asks the device again and again before it sleeps, at most [`MAX_BUSY_POLL`]. It saves the
     /// time that waking up takes, and costs a processor as long as packets come more often than that. Default zero: none.
     pub busy_poll: Duration,
@@ -41,6 +44,7 @@ impl Default for Config {
             icmp_errors_per_second: 100,
             max_queued_packets: 4_096,
             max_udp_sockets: 65_536,
+            big_tcp: false,
             busy_poll: Duration::ZERO,
             tcp: TcpConfig::default(),
         }

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::Pieces;
 use super::pool::{Chunk, ChunkSize, Pool};
 
 /// One chunk in its place.
@@ -163,13 +164,21 @@ impl Chain {
         last.chunk = Some(chunk);
     }
 
-    /// The `len` octets from `offset` on, in at most two pieces; shorter where two pieces do not suffice.
+    /// The `len` octets from `offset` on, in pieces; shorter where [`PIECES`](super::PIECES) do not suffice.
     ///
-    /// They suffice for [`LARGE`](super::LARGE) octets anywhere in a chain that took in no chunk, since there every slot
+    /// [`LARGE`](super::LARGE) octets lie in at most two anywhere in a chain that took in no chunk, since there every slot
     /// after the first has that length.
-    pub(super) fn pieces(&self, offset: usize, len: usize) -> [&[u8]; 2] {
-        let first = self.piece(offset, len);
-        [first, self.piece(offset + first.len(), len - first.len())]
+    pub(super) fn pieces(&self, offset: usize, len: usize) -> Pieces<'_> {
+        let mut pieces: Pieces<'_> = Default::default();
+        let mut done = 0;
+        for piece in &mut pieces {
+            if done == len {
+                break;
+            }
+            *piece = self.piece(offset + done, len - done);
+            done += piece.len();
+        }
+        pieces
     }
 
     /// Copies octets from `offset` on to `into`; as many as there is memory for, which the owner has made sure of.

@@ -32,6 +32,13 @@ pub mod range_set;
 pub mod receive;
 pub mod send;
 
+/// Pieces in which text is lent without a copy: [`LARGE`] octets never lie in more than two, and four times as many not in
+/// more than these.
+pub const PIECES: usize = 5;
+
+/// Text in pieces; the last ones may be empty.
+pub type Pieces<'a> = [&'a [u8]; PIECES];
+
 pub use pool::{Chunk, ChunkSize, LARGE, Pool, SMALL};
 pub use range_set::{MAX_RANGES, RangeSet};
 pub use receive::{MAX_SPAN, ReceiveBuffer, WORTH_A_CHUNK, Written};

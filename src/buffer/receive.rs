@@ -1,9 +1,9 @@
 //! Bytes that have arrived and that the application has not read yet, in order or not.
 
-use super::Full;
 use super::chain::Chain;
 use super::pool::{Chunk, ChunkSize, LARGE, Pool};
 use super::range_set::RangeSet;
+use super::{Full, Pieces};
 
 /// Octets from the read position to the end of the last byte held, at most: the largest window of RFC 7323, rounded up.
 /// It bounds the empty slots that one byte far away can cost (16 octets per 64 KiB of hole).
@@ -154,8 +154,8 @@ impl ReceiveBuffer {
         count
     }
 
-    /// Lends the next bytes of the stream without a copy: as many as lie in the first two chunks.
-    pub fn peek_slices(&self) -> [&[u8]; 2] {
+    /// Lends the next bytes of the stream without a copy: as many as lie in the first chunks.
+    pub fn peek_slices(&self) -> Pieces<'_> {
         self.chain.pieces(0, self.readable())
     }
 
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(buffer.write_at(&mut pool, 7, b""), written(0, 0, false));
         assert_eq!(buffer.holds(), (0, false));
         buffer.write_at(&mut pool, 0, b"abc").unwrap();
-        assert_eq!((buffer.peek_slices(), pool.charged()), ([&b"abc"[..], b""], SMALL));
+        assert_eq!((buffer.peek_slices(), pool.charged()), ([&b"abc"[..], b"", b"", b"", b""], SMALL));
         assert_eq!(read_all(&mut buffer, &mut pool), b"abc");
         assert_eq!((buffer.holds(), pool.charged(), buffer.read_position(), buffer.next()), ((0, false), 0, 3, 3));
     }
@@ -365,7 +365,7 @@ mod tests {
         let mut buffer = ReceiveBuffer::new();
         let stream: Vec<u8> = (0..SMALL + 2 * LARGE).map(|i| (i % 253) as u8).collect();
         buffer.write_at(&mut pool, 0, &stream).unwrap();
-        assert_eq!(buffer.peek_slices().map(<[u8]>::len), [SMALL, LARGE]);
+        assert_eq!(buffer.peek_slices().map(<[u8]>::len), [SMALL, LARGE, LARGE, 0, 0]);
         let mut peeked = vec![0; stream.len() + 1];
         assert_eq!(buffer.peek(&mut peeked), stream.len());
         assert_eq!(peeked[..stream.len()], stream);

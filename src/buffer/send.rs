@@ -1,5 +1,6 @@
 //! Bytes the application has written and the peer has not acknowledged yet.
 
+use super::Pieces;
 use super::chain::Chain;
 use super::pool::Pool;
 
@@ -39,9 +40,9 @@ impl SendBuffer {
 
     /// Lends the `len` octets from `offset` on, both in octets, `offset` counted from SND.UNA.
     ///
-    /// Shorter where the buffer ends, and where the octets lie in more than two chunks: up to [`LARGE`](super::LARGE)
-    /// octets never do. The second piece is empty unless the first one is full.
-    pub fn slices(&self, offset: usize, len: usize) -> [&[u8]; 2] {
+    /// Shorter where the buffer ends, and where the octets lie in more than [`PIECES`](super::PIECES) chunks: up to four
+    /// times [`LARGE`](super::LARGE) octets never do. A piece is empty unless the one before it is full.
+    pub fn slices(&self, offset: usize, len: usize) -> Pieces<'_> {
         let offset = offset.min(self.len);
         self.chain.pieces(offset, len.min(self.len - offset))
     }
@@ -131,19 +132,21 @@ mod tests {
             (SMALL, LARGE, LARGE, 0),
             (SMALL + 1, LARGE, LARGE - 1, 1),
             (SMALL + LARGE, LARGE + 10, LARGE, 10),
-            // Three chunks: what lies in the third is left out.
-            (SMALL - 1, LARGE + 5, 1, LARGE),
             (end - 1, 5, 1, 0),
             (end, 5, 0, 0),
             (end + 1, 5, 0, 0),
             (usize::MAX, usize::MAX, 0, 0),
         ] {
-            let [a, b] = buffer.slices(offset, len);
+            let [a, b, rest @ ..] = buffer.slices(offset, len);
             assert_eq!((a.len(), b.len()), (first, second), "{offset} {len}");
+            assert!(rest.iter().all(|piece| piece.is_empty()));
             if first > 0 {
                 assert_eq!([a, b].concat(), data[offset..offset + first + second]);
             }
         }
+        let pieces = buffer.slices(SMALL - 1, LARGE + 5);
+        assert_eq!(pieces.map(<[u8]>::len), [1, LARGE, 4, 0, 0]);
+        assert_eq!(pieces.concat(), data[SMALL - 1..SMALL + LARGE + 4]);
         buffer.advance(&mut pool, usize::MAX);
         assert_eq!((buffer.is_empty(), pool.charged()), (true, 0));
     }

@@ -69,6 +69,9 @@ pub(super) struct Stack {
     #[arg(long, value_name = "BYTES", help_heading = "Network")]
     pub(super) mtu: Option<usize>,
 
+    /// Send super-segments of up to 256 KiB over IPv4 (BIG TCP; Linux 6.3 or later, with --device offload)
+    #[arg(long, help_heading = "Network")]
+    pub(super) big_tcp: bool,
     /// Before it sleeps, ask the device again and again for so many microseconds (up to 10000): answers leave sooner, for a
     /// processor that never rests while packets come
     #[arg(long, value_name = "US", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000), help_heading = "Network")]

@@ -59,7 +59,7 @@ pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
         mtu => mtu.unwrap_or(capabilities.mtu),
     };
     let busy_poll = Duration::from_micros(options.busy_poll.into());
-    let config = Config { mtu, busy_poll, ..Config::new(&addresses) };
+    let config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
     config.validate()?;
     let (name, skills) = (device.name().to_owned(), skills(&capabilities));
     tracing::info!(device = name, mtu, skills, "opened");

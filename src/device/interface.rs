@@ -85,6 +85,13 @@ impl Interface {
     }
 }
 
+/// The version of the kernel, as far as two numbers say it; `None` where it cannot be known.
+pub(super) fn kernel_release() -> Option<(u32, u32)> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
 /// Refuses names that the system would cut short or refuse without a reason.
 pub(super) fn check_name(name: &str) -> Result<(), TunError> {
     if name.len() >= libc::IFNAMSIZ || name.contains(['/', ':', '\0']) || name.contains(char::is_whitespace) {

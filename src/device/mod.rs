@@ -100,6 +100,9 @@ pub struct Capabilities {
     pub max_super_v4: usize,
     /// The same over IPv6.
     pub max_super_v6: usize,
+    /// The largest packet with a `gso_size` over IPv4 whose length its header cannot say (BIG TCP: a total length of 0);
+    /// 0 where there is no such thing.
+    pub max_big_v4: usize,
     /// It completes transport checksums on sending.
     pub tx_checksum: bool,
     /// How many packets it holds for us at most before it drops them silently, where each of them is one segment; `None`
@@ -110,7 +113,7 @@ pub struct Capabilities {
 impl Capabilities {
     /// A device without offloads.
     pub const fn plain(mtu: usize) -> Capabilities {
-        Capabilities { mtu, max_super_v4: mtu, max_super_v6: mtu, tx_checksum: false, queue_limit: None }
+        Capabilities { mtu, max_super_v4: mtu, max_super_v6: mtu, max_big_v4: 0, tx_checksum: false, queue_limit: None }
     }
 }
 

@@ -25,8 +25,14 @@ use super::{Capabilities, Device, RxMeta, TxMeta};
 /// keeps the buffers of all readers at 64 KiB.)
 pub const MAX_SUPER: usize = 65_535;
 
-/// Pieces of a packet that are written without copying the list of them: header, two pieces of text, and one to spare.
-const MAX_PIECES: usize = 4;
+/// The longest packet whose length its header cannot say: as much as its pieces can be, and half of what the kernel takes.
+pub const MAX_BIG: usize = 256 * 1024;
+
+/// The first kernel that reads an IPv4 total length of 0 as "as long as the packet is" (BIG TCP).
+const BIG_SINCE: (u32, u32) = (6, 3);
+
+/// Pieces of a packet that are written without copying the list of them: a header, and as many pieces as text has.
+const MAX_PIECES: usize = 6;
 
 /// Whether the kernel may hand over several datagrams in one packet. Not yet: the stack's UDP would deliver them as one.
 /// Sending such packets needs no setting.
@@ -46,6 +52,8 @@ pub struct OffloadDevice {
     queue: File,
     interface: Arc<Interface>,
     mtu: usize,
+    /// See [`Capabilities::max_big_v4`].
+    max_big: usize,
     /// Packets that the kernel refused.
     refused: AtomicU64,
 }
@@ -127,7 +135,13 @@ impl OffloadDevice {
 impl Device for OffloadDevice {
     fn capabilities(&self) -> Capabilities {
         let plain = Capabilities::plain(self.mtu);
-        Capabilities { max_super_v4: MAX_SUPER, max_super_v6: MAX_SUPER, tx_checksum: true, ..plain }
+        Capabilities {
+            max_super_v4: MAX_SUPER,
+            max_super_v6: MAX_SUPER,
+            tx_checksum: true,
+            max_big_v4: self.max_big,
+            ..plain
+        }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
@@ -210,7 +224,9 @@ fn prepare(queues: Vec<File>, name: &str) -> Result<Vec<OffloadDevice>, TunError
         set_nonblocking(queue.as_fd()).map_err(other)?;
     }
     interface.wait_until_running();
-    let device = |queue| OffloadDevice { queue, interface: Arc::clone(&interface), mtu, refused: AtomicU64::new(0) };
+    let max_big = if interface::kernel_release().is_some_and(|release| release >= BIG_SINCE) { MAX_BIG } else { 0 };
+    let refused = || AtomicU64::new(0);
+    let device = |queue| OffloadDevice { queue, interface: Arc::clone(&interface), mtu, max_big, refused: refused() };
     Ok(queues.into_iter().map(device).collect())
 }
 

@@ -62,9 +62,12 @@ fn a_missing_interface_is_created_and_carries_packets() {
     in_namespace(|| {
         let device = OffloadDevice::open("glt%d").unwrap();
         assert_eq!(device.name(), "glt0");
-        let expected =
-            Capabilities { max_super_v4: 65_535, max_super_v6: 65_535, tx_checksum: true, ..Capabilities::plain(1500) };
+        let plain = Capabilities { max_big_v4: device.capabilities().max_big_v4, ..Capabilities::plain(1500) };
+        let expected = Capabilities { max_super_v4: 65_535, max_super_v6: 65_535, tx_checksum: true, ..plain };
         assert_eq!(device.capabilities(), expected);
+        // Only a kernel that reads them is offered longer ones.
+        let reads_big = interface::kernel_release().unwrap() >= (6, 3);
+        assert_eq!(plain.max_big_v4, if reads_big { MAX_BIG } else { 0 });
         assert!(!device.is_up().unwrap());
         up("glt0");
         assert!(device.interface().is_up().unwrap() && transmit_checksum_offload("glt0"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bell::Bell;
 use super::role::Role;
 use super::watch::{PollerId, Registration, Watches};
+use crate::buffer::PIECES;
 use crate::device::Device;
 use crate::error::SocketError;
 use crate::stack::{Progress, Readiness, SocketHandle, Stack, WouldBlock};
@@ -115,17 +116,26 @@ impl Core {
         if self.end.is_some() || self.stack.is_quiet() {
             return Progress::Idle;
         }
-        let mut failure = None;
+        let (mut failure, mut too_big) = (None, false);
         let progress = self.stack.transmit(now, budget, |transmit| {
-            let pieces = [transmit.header, transmit.payload[0], transmit.payload[1]].map(IoSlice::new);
-            let used = pieces.iter().rposition(|piece| !piece.is_empty()).map_or(0, |last| last + 1);
+            let mut pieces = [IoSlice::new(transmit.header); 1 + PIECES];
+            let mut used = 1;
+            for piece in transmit.payload.iter().filter(|piece| !piece.is_empty()) {
+                pieces[used] = IoSlice::new(piece);
+                used += 1;
+            }
             device.transmit(&pieces[..used], &transmit.meta).map_err(|error| {
+                // Memory for a packet beyond 64 KiB may be missing for long where that for shorter ones is there.
+                too_big |= transmit.len() > usize::from(u16::MAX);
                 if error.kind() != ErrorKind::WouldBlock {
                     failure = Some(error);
                 }
                 WouldBlock
             })
         });
+        if too_big {
+            self.stack.set_big_packets(0);
+        }
         if let Some(error) = failure {
             self.device_failed(device, &error);
             return Progress::Idle;

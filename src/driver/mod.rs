@@ -90,11 +90,12 @@ impl Shard {
         let capabilities = device.capabilities();
         config.mtu = config.mtu.min(capabilities.mtu);
         config.tcp.queue_limit = config.tcp.queue_limit.or(capabilities.queue_limit);
-        let busy_poll = config.busy_poll;
+        let (busy_poll, big_tcp) = (config.busy_poll, config.big_tcp);
         let rng = KeyedRng::from_system()?;
         let mut stack =
             Stack::new(config, rng, Instant::ZERO).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
         stack.set_offload(capabilities.max_super_v4.min(capabilities.max_super_v6), capabilities.tx_checksum);
+        stack.set_big_packets(if big_tcp { capabilities.max_big_v4 } else { 0 });
         let name = format!("glasstcp {}", device.name());
         let shard = Arc::new(Shard {
             core: Mutex::new(Core::new(stack)),

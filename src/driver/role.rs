@@ -311,7 +311,10 @@ mod tests {
         assert!(!role.release(), "once is enough");
         assert!(!role.background_returns());
         assert_eq!(role.look(&mut lookout), Watch::LookAgain);
-        assert!(role.take(&bell) && !role.park() && role.release(), "it looks soon, but somebody waits now");
+        assert!(
+            role.take(&bell) && !role.park(&Arc::default()) && role.release(),
+            "it looks soon, but somebody waits now"
+        );
         role.call_background();
         role.unpark();
         assert_eq!(role.look(&mut lookout), Watch::LookAgain);

@@ -309,7 +309,7 @@ pub fn packet(source: IpAddr, destination: IpAddr, header: &TcpHeader, text: &[u
         dont_fragment: true,
     };
     emit_ip(&ip, tcp_len + text.len(), &mut bytes);
-    tcp::fill_checksum(source, destination, &mut bytes[ip_len..ip_len + tcp_len], [text, &[]]);
+    tcp::fill_checksum(source, destination, &mut bytes[ip_len..ip_len + tcp_len], &[text]);
     bytes.truncate(ip_len + tcp_len);
     bytes.extend_from_slice(text);
     bytes

@@ -153,7 +153,7 @@ impl Stack {
         config.validate()?;
         Ok(Stack {
             now,
-            limits: Limits { max_packet: 0 },
+            limits: Limits { max_packet: 0, big_packet: 0 },
             offload_checksum: false,
             pool: Pool::new(config.tcp.buffer_memory),
             transfers: TransferPool::default(),
@@ -193,6 +193,12 @@ impl Stack {
         let cuts = max_packet > self.config.mtu;
         self.limits.max_packet = if cuts { u32::try_from(max_packet).unwrap_or(u32::MAX) } else { 0 };
         self.offload_checksum = checksum;
+    }
+
+    /// Tells the largest packet over IPv4 that the device takes although its header cannot say its length (BIG TCP); 0: none.
+    /// Such packets carry new text until the first retransmission: whatever loses one might lose them all.
+    pub fn set_big_packets(&mut self, max_packet: usize) {
+        self.limits.big_packet = u32::try_from(max_packet).unwrap_or(u32::MAX);
     }
 
     /// Tells how many packets wait for us in the device's queue at most (`txqueuelen` of a TUN), where each of them is one

@@ -4,22 +4,23 @@ use std::net::IpAddr;
 
 use super::Stack;
 use super::slab::SlabKey;
+use crate::buffer::Pieces;
 use crate::counters::DropReason;
 use crate::device::TxMeta;
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::output::{self, Offload};
-use crate::tcp::plan::{self, Decision, Plan};
+use crate::tcp::plan::{self, Decision, Plan, Reason};
 use crate::tcp::reset::Reply;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
-/// A packet to send: its headers, and its text in at most two pieces.
+/// A packet to send: its headers, and its text in pieces.
 #[derive(Clone, Copy, Debug)]
 pub struct Transmit<'a> {
     /// IP and transport headers; for a packet that is not TCP, all of it.
     pub header: &'a [u8],
     /// The text.
-    pub payload: [&'a [u8]; 2],
+    pub payload: Pieces<'a>,
     /// What is left to the device.
     pub meta: TxMeta,
 }
@@ -27,7 +28,7 @@ pub struct Transmit<'a> {
 impl Transmit<'_> {
     /// Octets of the whole packet.
     pub fn len(&self) -> usize {
-        self.header.len() + self.payload[0].len() + self.payload[1].len()
+        self.header.len() + self.payload.iter().map(|piece| piece.len()).sum::<usize>()
     }
 
     /// Never true: a packet has a header.
@@ -37,7 +38,7 @@ impl Transmit<'_> {
 
     /// The whole packet in one piece.
     pub fn to_vec(&self) -> Vec<u8> {
-        [self.header, self.payload[0], self.payload[1]].concat()
+        [self.header, &self.payload.concat()].concat()
     }
 }
 
@@ -132,12 +133,12 @@ impl Stack {
         match self.outgoing.front() {
             Some(Outgoing::Segment(reply)) => {
                 let header = output::reply_header(reply, offload);
-                send(&Transmit { header: header.bytes(), payload: [&[], &[]], meta: header.meta })?;
+                send(&Transmit { header: header.bytes(), payload: Pieces::default(), meta: header.meta })?;
                 self.counters.segments_out += 1;
                 self.counters.resets_out += u64::from(reply.flags.contains(Flags::RST));
             }
             Some(Outgoing::Packet(packet)) => {
-                send(&Transmit { header: packet, payload: [&[], &[]], meta: TxMeta::default() })?;
+                send(&Transmit { header: packet, payload: Pieces::default(), meta: TxMeta::default() })?;
             }
             None => return Ok(()),
         }
@@ -169,13 +170,21 @@ impl Stack {
             self.settle(key);
             return Ok(false);
         }
+        let mut again = false;
         let decided = self.with_connection(key, now, |connection, cx| match plan::next(connection, now, &limits) {
-            Decision::Send(plan) => emit(connection, &plan, offload, cx, send).map(|()| true),
+            Decision::Send(plan) => {
+                again = plan.reason == Reason::Retransmission;
+                emit(connection, &plan, offload, cx, send).map(|()| true)
+            }
             Decision::Wait(_) | Decision::Idle => {
                 connection.settle_timers(cx);
                 Ok(false)
             }
         });
+        if again && limits.big_packet > 0 {
+            self.limits.big_packet = 0;
+            tracing::info!(target: "glasstcp::recovery", "something was lost: no more packets beyond 64 KiB");
+        }
         match decided {
             Some(Ok(true)) => {
                 self.counted_out();
@@ -222,7 +231,7 @@ fn emit(
     send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
 ) -> Result<(), WouldBlock> {
     let payload = output::payload(connection, plan);
-    let header = output::header(connection, plan, payload, offload, cx);
+    let header = output::header(connection, plan, &payload, offload, cx);
     send(&Transmit { header: header.bytes(), payload, meta: header.meta })?;
     output::commit(connection, plan, cx);
     Ok(())

@@ -8,6 +8,7 @@ use super::recovery::sent::SentRecord;
 use super::reset::Reply;
 use super::sequence::SeqNumber;
 use super::window::WireWindow;
+use crate::buffer::Pieces;
 use crate::device::{TxChecksum, TxMeta};
 use crate::wire::option::TcpOptions;
 use crate::wire::tcp::{self, Flags, TcpHeader};
@@ -56,8 +57,14 @@ struct Fields {
     gso_size: u16,
 }
 
-/// Builds the header of a planned segment. `payload` is its text, in at most two pieces.
-pub fn header(connection: &Connection, plan: &Plan, payload: [&[u8]; 2], offload: Offload, cx: &Context<'_>) -> Header {
+/// Builds the header of a planned segment. `payload` is its text.
+pub fn header(
+    connection: &Connection,
+    plan: &Plan,
+    payload: &Pieces<'_>,
+    offload: Offload,
+    cx: &Context<'_>,
+) -> Header {
     let acknowledges = plan.flags.contains(Flags::ACK);
     let (window, _) = connection.offer(plan.flags.contains(Flags::SYN), cx);
     let full = connection.segment_payload();
@@ -106,10 +113,10 @@ pub fn reply_header(reply: &Reply, offload: Offload) -> Header {
         traffic_class: reply.traffic_class,
         gso_size: 0,
     };
-    build(&fields, [&[], &[]], offload)
+    build(&fields, &Pieces::default(), offload)
 }
 
-fn build(fields: &Fields, payload: [&[u8]; 2], offload: Offload) -> Header {
+fn build(fields: &Fields, payload: &Pieces<'_>, offload: Offload) -> Header {
     let mut bytes = [0; MAX_HEADER];
     let ip = IpHeader {
         source: fields.tuple.local_addr,
@@ -133,7 +140,7 @@ fn build(fields: &Fields, payload: [&[u8]; 2], offload: Offload) -> Header {
     };
     let ip_len = if ip.source.is_ipv6() { 40 } else { 20 };
     let tcp_len = tcp::emit(&tcp, &mut bytes[ip_len..]);
-    let text = payload[0].len() + payload[1].len();
+    let text = payload.iter().map(|piece| piece.len()).sum();
     emit_ip(&ip, tcp_len + text, &mut bytes);
     let segment = &mut bytes[ip_len..ip_len + tcp_len];
     let checksum = if offload.checksum {
@@ -149,9 +156,9 @@ fn build(fields: &Fields, payload: [&[u8]; 2], offload: Offload) -> Header {
 }
 
 /// The text of a planned segment.
-pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> [&'a [u8]; 2] {
+pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> Pieces<'a> {
     if plan.len == 0 {
-        return [&[], &[]];
+        return Pieces::default();
     }
     connection.send_buffer.slices(plan.seq.since(connection.text_una()) as usize, plan.len as usize)
 }

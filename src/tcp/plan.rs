@@ -24,6 +24,8 @@ const DEFERRED_SHARE: u32 = 8;
 pub struct Limits {
     /// Octets of IP packet that may leave in one piece where the device cuts super-segments; else 0: one segment each.
     pub max_packet: u32,
+    /// The same for new text over IPv4 where the device takes packets whose length their header cannot say (BIG TCP), else 0.
+    pub big_packet: u32,
 }
 
 /// Why something is sent.
@@ -185,7 +187,7 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
     if !may_send(&offer) || (queued > usable && is_deferred(connection, usable, limits)) {
         return None;
     }
-    let mut len = queued.min(usable).min(max_payload(connection, limits));
+    let mut len = queued.min(usable).min(max_new_payload(connection, limits));
     if len > mss {
         // A super-segment is whole segments, unless it empties the queue and its tail may leave too.
         let tail = len % mss;
@@ -284,7 +286,18 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
 /// Octets of text that may leave in one piece: one segment, or more where the device cuts.
 // 9293-MUST-16: several small segments may fit into one packet of the link, but the peer never sees them in one.
 fn max_payload(connection: &Connection, limits: &Limits) -> u32 {
+    payload_of(connection, limits.max_packet)
+}
+
+/// The same for text that leaves for the first time.
+fn max_new_payload(connection: &Connection, limits: &Limits) -> u32 {
+    let big = if connection.tuple.remote_addr.is_ipv6() { 0 } else { limits.big_packet };
+    payload_of(connection, limits.max_packet.max(big))
+}
+
+/// Octets of text in a packet, and no less than in a segment.
+fn payload_of(connection: &Connection, packet: u32) -> u32 {
     let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
     let options = u32::from(connection.snd.mss) - connection.segment_payload();
-    limits.max_packet.saturating_sub(headers + options).max(connection.segment_payload())
+    packet.saturating_sub(headers + options).max(connection.segment_payload())
 }

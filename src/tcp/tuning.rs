@@ -88,8 +88,7 @@ fn scaled(octets: u32, part: Duration, whole: Duration) -> u32 {
 /// until a writer that was woken has come. What waits longer than that only grows cold in the processor's cache.
 pub fn send_capacity(flight: u32, window: u32, config: &TcpConfig) -> u32 {
     let (least, most) = (*config.send_tuning.start(), *config.send_tuning.end());
-    let lead: u32 = std::env::var("LEAD").ok().and_then(|v| v.parse().ok()).unwrap_or(512 * 1024);
-    flight.saturating_add(lead.max(window / WRITERS_SHARE)).clamp(least, most)
+    flight.saturating_add(least.max(window / WRITERS_SHARE)).clamp(least, most)
 }
 
 impl ReaderTuning {
@@ -240,9 +239,10 @@ mod tests {
     fn the_send_buffer_follows_the_window() {
         let config = TcpConfig { send_tuning: 256 * KIB..=8 * MIB, ..TcpConfig::default() };
         for (window, capacity) in
-            [(0, 256 * KIB), (14_600, 256 * KIB), (200 * KIB, 400 * KIB), (5 * MIB, 8 * MIB), (u32::MAX, 8 * MIB)]
+            [(0, 256 * KIB), (14_600, 256 * KIB), (MIB, 256 * KIB), (4 * MIB, MIB), (u32::MAX, 8 * MIB)]
         {
-            assert_eq!(send_capacity(window, &config), capacity);
+            assert_eq!(send_capacity(0, window, &config), capacity);
+            assert_eq!(send_capacity(MIB, window, &config), (MIB + capacity).min(8 * MIB));
         }
     }
 

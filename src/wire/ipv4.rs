@@ -94,7 +94,6 @@ pub(super) fn emit(
     buffer: &mut [u8],
 ) -> usize {
     let total_len = HEADER_LEN + payload_len;
-    debug_assert!(total_len <= usize::from(u16::MAX), "{payload_len} bytes do not fit into one packet");
     let (identification, flags_and_offset) = match fragment {
         Some(fragment) => {
             let more = if fragment.more { MORE_FRAGMENTS } else { 0 };
@@ -105,7 +104,8 @@ pub(super) fn emit(
     let mut octets = [0; HEADER_LEN];
     octets[0] = 4 << 4 | (HEADER_LEN / 4) as u8;
     octets[1] = header.traffic_class;
-    octets[2..4].copy_from_slice(&(total_len as u16).to_be_bytes());
+    // What 16 bits cannot say is told as 0, for a device that takes such packets (BIG TCP).
+    octets[2..4].copy_from_slice(&u16::try_from(total_len).unwrap_or(0).to_be_bytes());
     octets[4..6].copy_from_slice(&identification.to_be_bytes());
     octets[6..8].copy_from_slice(&flags_and_offset.to_be_bytes());
     octets[8] = header.hop_limit;

@@ -157,14 +157,15 @@ pub fn emit(header: &TcpHeader, buffer: &mut [u8]) -> usize {
     length
 }
 
-/// Completes the checksum of an emitted header whose text consists of the two pieces of `payload`.
-pub fn fill_checksum(source: IpAddr, destination: IpAddr, header: &mut [u8], payload: [&[u8]; 2]) {
+/// Completes the checksum of an emitted header whose text consists of the pieces of `payload`.
+pub fn fill_checksum(source: IpAddr, destination: IpAddr, header: &mut [u8], payload: &[&[u8]]) {
     // 9293-MUST-2: one function for all segments, with or without text.
     store_checksum(header, 0);
     let mut sum = Checksum::new();
-    let length = header.len() + payload[0].len() + payload[1].len();
+    let length = header.len() + payload.iter().map(|piece| piece.len()).sum::<usize>();
     sum.add_pseudo_header(source, destination, protocol::TCP, length as u32);
-    for piece in [&*header, payload[0], payload[1]] {
+    sum.add(header);
+    for piece in payload {
         sum.add(piece);
     }
     store_checksum(header, sum.finish());

@@ -40,7 +40,7 @@ pub fn segment_bytes(source: IpAddr, destination: IpAddr, header: &TcpHeader, ar
     bytes.extend_from_slice(area);
     bytes.resize(20 + area.len().next_multiple_of(4), 0);
     bytes[12] = ((bytes.len() / 4) << 4) as u8;
-    tcp::fill_checksum(source, destination, &mut bytes, [text, &[]]);
+    tcp::fill_checksum(source, destination, &mut bytes, &[text]);
     bytes.extend_from_slice(text);
     bytes
 }
@@ -69,7 +69,7 @@ pub fn fix_checksums(packet: &mut [u8]) {
     let Ok(ip) = parse_ip(packet) else { return };
     let (source, destination) = (ip.source, ip.destination);
     if packet.len() >= ip_len + 20 {
-        tcp::fill_checksum(source, destination, &mut packet[ip_len..], [&[], &[]]);
+        tcp::fill_checksum(source, destination, &mut packet[ip_len..], &[]);
     }
 }
 

@@ -13,8 +13,10 @@ use super::{json, page};
 use crate::cli::chargen::Pattern;
 use crate::net::{Interest, Net, TcpStream};
 
-/// Octets read or generated in one piece.
+/// Octets read in one piece.
 pub(super) const PIECE: usize = 64 * 1024;
+/// Octets generated in one piece: a few super-segments, so that they leave whole.
+const GENERATED: usize = 4 * PIECE;
 /// Octets that a connection may move before others have their turn.
 const BUDGET: usize = 512 * 1024;
 /// What making a response takes from that, however short it is: it looks at many connections.
@@ -50,7 +52,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(net: &Net) -> Desk {
-        Desk { net: net.clone(), started: Instant::now(), buffer: vec![0; PIECE], pattern: Pattern::new(PIECE) }
+        Desk { net: net.clone(), started: Instant::now(), buffer: vec![0; PIECE], pattern: Pattern::new(GENERATED) }
     }
 
     /// The stack as it is now, seen over `stream`, if it is seen over one.
@@ -241,7 +243,7 @@ impl Connection {
                 self.ended = read == Some(0);
                 budget = budget.saturating_sub(read.unwrap_or(0));
             }
-            let Some(taken) = would_block((&self.stream).write(desk.pattern.from(*at, PIECE)))? else { break };
+            let Some(taken) = would_block((&self.stream).write(desk.pattern.from(*at, GENERATED)))? else { break };
             *at += taken as u64;
             budget = budget.saturating_sub(taken);
         }

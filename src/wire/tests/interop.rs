@@ -86,7 +86,7 @@ proptest! {
         let mut buffer = [0; tcp::MAX_HEADER_LEN];
         let length = tcp::emit(&header, &mut buffer);
         let (first, second) = text.split_at(cut % (text.len() + 1));
-        tcp::fill_checksum(addresses.0, addresses.1, &mut buffer[..length], [first, second]);
+        tcp::fill_checksum(addresses.0, addresses.1, &mut buffer[..length], &[first, second]);
         let octets = [&buffer[..length], &text].concat();
         let (ours, our_text) = tcp::parse(&octets).unwrap();
         prop_assert_eq!(our_text, &text[..]);

@@ -11,7 +11,7 @@ fn segment((source, destination): (IpAddr, IpAddr), header: &TcpHeader, text: &[
     let length = emit(header, &mut buffer);
     assert_eq!(length, emitted_len(header));
     let (first, second) = text.split_at(text.len() / 2);
-    fill_checksum(source, destination, &mut buffer[..length], [first, second]);
+    fill_checksum(source, destination, &mut buffer[..length], &[first, second]);
     [&buffer[..length], text].concat()
 }
 
