@@ -187,6 +187,11 @@ impl Core {
         self.starved.append(&mut starved);
     }
 
+    /// Takes the role of the driver for a moment in which nothing is waited for.
+    pub fn take_role(&mut self) -> bool {
+        self.role.take(&self.turned)
+    }
+
     /// Registers a socket with a poller; see [`Watches::register`].
     pub fn register(&mut self, id: PollerId, socket: SocketHandle, registration: Registration, change: bool) -> bool {
         let registered = self.watches.register(&self.stack, id, socket, registration, change);

@@ -12,6 +12,7 @@ use super::{Shard, earlier};
 use crate::buffer::Chunk;
 use crate::device::poll::{Eventfd, PollFd, poll};
 use crate::stack::Progress;
+use crate::time::Instant;
 
 /// Packets read before deadlines and sending have their turn.
 const RECEIVE_BATCH: usize = 64;
@@ -93,18 +94,28 @@ impl Shard {
         let mut core = core;
         bell.hush();
         // What calls have left over while nobody drove comes before waiting.
-        let mut rest = drive.turn(&mut core, false);
+        let mut rest = drive.turn(&mut core, self.now(), false);
+        // What has arrived meanwhile needs no waiting. Where both ends share a processor, the answer to what was sent last
+        // is mostly there already.
+        let mut looked = false;
         loop {
             if bell.is_rung() || core.end().is_some() {
                 break;
             }
-            let left = until.map(|until| until.saturating_duration_since(Clock::now()));
+            let mut over = false;
             drop(core);
-            drive.sleep(Rest { timeout: earlier(rest.timeout, left), ..rest });
+            if looked {
+                let left = until.map(|until| until.saturating_duration_since(Clock::now()));
+                over = left.is_some_and(|left| left.is_zero());
+                drive.sleep(Rest { timeout: earlier(rest.timeout, left), ..rest });
+            }
             let received = drive.receive();
             core = self.lock();
-            rest = drive.digest(&mut core, received);
-            if left.is_some_and(|left| left.is_zero()) {
+            if looked || !received.as_ref().is_ok_and(|batch| batch.empty) {
+                rest = drive.digest(&mut core, received);
+            }
+            looked = true;
+            if over {
                 break;
             }
         }
@@ -139,7 +150,7 @@ impl<'a> Drive<'a> {
 
     /// Drives as the background thread, until an application takes the role or everything has ended.
     pub(super) fn in_background(mut self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
-        let mut rest = self.turn(&mut core, false);
+        let mut rest = self.turn(&mut core, self.shard.now(), false);
         loop {
             if core.end().is_some() {
                 return core;
@@ -169,50 +180,51 @@ impl<'a> Drive<'a> {
         debug_assert!(!matches!(shard.reader.try_lock(), Err(TryLockError::WouldBlock)), "two threads drive at once");
         let mut reader = shard.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let Reader { chunk, lone } = &mut *reader;
-        let mut octets = 0;
+        let (mut octets, mut arrived) = (0, None);
         for count in 0..RECEIVE_BATCH {
             if octets >= RECEIVE_OCTETS {
                 break;
             }
             match shard.device().receive(chunk.bytes_mut()) {
                 Ok(meta) => {
-                    let arrived = shard.now();
+                    let now = shard.now();
+                    arrived = Some(now);
                     let mut core = shard.lock();
                     core.role.sleep.asleep = false;
                     core.in_batch = true;
-                    core.stack.handle_chunk(arrived, chunk, &meta);
+                    core.stack.handle_chunk(now, chunk, &meta);
                     octets += meta.len;
                     if count == 0 && *lone > 0 && meta.len <= SHORT && core.stack.has_ready() {
                         *lone -= 1;
-                        return Ok(Batch { empty: false, more: false });
+                        return Ok(Batch { empty: false, more: false, arrived });
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if count > 0 {
                         *lone = if count == 1 { LONE } else { 0 };
                     }
-                    return Ok(Batch { empty: count == 0, more: false });
+                    return Ok(Batch { empty: count == 0, more: false, arrived });
                 }
                 Err(error) => return Err(error),
             }
         }
         *lone = 0;
-        Ok(Batch { empty: false, more: true })
+        Ok(Batch { empty: false, more: true, arrived })
     }
 
     /// What follows from what was received.
     fn digest(&mut self, core: &mut Core, received: io::Result<Batch>) -> Rest {
-        let mut more = false;
+        let (mut more, mut now) = (false, None);
         match received {
             // Nothing explains what is wrong, and waiting again would end at once.
             Ok(batch) if batch.empty && self.woken.broken => {
                 let error = io::Error::new(ErrorKind::NotConnected, "it reports an error and has nothing to read");
                 core.device_failed(self.shard.device(), &error);
             }
-            Ok(batch) => more = batch.more,
+            Ok(batch) => (more, now) = (batch.more, batch.arrived),
             Err(error) => core.device_failed(self.shard.device(), &error),
         }
-        let rest = self.turn(core, more);
+        let rest = self.turn(core, now.unwrap_or_else(|| self.shard.now()), more);
         if core.finishing > 0 {
             core.turned.ring();
         }
@@ -220,8 +232,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Deadlines, readiness, sending; then what to sleep on.
-    fn turn(&mut self, core: &mut Core, more: bool) -> Rest {
-        let now = self.shard.now();
+    fn turn(&mut self, core: &mut Core, now: Instant, more: bool) -> Rest {
         core.received = now;
         // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
         core.in_batch = false;
@@ -295,6 +306,8 @@ struct Batch {
     empty: bool,
     /// The device may have more.
     more: bool,
+    /// When the last packet arrived.
+    arrived: Option<Instant>,
 }
 
 fn wait<const N: usize>(fds: &mut [PollFd<'_>; N], timeout: Option<Duration>) {

@@ -241,6 +241,11 @@ impl Stack {
         self.wheel.next_deadline()
     }
 
+    /// The latest time that any call brought.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Takes note of the time; it never goes back.
     fn advance_to(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);

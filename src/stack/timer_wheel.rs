@@ -17,6 +17,8 @@
 //! logarithm of the *bucket's* population, in the worst case too. The wheel keeps the heaps small, the heaps make the
 //! answer exact, and nothing ever walks over empty ticks or over all timers.
 
+use std::cell::Cell;
+
 use super::slab::{NIL, Pages};
 use crate::time::Instant;
 
@@ -71,6 +73,8 @@ pub struct TimerWheel {
     in_use: [u64; LEVELS],
     /// The earliest node of each bucket.
     tops: Box<[[u32; SLOTS]; LEVELS]>,
+    /// The earliest node of all, if that is known (`None`: there is none): a driver asks several times for each packet.
+    earliest: Cell<Option<Option<u32>>>,
 }
 
 impl Default for TimerWheel {
@@ -89,6 +93,7 @@ impl TimerWheel {
             current: 0,
             in_use: [0; LEVELS],
             tops: Box::new([[NIL; SLOTS]; LEVELS]),
+            earliest: Cell::new(Some(None)),
         }
     }
 
@@ -191,10 +196,15 @@ impl TimerWheel {
     /// The node with the earliest deadline: one candidate from each level, since a level still has entries of its
     /// current bucket when its time has come.
     fn earliest(&self) -> Option<u32> {
-        (0..LEVELS)
+        if let Some(known) = self.earliest.get() {
+            return known;
+        }
+        let earliest = (0..LEVELS)
             .filter(|level| self.in_use[*level] != 0)
             .map(|level| self.tops[level][self.in_use[level].trailing_zeros() as usize])
-            .min_by_key(|index| self.order(*index))
+            .min_by_key(|index| self.order(*index));
+        self.earliest.set(Some(earliest));
+        earliest
     }
 
     /// What timers are sorted by.
@@ -214,12 +224,20 @@ impl TimerWheel {
         let level = level as usize;
         self.tops[level][slot] = self.merge(self.tops[level][slot], index);
         self.in_use[level] |= 1 << slot;
+        if let Some(known) = self.earliest.get()
+            && known.is_none_or(|known| self.order(index) < self.order(known))
+        {
+            self.earliest.set(Some(Some(index)));
+        }
     }
 
     /// Takes a node out of the heap it is in, if it is in one, and parks it.
     fn unlink(&mut self, index: u32) {
         let Node { parent, left, right, place, .. } = self.nodes[index];
         let Place::Bucket { level, slot } = place else { return };
+        if self.earliest.get() == Some(Some(index)) {
+            self.earliest.set(None);
+        }
         let below = self.merge(left, right);
         if below != NIL {
             self.nodes[below].parent = parent;
