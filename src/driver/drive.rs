@@ -94,7 +94,7 @@ impl Shard {
         let mut core = core;
         bell.hush();
         // What calls have left over while nobody drove comes before waiting.
-        let mut rest = drive.turn(&mut core, self.now(), false);
+        let mut rest = drive.turn(&mut core, self.now(), Then::Send);
         // What has arrived meanwhile needs no waiting. Where both ends share a processor, the answer to what was sent last
         // is mostly there already.
         let mut looked = false;
@@ -112,7 +112,7 @@ impl Shard {
             let received = drive.receive();
             core = self.lock();
             if looked || !received.as_ref().is_ok_and(|batch| batch.empty) {
-                rest = drive.digest(&mut core, received);
+                rest = drive.digest(&mut core, received, Some(bell));
             }
             looked = true;
             if over {
@@ -131,7 +131,7 @@ impl Shard {
         drop(core);
         let received = drive.receive();
         let mut core = self.lock();
-        drive.digest(&mut core, received);
+        drive.digest(&mut core, received, None);
         std::mem::forget(last_words);
         self.release(&mut core);
     }
@@ -150,7 +150,7 @@ impl<'a> Drive<'a> {
 
     /// Drives as the background thread, until an application takes the role or everything has ended.
     pub(super) fn in_background(mut self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
-        let mut rest = self.turn(&mut core, self.shard.now(), false);
+        let mut rest = self.turn(&mut core, self.shard.now(), Then::Send);
         loop {
             if core.end().is_some() {
                 return core;
@@ -165,7 +165,7 @@ impl<'a> Drive<'a> {
             drop(core);
             let received = self.receive();
             core = self.shard.lock();
-            rest = self.digest(&mut core, received);
+            rest = self.digest(&mut core, received, None);
             if let Some(bell) = core.role.hand_over() {
                 bell.ring();
                 return core;
@@ -212,8 +212,8 @@ impl<'a> Drive<'a> {
         Ok(Batch { empty: false, more: true, arrived })
     }
 
-    /// What follows from what was received.
-    fn digest(&mut self, core: &mut Core, received: io::Result<Batch>) -> Rest {
+    /// What follows from what was received. Where `bell` rings, the thread goes back to its application at once.
+    fn digest(&mut self, core: &mut Core, received: io::Result<Batch>, bell: Option<&Bell>) -> Rest {
         let (mut more, mut now) = (false, None);
         match received {
             // Nothing explains what is wrong, and waiting again would end at once.
@@ -224,7 +224,11 @@ impl<'a> Drive<'a> {
             Ok(batch) => (more, now) = (batch.more, batch.arrived),
             Err(error) => core.device_failed(self.shard.device(), &error),
         }
-        let rest = self.turn(core, now.unwrap_or_else(|| self.shard.now()), more);
+        let then = bell.map_or(Then::Send, Then::SendUnlessRung);
+        let mut rest = self.turn(core, now.unwrap_or_else(|| self.shard.now()), then);
+        if more {
+            rest.timeout = Some(Duration::ZERO);
+        }
         if core.finishing > 0 {
             core.turned.ring();
         }
@@ -232,7 +236,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Deadlines, readiness, sending; then what to sleep on.
-    fn turn(&mut self, core: &mut Core, now: Instant, more: bool) -> Rest {
+    fn turn(&mut self, core: &mut Core, now: Instant, then: Then<'_>) -> Rest {
         core.received = now;
         // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
         core.in_batch = false;
@@ -242,6 +246,12 @@ impl<'a> Drive<'a> {
         if due && core.finishing > 0 {
             core.turned.ring();
         }
+        if matches!(then, Then::SendUnlessRung(bell) if bell.is_rung()) {
+            // The application is about to act on what has arrived: its answer carries the acknowledgment that is due, and
+            // its reading opens the window that this tells of. Coming back to wait sends what is left; if it stays away,
+            // the background thread does.
+            return Rest { timeout: Some(Duration::ZERO), for_room: false };
+        }
         let sent_before = core.stack.counters().packets_out;
         let progress = core.transmit(self.shard.device(), now, TRANSMIT_BUDGET);
         core.dispatch();
@@ -249,7 +259,7 @@ impl<'a> Drive<'a> {
         let until = core.stack.next_deadline();
         core.role.sleep = Sleep { asleep: true, until, for_room: blocked };
         let mut timeout = until.map(|until| until.saturating_since(now));
-        if more || progress == Progress::More {
+        if progress == Progress::More {
             timeout = Some(Duration::ZERO);
         }
         // Short of kernel memory, a device has room and yet takes nothing.
@@ -298,6 +308,15 @@ impl<'a> Drive<'a> {
         };
         event.is_readable() || device.is_some_and(|device| device.is_ready())
     }
+}
+
+/// What a turn ends with.
+#[derive(Clone, Copy, Debug)]
+enum Then<'a> {
+    /// What is due leaves.
+    Send,
+    /// The same, unless this rings.
+    SendUnlessRung(&'a Bell),
 }
 
 /// What reading brought.

@@ -154,7 +154,12 @@ impl Shard {
         loop {
             let now = self.now();
             let result = call(&mut core, now);
-            self.follow_up(&mut core, now);
+            if interest == Readiness::READABLE && core.role.driver() == Driver::Nobody {
+                // What reading makes due leaves with the answer, or when this thread comes back to wait.
+                core.dispatch();
+            } else {
+                self.follow_up(&mut core, now);
+            }
             match result {
                 Ok(result) => return Ok(result),
                 Err(SocketError::WouldBlock) => {

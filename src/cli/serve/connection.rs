@@ -33,6 +33,13 @@ pub(super) enum Kind {
     Chargen,
 }
 
+impl Kind {
+    /// Its peers wait for answers. Those that only send or only receive lose nothing by waiting for full segments.
+    pub(super) fn answers(self) -> bool {
+        matches!(self, Kind::Http | Kind::Echo)
+    }
+}
+
 #[derive(Debug)]
 enum Service {
     Http(Http),
@@ -130,11 +137,6 @@ impl Connection {
         Connection { stream, interest, service, out: Vec::new(), sent: 0, ended: false, draining: None }
     }
 
-    /// Its peer waits for answers.
-    pub(super) fn answers(&self) -> bool {
-        matches!(self.service, Service::Http(_) | Service::Echo)
-    }
-
     /// Does what can be done now. An error ends the connection; it is the peer's, and there is nobody to tell.
     pub(super) fn turn(&mut self, desk: &mut Desk) -> Turn {
         let result = match self.service {
@@ -198,6 +200,7 @@ impl Connection {
         match &mut self.service {
             Service::Http(http) if bytes.is_empty() => http.end_of_input(),
             Service::Http(http) => http.feed(bytes),
+            Service::Echo if bytes.is_empty() => {}
             Service::Echo => {
                 let taken = would_block((&self.stream).write(bytes))?.unwrap_or(0);
                 self.out.extend_from_slice(&bytes[taken..]);

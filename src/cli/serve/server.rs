@@ -11,6 +11,7 @@ use crate::cli::open::Opened;
 use crate::cli::signals::Requests;
 use crate::cli::{Failure, say};
 use crate::net::{Events, Interest, Poller, TcpListener, Token, Trigger, UdpSocket, Waker};
+use crate::tcp::config::SocketOptions;
 
 /// The token of the waker.
 const WAKER: usize = 0;
@@ -23,7 +24,9 @@ const BATCH: usize = 64;
 /// Most connections at a time; those beyond are closed as soon as they are accepted.
 const MAX_CONNECTIONS: usize = 1 << 18;
 /// Connections that may wait to be accepted when the server closes; others are reset.
-const WAITING: usize = 4_096;
+const WAITING: usize = BACKLOG as usize;
+/// Connections that may wait to be accepted, or be half open, at each port.
+const BACKLOG: u32 = 4_096;
 /// How long a peer may take to close after our last word.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How often it is checked whether the TUN is up.
@@ -85,7 +88,14 @@ impl<'a> Server<'a> {
 
     /// Offers a service of TCP.
     pub(super) fn listen(&mut self, local: SocketAddr, kind: Kind) -> Result<(), Failure> {
-        let listener = self.opened.net.bind(local).map_err(|error| format!("cannot listen on {local}: {error}"))?;
+        let options = SocketOptions {
+            nodelay: kind.answers(),
+            keep_alive: true,
+            keep_alive_idle: KEEP_ALIVE,
+            ..self.opened.net.config().tcp.socket
+        };
+        let listener = self.opened.net.bind_with_options(local, BACKLOG, options);
+        let listener = listener.map_err(|error| format!("cannot listen on {local}: {error}"))?;
         listener.set_nonblocking(true)?;
         self.poller.register(&listener, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
         self.doors.push(Door::Listener(listener, kind));
@@ -192,9 +202,6 @@ impl<'a> Server<'a> {
 
     fn welcome(&mut self, connection: Connection) -> io::Result<()> {
         connection.stream.set_nonblocking(true)?;
-        // Those that only send or only receive lose nothing by waiting for full segments.
-        connection.stream.set_nodelay(connection.answers())?;
-        connection.stream.set_keepalive(Some(KEEP_ALIVE))?;
         let token = self.next;
         self.poller.register(&connection.stream, Token(token), connection.interest, Trigger::Level)?;
         self.next += 1;
