@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SCRIPTS: [&str; 7] = ["run", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz"];
+const SCRIPTS: [&str; 8] = ["run", "bench", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz"];
 
 /// Plays `glasstcp serve`: says that it is ready, and ends as its name tells it to.
 const STAND_IN: &str = r#"#!/usr/bin/env bash
@@ -520,4 +520,60 @@ fn the_doctor_judges_line_by_line() {
         assert!(["ok       ", "warn     ", "missing  "].iter().any(|word| line.starts_with(word)), "{line}");
     }
     assert_eq!(output.status.code(), Some(i32::from(missing > 0)), "{said}");
+}
+
+#[test]
+fn the_bench_refuses_what_it_cannot_do() {
+    for arguments in [
+        &["--only", "nobody"][..],
+        &["--only", ""],
+        &["--rounds", "0"],
+        &["--seconds", "x"],
+        &["--idle", "70000"],
+        &["--cpus", "1"],
+        &["--no-verify", "--verify-only"],
+    ] {
+        let output = script("bench").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+    }
+}
+
+/// Lets `scripts/bench-table.sh` work on values in a directory of the test.
+fn bench_table(place: &Place, code: &str) -> String {
+    let work = place.directory.display();
+    let code = format!(
+        "set -euo pipefail; ROOT=$PWD; source scripts/lib.sh; source scripts/bench-table.sh; WORK={work}; MESSAGES=2
+        CONTENDERS=(plain kernel-veth smoltcp); touch \"$WORK\"/{{values,failures,notes,facts,medians}}; {code}"
+    );
+    let output = bash(&code);
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_bench_shows_medians_and_ratios_and_failures_as_such() {
+    let place = Place::new();
+    let values = "for v in 9 5 7; do printf 'plain\\tin\\t%s\\n' $v; done >\"$WORK/values\"
+        for v in 2 14 3.5 4.5; do printf 'kernel-veth\\tin\\t%s\\n' $v; done >>\"$WORK/values\"
+        failure smoltcp in 'it \"broke\"' 2>/dev/null; failure smoltcp in 'it \"broke\"' 2>/dev/null
+        printf 'CPU\\tsome one\\n' >\"$WORK/facts\"; medians >\"$WORK/medians\";";
+    let page = bench_table(&place, &format!("{values} page"));
+    let row = page.lines().find(|line| line.contains("Throughput in")).unwrap();
+    assert_eq!(row, "| Throughput in, Gb/s | 7.00 (5.00–9.00) ×1.75 | 4.00 (2.00–14.00) ×1.00 | failed |");
+    let missing = page.lines().find(|line| line.contains("Connections")).unwrap();
+    assert_eq!(missing, "| Connections per second | n/a | n/a | failed |");
+    assert!(page.contains("* CPU: some one\n") && page.contains("* smoltcp, in: it \"broke\" (2 times)"), "{page}");
+    let json = bench_table(&place, "json");
+    for part in [
+        "{\"facts\": {\"CPU\": \"some one\"}",
+        "\"reason\": \"it \\\"broke\\\"\"}",
+        "{\"contender\": \"plain\", \"metric\": \"in\", \"median\": 7, \"min\": 5, \"max\": 9, \"rounds\": 3}",
+    ] {
+        assert!(json.contains(part), "no {part} in {json}");
+    }
+    let page = place.directory.join("doc.md");
+    fs::write(&page, "before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n").unwrap();
+    bench_table(&place, &format!("echo new >\"$WORK/new\"; replace_between_markers {} \"$WORK/new\"", page.display()));
+    let text = fs::read_to_string(&page).unwrap();
+    assert_eq!(text, "before\n<!-- bench: begin -->\n\nnew\n\n<!-- bench: end -->\nafter\n");
 }

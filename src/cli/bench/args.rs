@@ -94,7 +94,7 @@ pub(super) struct Client {
     #[arg(long, conflicts_with = "inward", help_heading = "How")]
     pub(super) verify: bool,
     /// With --crr: close by RST instead of FIN, which leaves no TIME-WAIT behind
-    #[arg(long, requires = "crr", help_heading = "How")]
+    #[arg(long, conflicts_with_all = ["inward", "outward", "echo", "rr", "idle"], help_heading = "How")]
     pub(super) reset: bool,
     /// Print the result as JSON; progress goes to standard error
     #[arg(long, help_heading = "How")]
@@ -103,7 +103,7 @@ pub(super) struct Client {
     #[arg(short, long, help_heading = "How")]
     pub(super) quiet: bool,
     /// Use the kernel's sockets instead of this stack
-    #[arg(long, help_heading = "How", conflicts_with_all = ["tun", "tun_fd", "addresses", "mtu", "pcap"])]
+    #[arg(long, help_heading = "How", conflicts_with = "Stack")]
     pub(super) kernel: bool,
     /// Congestion control of the kernel's sockets; "default" leaves the kernel's choice (BBR limits a flow on a fast link)
     #[arg(long, value_name = "NAME", default_value = "cubic", requires = "kernel", help_heading = "How")]
