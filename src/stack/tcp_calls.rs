@@ -192,6 +192,7 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
+        self.promise_kept(handle);
         let sent = self.call(now, handle, |connection, cx| connection.send(data, cx));
         if sent == Err(SocketError::WouldBlock) {
             self.note_starved(handle);
@@ -204,6 +205,7 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send_urgent(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
+        self.promise_kept(handle);
         let sent = self.call(now, handle, |connection, cx| connection.send_urgent(data, cx));
         if sent == Err(SocketError::WouldBlock) {
             self.note_starved(handle);
