@@ -1,9 +1,10 @@
-//! Many connections at a time from a client of the kernel, from many addresses: all connect, all echo, all stay, all echo
+//! Many connections at a time from clients of the kernel, from many addresses: all connect, all echo, all stay, all echo
 //! again in any order, all close.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use glasstcp::rng::KeyedRng;
@@ -13,45 +14,42 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use socket2::{Domain, Socket, Type};
 
-use super::namespace::{eventually, namespace};
+use super::namespace::{Namespace, child_test, eventually, namespace};
 
-/// How many connections the child opens, and the process whose memory it reports.
-const COUNT: &str = "GLASSTCP_TEST_CONNECTIONS";
-const SERVER: &str = "GLASSTCP_TEST_SERVER";
+/// The number of a process's first connection, and how many are its own.
+const FIRST: &str = "GLASSTCP_TEST_FIRST";
+const COUNT: &str = "GLASSTCP_TEST_COUNT";
 
 /// Connections from one address: far below the ports that it has.
 const PER_ADDRESS: usize = 2_000;
 /// The first port of each address, below those that the kernel gives out itself.
 const FIRST_PORT: usize = 10_000;
-/// Connections that are in the middle of something.
+/// Connections of one process at most; its limit of open files may allow fewer.
+const PER_PROCESS: usize = 10_000;
+/// Open files of a process beside its connections.
+const OTHER_FILES: usize = 100;
+/// Connections of one process that are in the middle of a step.
 const AT_ONCE: usize = 256;
 /// Nothing at all happens for so long: a stall.
 const STALL: Duration = Duration::from_secs(60);
-/// Connections between two lines about how fast they come.
-const REPORT: usize = 10_000;
-/// Open files beside the connections.
-const OTHER_FILES: usize = 200;
+/// What a process says when all its connections have taken a step.
+const DONE: &str = "all of them have";
 
 #[test]
 fn five_thousand_connections_echo_twice_and_close() {
     crowd(5_000);
 }
 
+/// `cargo test --release --all-features --test end_to_end -- --ignored --nocapture a_hundred_thousand`
 #[test]
-#[ignore = "takes about a minute; scripts/crowd.sh runs it"]
+#[ignore = "shows rates and memory, and takes half a minute"]
 fn a_hundred_thousand_connections_echo_twice_and_close() {
     crowd(100_000);
 }
 
 fn crowd(count: usize) {
     let Some(namespace) = namespace("a crowd", &["curl", "nft"]) else { return };
-    let addresses: String = (0..count.div_ceil(PER_ADDRESS)).fold(String::new(), |mut text, n| {
-        writeln!(text, "addr add {}/16 dev glass0", address(n)).expect("a string");
-        text
-    });
-    let batch = namespace.file("addresses");
-    std::fs::write(&batch, addresses).expect("a file of the test");
-    namespace.check(&format!("ip -batch {}", batch.display()));
+    give_addresses(&namespace, count.div_ceil(PER_ADDRESS));
     for command in [
         "nft add table inet seen",
         "nft 'add chain inet seen in { type filter hook input priority 0; }'",
@@ -60,21 +58,98 @@ fn crowd(count: usize) {
         namespace.check(command);
     }
     let server = namespace.serve_without_capture("--log info");
-    let (count, id) = (count.to_string(), server.child.id().to_string());
-    let output = namespace.run_child_test_with_files(
-        "crowd::child_holds_a_crowd",
-        &[(COUNT, &count), (SERVER, &id)],
-        count.parse::<usize>().expect("a number") + OTHER_FILES,
-    );
-    println!("{output}");
-    assert!(output.contains(&format!("{count} connections echoed twice and closed")), "{output}");
+    let files: usize = namespace.check("ulimit -H -n | sed s/unlimited/1000000/").trim().parse().expect("a limit");
+    let share = files.saturating_sub(OTHER_FILES).clamp(1, PER_PROCESS);
+    let memory = || resident(server.child.id());
+    let before = memory();
+    let mut processes: Vec<Process> = Vec::new();
+    while processes.len() * share < count {
+        let first = processes.len() * share;
+        let own = share.min(count - first);
+        let mut process = Process::start(&namespace, first, own);
+        let started = Instant::now();
+        process.tell("connect");
+        process.wait();
+        let rate = own as f64 / started.elapsed().as_secs_f64();
+        println!("{rate:.0} connections a second while {first} were open");
+        processes.push(process);
+    }
+    let each = |memory: usize| memory.saturating_sub(before) * 1_024 / count;
+    println!("{count} are open: the server has {} KiB, {} octets for each", memory(), each(memory()));
+    for step in ["echo 1", "echo 2", "close"] {
+        let started = Instant::now();
+        processes.iter_mut().for_each(|process| process.tell(step));
+        processes.iter_mut().for_each(Process::wait);
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{step}: {seconds:.1} s, the server has {} KiB, {} octets for each", memory(), each(memory()));
+    }
+    for mut process in processes {
+        assert!(process.child.wait().expect("the status").success());
+    }
     let rules = namespace.check("nft list table inet seen");
     assert!(rules.contains("counter packets 0 "), "the server has reset connections:\n{rules}");
-    // What is left is the connection that asks.
     let left =
         || namespace.check("curl -sS --max-time 20 http://10.0.0.2/connections.json").matches("10.0.0.2:7\"").count();
     assert!(eventually(|| left() == 0), "{} connections are left over", left());
+    assert!(!server.log().contains("WARN"), "{}", server.log());
     server.stop();
+}
+
+fn give_addresses(namespace: &Namespace, count: usize) {
+    let addresses = (0..count).fold(String::new(), |mut text, n| {
+        writeln!(text, "addr add {}/16 dev glass0", address(n)).expect("a string");
+        text
+    });
+    let batch = namespace.file("addresses");
+    std::fs::write(&batch, addresses).expect("a file of the test");
+    namespace.check(&format!("ip -batch {}", batch.display()));
+}
+
+/// A process with connections of its own, as one may not open as many files as there are connections.
+struct Process {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    fn start(namespace: &Namespace, first: usize, count: usize) -> Process {
+        let variables = [(FIRST, first.to_string()), (COUNT, count.to_string())];
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let test = child_test("crowd::child_holds_its_share", &variables);
+        let mut child = namespace
+            .command(&format!("ulimit -n $(ulimit -H -n); {test}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the process starts");
+        let output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        Process { child, output }
+    }
+
+    fn tell(&mut self, step: &str) {
+        writeln!(self.child.stdin.as_mut().expect("a pipe"), "{step}").expect("it listens");
+    }
+
+    /// Until all its connections have taken the step. If they cannot, it ends.
+    fn wait(&mut self) {
+        let mut said = String::new();
+        for line in self.output.by_ref().map_while(Result::ok) {
+            if line.contains(DONE) {
+                return;
+            }
+            said += &(line + "\n");
+        }
+        panic!("it ended:\n{said}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The end of its input ends it, too, if the shell is all that this reaches.
+        drop(self.child.stdin.take());
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }
 
 /// Address `n` of the client.
@@ -92,41 +167,43 @@ struct Client {
 }
 
 /// What all connections do at a time, one after the other but many at once.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Connect,
     Echo(u64),
     Close,
 }
 
-/// Runs inside the namespace, started by [`crowd`].
+/// Runs inside the namespace, started by [`crowd`], and does what its standard input says.
 #[test]
 #[ignore = "started by another test inside its namespace"]
-fn child_holds_a_crowd() {
+fn child_holds_its_share() {
     let number = |name| std::env::var(name).expect("a variable").parse::<usize>().expect("a number");
-    let (count, server) = (number(COUNT), number(SERVER));
-    let mut crowd = Crowd { poll: Poll::new().expect("epoll"), clients: Vec::with_capacity(count) };
+    let (first, count) = (number(FIRST), number(COUNT));
+    let mut crowd = Crowd { poll: Poll::new().expect("epoll"), first, clients: Vec::with_capacity(count) };
     let mut order: Vec<usize> = (0..count).collect();
-    let before = resident(server);
-    crowd.all(&order, Step::Connect);
-    let held = resident(server);
-    println!(
-        "serve: {before} KiB with none, {held} KiB with {count} open: {} octets each",
-        (held - before) * 1024 / count
-    );
-    crowd.all(&order, Step::Echo(1));
-    let echoed = resident(server);
-    println!("serve: {echoed} KiB after an echo on each: {} octets each", (echoed - before) * 1024 / count);
-    order.shuffle(&mut KeyedRng::from_seed(1));
-    crowd.all(&order, Step::Echo(2));
-    order.shuffle(&mut KeyedRng::from_seed(2));
-    crowd.all(&order, Step::Close);
-    println!("serve: {} KiB at the end", resident(server));
-    println!("{count} connections echoed twice and closed");
+    for line in std::io::stdin().lines() {
+        let step = match line.expect("a line").as_str() {
+            "connect" => Step::Connect,
+            "echo 1" => Step::Echo(1),
+            "echo 2" => Step::Echo(2),
+            "close" => Step::Close,
+            other => panic!("what is {other}?"),
+        };
+        if !matches!(step, Step::Connect | Step::Echo(1)) {
+            order.shuffle(&mut KeyedRng::from_seed(first as u64));
+        }
+        crowd.all(&order, step);
+        println!("{DONE}");
+        if matches!(step, Step::Close) {
+            return;
+        }
+    }
 }
 
 struct Crowd {
     poll: Poll,
+    first: usize,
     clients: Vec<Client>,
 }
 
@@ -135,33 +212,21 @@ impl Crowd {
     fn all(&mut self, order: &[usize], step: Step) {
         let mut events = Events::with_capacity(1_024);
         let (mut begun, mut done) = (0, 0);
-        let (started, mut since) = (Instant::now(), Instant::now());
         while done < order.len() {
             while begun < order.len() && begun - done < AT_ONCE {
                 self.begin(order[begun], step);
                 begun += 1;
             }
             self.poll.poll(&mut events, Some(STALL)).expect("epoll");
-            assert!(!events.is_empty(), "{}: a stall after {done} of {}", step.name(), order.len());
-            for event in &events {
-                if !self.go_on(event.token().0, step) {
-                    continue;
-                }
-                done += 1;
-                if done % REPORT == 0 {
-                    let rate = REPORT as f64 / since.elapsed().as_secs_f64();
-                    println!("{}: {rate:.0} a second up to {done}", step.name());
-                    since = Instant::now();
-                }
-            }
+            assert!(!events.is_empty(), "{step:?}: a stall after {done} of {}", order.len());
+            done += events.iter().filter(|event| self.go_on(event.token().0, step)).count();
         }
-        println!("{}: {} in {:.2} s", step.name(), order.len(), started.elapsed().as_secs_f64());
     }
 
     fn begin(&mut self, n: usize, step: Step) {
         if matches!(step, Step::Connect) {
             assert_eq!(n, self.clients.len(), "connections come in order");
-            let mut stream = connect(n);
+            let mut stream = connect(self.first + n);
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(n), both).expect("epoll takes it");
             self.clients.push(Client { stream, busy: true, received: 0 });
@@ -171,7 +236,7 @@ impl Crowd {
         assert!(!client.busy);
         (client.busy, client.received) = (true, 0);
         let result = match step {
-            Step::Echo(round) => client.stream.write_all(&message(n, round)),
+            Step::Echo(round) => client.stream.write_all(&message(self.first + n, round)),
             _ => client.stream.shutdown(Shutdown::Write),
         };
         result.unwrap_or_else(|error| panic!("connection {n}: {error}"));
@@ -188,7 +253,7 @@ impl Crowd {
                 client.stream.peer_addr().is_ok()
             }
             Step::Echo(round) => {
-                let expected = message(n, round);
+                let expected = message(self.first + n, round);
                 assert!(!client.read_on(n, &expected), "connection {n} ended");
                 client.received == expected.len()
             }
@@ -218,17 +283,6 @@ impl Client {
     }
 }
 
-impl Step {
-    fn name(self) -> &'static str {
-        match self {
-            Step::Connect => "connect",
-            Step::Echo(1) => "echo in order",
-            Step::Echo(_) => "echo in any order",
-            Step::Close => "close in any order",
-        }
-    }
-}
-
 /// What connection `n` sends in a round: no two send the same, and the lengths differ.
 fn message(n: usize, round: u64) -> Vec<u8> {
     let mut random = KeyedRng::from_seed((n as u64) << 8 | round);
@@ -252,7 +306,7 @@ fn connect(n: usize) -> TcpStream {
 }
 
 /// KiB of memory that a process has.
-fn resident(process: usize) -> usize {
+fn resident(process: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the server lives");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

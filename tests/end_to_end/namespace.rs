@@ -131,11 +131,6 @@ impl Namespace {
         self.check(&child_test(name, variables))
     }
 
-    /// The same for a test that opens so many files at most.
-    pub fn run_child_test_with_files(&self, name: &str, variables: &[(&str, &str)], files: usize) -> String {
-        self.check(&format!("ulimit -n {files}; {}", child_test(name, variables)))
-    }
-
     /// A second namespace, joined to this one by a pair of Ethernet interfaces: `near0` (10.1.0.1) here, `far0` (10.1.0.2)
     /// there. It reaches the stack because this one forwards.
     pub fn neighbour(&self) -> Namespace {
@@ -154,8 +149,8 @@ impl Namespace {
     }
 }
 
-/// The command that runs an ignored test of this binary.
-fn child_test(name: &str, variables: &[(&str, &str)]) -> String {
+/// The command that runs the ignored test of this name from this binary, with these variables.
+pub fn child_test(name: &str, variables: &[(&str, &str)]) -> String {
     let this = std::env::current_exe().expect("this test");
     let variables: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
     format!("{variables}{} --exact {name} --ignored --nocapture 2>&1", this.display())
