@@ -2,8 +2,10 @@
 //! for itself and removes.
 #![cfg(feature = "cli")]
 
+mod big_tcp;
 mod captures;
 mod clients;
+mod crowd;
 mod namespace;
 mod run_script;
 mod transfers;

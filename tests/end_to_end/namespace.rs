@@ -128,10 +128,32 @@ impl Namespace {
 
     /// The test binary itself, inside the namespace, running the ignored test of this name with these variables.
     pub fn run_child_test(&self, name: &str, variables: &[(&str, &str)]) -> String {
-        let this = std::env::current_exe().expect("this test");
-        let variables: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
-        self.check(&format!("{variables}{} --exact {name} --ignored --nocapture 2>&1", this.display()))
+        self.check(&child_test(name, variables))
     }
+
+    /// A second namespace, joined to this one by a pair of Ethernet interfaces: `near0` (10.1.0.1) here, `far0` (10.1.0.2)
+    /// there. It reaches the stack because this one forwards.
+    pub fn neighbour(&self) -> Namespace {
+        let name = format!("{}-far", self.name);
+        let made = Command::new("ip").args(["netns", "add", &name]).status().expect("ip runs");
+        assert!(made.success(), "a second namespace");
+        let directory = self.file("far");
+        std::fs::create_dir_all(&directory).expect("a directory for files of the test");
+        let far = Namespace { name, directory };
+        self.check(&format!("ip link add near0 type veth peer name far0 netns {}", far.name));
+        self.check("ip addr add 10.1.0.1/24 dev near0 && ip link set near0 up");
+        self.check("echo 1 > /proc/sys/net/ipv4/ip_forward");
+        far.check("ip link set lo up && ip addr add 10.1.0.2/24 dev far0 && ip link set far0 up");
+        far.check("ip route add 10.0.0.0/24 via 10.1.0.1");
+        far
+    }
+}
+
+/// The command that runs the ignored test of this name from this binary, with these variables.
+pub fn child_test(name: &str, variables: &[(&str, &str)]) -> String {
+    let this = std::env::current_exe().expect("this test");
+    let variables: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    format!("{variables}{} --exact {name} --ignored --nocapture 2>&1", this.display())
 }
 
 impl Drop for Namespace {
