@@ -71,7 +71,10 @@ read_arguments() {
             --rounds | --rounds=*) take_value ROUNDS "$@" && shift "$TAKEN" ;;
             --seconds | --seconds=*) take_value SECONDS_EACH "$@" && shift "$TAKEN" ;;
             --idle | --idle=*) take_value IDLE "$@" && shift "$TAKEN" ;;
-            --only | --only=*) take_value ONLY "$@" && shift "$TAKEN" ;;
+            --only | --only=*)
+                take_value ONLY "$@" && shift "$TAKEN"
+                [[ $ONLY ]] || usage_error "--only: there are ${CONTENDERS[*]}"
+                ;;
             --serve | --serve=*) take_value SERVE "$@" && shift "$TAKEN" ;;
             --cpus | --cpus=*) take_value CPUS "$@" && shift "$TAKEN" ;;
             --quick) quick=1 && shift ;;
@@ -101,7 +104,6 @@ choose_contenders() {
     for name in "${chosen[@]}"; do
         [[ " ${CONTENDERS[*]} " == *" $name "* ]] || usage_error "--only $name: there are ${CONTENDERS[*]}"
     done
-    [[ ${#chosen[@]} -gt 0 ]] || usage_error "--only: there are ${CONTENDERS[*]}"
     CONTENDERS=("${chosen[@]}")
 }
 
@@ -413,8 +415,10 @@ main() {
             for name in "${CONTENDERS[@]}"; do say "idle connections: $name" && idle "$name"; done
         fi
         report
+    elif [[ -s $WORK/failures ]]; then
+        show_failures >&2
     fi
-    [[ ! -s $WORK/failures ]] || { show_failures >&2 && exit 1; }
+    [[ ! -s $WORK/failures ]] || exit 1
 }
 
 main "$@"
