@@ -13,7 +13,7 @@ use super::transfers;
 /// Octets of a stream that no other test needs.
 const SIZE: u64 = 256 << 20;
 /// Octets where every packet is written to a file.
-const CAPTURED: u64 = 24 << 20;
+const CAPTURED: u64 = 12 << 20;
 
 /// What the stack logs when it goes back to packets of 64 KiB.
 const FALLS_BACK: &str = "no more packets beyond 64 KiB";
