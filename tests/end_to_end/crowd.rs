@@ -57,7 +57,7 @@ fn a_rush_of_connections_gets_in() {
 
 /// `cargo test --release --all-features --test end_to_end -- --ignored --nocapture a_hundred_thousand`
 #[test]
-#[ignore = "shows rates and memory, and takes half a minute"]
+#[ignore = "shows rates and memory, and takes some ten seconds"]
 fn a_hundred_thousand_connections_echo_twice_and_close() {
     crowd(100_000, FEW);
 }

@@ -9,7 +9,10 @@ use super::namespace::{Namespace, namespace};
 const SIZE: usize = 64 << 20;
 
 /// Where the child finds the address that it talks to.
-const HOST: &str = "GLASSTCP_TEST_HOST";
+pub const HOST: &str = "GLASSTCP_TEST_HOST";
+
+/// The namespace in which it lowers the MTU of `near0` when it has read half of the stream, if there is one.
+pub const NEAR: &str = "GLASSTCP_TEST_NEAR";
 
 /// Octet `n` of the stream that the tests send.
 fn octet(n: usize) -> u8 {
@@ -149,11 +152,12 @@ fn the_pattern_of_chargen_arrives_whole() {
     }
 }
 
-/// Runs inside the namespace, started by [`the_pattern_of_chargen_arrives_whole`].
+/// Runs inside the namespace, started by [`the_pattern_of_chargen_arrives_whole`] and others.
 #[test]
 #[ignore = "started by another test inside its namespace"]
 fn child_reads_chargen() {
     let mut stream = connect(19);
+    let mut near = std::env::var(NEAR).ok();
     let (mut received, mut buffer) = (0_u64, vec![0; 256 << 10]);
     while received < SIZE as u64 {
         let read = stream.read(&mut buffer).expect("read");
@@ -170,6 +174,14 @@ fn child_reads_chargen() {
             assert_eq!(got, expected, "octet {at}");
         }
         received += read as u64;
+        if received > SIZE as u64 / 2
+            && let Some(near) = near.take()
+        {
+            let shrunk = std::process::Command::new("ip")
+                .args(["netns", "exec", &near, "ip", "link", "set", "near0", "mtu", "1400"])
+                .status();
+            assert!(shrunk.is_ok_and(|status| status.success()), "the MTU is set");
+        }
     }
     println!("the pattern is right");
 }
