@@ -46,7 +46,7 @@ fn five_thousand_connections_echo_twice_and_close() {
 /// 4987-3.2, 4987-3.6-2
 #[test]
 fn a_rush_of_connections_gets_in() {
-    let Some(counters) = crowd(5_000, 5_000) else { return };
+    let Some(counters) = crowd(8_000, 8_000) else { return };
     let count = |name: &str| {
         let rest = counters.split(&format!("\"{name}\":")).nth(1).unwrap_or_else(|| panic!("no {name}: {counters}"));
         rest.trim().chars().map_while(|c| c.to_digit(10)).fold(0, |sum, digit| sum * 10 + digit)
