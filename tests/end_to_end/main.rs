@@ -5,5 +5,6 @@
 mod captures;
 mod clients;
 mod namespace;
+mod queues;
 mod run_script;
 mod transfers;
