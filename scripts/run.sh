@@ -4,6 +4,7 @@
 #     scripts/run.sh                      then, elsewhere:  nc 10.0.0.2 80
 #     scripts/run.sh --netns glass        the same in a network namespace of its own; the machine's is not touched
 #     scripts/run.sh --pcap - | wireshark -k -i -
+#     scripts/run.sh --queues 2           two stacks and threads for the one host
 #
 # What it does, in this order:
 #   1. looks for cargo, a C compiler, ip and nc; installs what is missing by apt-get where that needs no question,

@@ -58,9 +58,6 @@ pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened
     if options.pcap.is_some() && options.pcap == options.pcap_raw {
         return Err("--pcap and --pcap-raw need a file each".into());
     }
-    if queues > 1 && (options.pcap.is_some() || options.pcap_raw.is_some()) {
-        return Err("a capture is of one queue: leave out --queues, or capture on the TUN with tcpdump".into());
-    }
     let (devices, tun) = open_devices(options, queues)?;
     let Some(first) = devices.first() else { return Err("the TUN has no queue".into()) };
     let capabilities = first.capabilities();
@@ -76,11 +73,8 @@ pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened
     let (name, skills) = (first.name().to_owned(), skills(&capabilities));
     tracing::info!(device = name, mtu, skills, queues, "opened");
     let mut recorders = Vec::new();
-    let devices = devices.into_iter().map(|device| record_all(device, options, &mut recorders));
-    let nets = match queues {
-        1 => devices.map(|device| Ok(Net::start(device?, config.clone())?)).collect::<Result<Vec<Net>, Failure>>()?,
-        _ => Net::start_queues(devices.collect::<Result<Vec<_>, Failure>>()?, config)?,
-    };
+    let devices = record_all(devices, options, &mut recorders)?;
+    let nets = Net::start_queues(devices, config)?;
     let net = nets.first().cloned().ok_or("the TUN has no queue")?;
     let mut device = format!("{name} (MTU {mtu}, {skills})");
     if queues > 1 {
@@ -89,20 +83,30 @@ pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened
     Ok(Opened { net, nets, addresses, device, tun, recorders })
 }
 
-/// Wraps a device in the captures that are asked for.
+/// Wraps the queues of a device in the captures that are asked for, each of which has all queues.
 fn record_all(
-    mut device: Box<dyn Device>,
+    mut devices: Vec<Box<dyn Device>>,
     options: &args::Stack,
     recorders: &mut Vec<Arc<Recorder>>,
-) -> Result<Box<dyn Device>, Failure> {
+) -> Result<Vec<Box<dyn Device>>, Failure> {
     for (option, path) in [("--pcap", &options.pcap), ("--pcap-raw", &options.pcap_raw)] {
         let Some(path) = path else { continue };
-        let recorder = record(device, path, option)?;
-        let recorder = Arc::new(if option == "--pcap" { recorder } else { recorder.keep_super_segments() });
-        device = Box::new(Shared(Arc::clone(&recorder)));
-        recorders.push(recorder);
+        let mut first: Option<Arc<Recorder>> = None;
+        let mut recorded: Vec<Box<dyn Device>> = Vec::new();
+        for device in devices {
+            let recorder = match &first {
+                Some(first) => first.another(device),
+                None if option == "--pcap" => record(device, path, option)?,
+                None => record(device, path, option)?.keep_super_segments(),
+            };
+            let recorder = Arc::new(recorder);
+            recorded.push(Box::new(Shared(Arc::clone(&recorder))));
+            first.get_or_insert(recorder);
+        }
+        devices = recorded;
+        recorders.extend(first);
     }
-    Ok(device)
+    Ok(devices)
 }
 
 /// What a device can do, in a few words.

@@ -11,7 +11,7 @@ use glasstcp::counters::{Counters, DropReason};
 use glasstcp::device::offload::OffloadDevice;
 use glasstcp::net::Net;
 
-use super::namespace::namespace;
+use super::namespace::{namespace, tshark};
 
 /// The kernel remembers as many flows of a TUN.
 const REMEMBERED: usize = 4_096;
@@ -113,6 +113,21 @@ fn child_moves_eight_flows_at_once() {
     let json = json();
     println!("all octets came back; handed over: {}", count(&json, "handed_over"));
     assert_eq!(count(&json, "resets_out"), 0);
+}
+
+#[test]
+fn a_capture_has_all_queues() {
+    let Some(namespace) = namespace("a capture of two queues", &["tshark", "nc"]) else { return };
+    let namespace = namespace.with_queues();
+    let server = namespace.serve("--queues 2");
+    for _ in 0..12 {
+        assert_eq!(namespace.check("echo hello | nc -N -w 30 10.0.0.2 7"), "hello\n");
+    }
+    let capture = server.stop();
+    // With 12 connections, the hash has used both queues but for one time in 2,048; the capture does not care.
+    assert_eq!(tshark(&capture, "tcp.flags.syn == 1 && tcp.flags.ack == 1").len(), 12);
+    let problems = tshark(&capture, "tcp.analysis.ack_lost_segment || tcp.checksum.status == 0");
+    assert_eq!(problems, [""; 0], "questions stand before their answers");
 }
 
 #[test]
