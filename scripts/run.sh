@@ -4,6 +4,7 @@
 #     scripts/run.sh                      then, elsewhere:  nc 10.0.0.2 80
 #     scripts/run.sh --netns glass        the same in a network namespace of its own; the machine's is not touched
 #     scripts/run.sh --pcap - | wireshark -k -i -
+#     scripts/run.sh --queues 2           two stacks and threads for the one host
 #
 # What it does, in this order:
 #   1. looks for cargo, a C compiler, ip and nc; installs what is missing by apt-get where that needs no question,
@@ -23,6 +24,7 @@
 #   --subnet6 NET      IPv6 subnet (fd00:67::/64), or none
 #   --netns NAME       do all of it inside a fresh network namespace, removed at the end
 #   --mtu N            MTU of the TUN, also told to glasstcp
+#   --queues N         serve on N queues, each by a thread of its own (1)
 #   --dry-run          print the commands, run none of them
 #   --no-install       name what is missing, install nothing
 #   -h, --help         this text
@@ -44,7 +46,7 @@ READY_SECONDS=30 # how long the program may take to say that it serves
 CLOSE_MS=4000    # how long it may take to close after the first signal
 ABORT_MS=300     # and after the second
 
-TUN=glass0 SUBNET=10.0.0.0/24 SUBNET6=fd00:67::/64 NETNS= MTU= INSTALL=1
+TUN=glass0 SUBNET=10.0.0.0/24 SUBNET6=fd00:67::/64 NETNS= MTU= QUEUES= MULTI_QUEUE= INSTALL=1
 HTTP_PORT=80 ECHO_PORT=7
 ARGS=()
 WORK=        # directory of the ready pipe
@@ -65,6 +67,7 @@ read_arguments() {
             --subnet6 | --subnet6=*) take_value SUBNET6 "$@" && shift "$TAKEN" ;;
             --netns | --netns=*) take_value NETNS "$@" && shift "$TAKEN" ;;
             --mtu | --mtu=*) take_value MTU "$@" && shift "$TAKEN" ;;
+            --queues | --queues=*) take_value QUEUES "$@" && shift "$TAKEN" ;;
             --dry-run) DRY_RUN=1 && shift ;;
             --no-install) INSTALL=0 && shift ;;
             --ready-fd | --ready-fd=* | --tun-fd | --tun-fd=*)
@@ -76,6 +79,12 @@ read_arguments() {
     check_names
     plan_addresses
     [[ -z $MTU ]] || ARGS+=(--mtu "$MTU")
+    if [[ $QUEUES ]]; then
+        [[ $QUEUES =~ ^[1-9][0-9]{0,2}$ && $QUEUES -le 256 ]] || usage_error "--queues $QUEUES: 1 to 256"
+        ARGS+=(--queues "$QUEUES")
+        # Only such a TUN can be attached to more than once. One queue works on either kind.
+        [[ $QUEUES -eq 1 ]] || MULTI_QUEUE=1
+    fi
 }
 
 # Some of the program's options change what this script says.

@@ -54,6 +54,11 @@ drop_reasons! {
     SourceRoute => "source route",
     /// No protocol of that number here.
     UnknownProtocol => "unknown protocol",
+    // Several stacks of one host
+    /// Nobody's, as far as this stack knows: its siblings are to be asked (`stack/siblings.rs`). Never counted.
+    Unclaimed => "left to a sibling",
+    /// The sibling whose packet it is has too many waiting.
+    SiblingBusy => "inbox of the sibling full",
     // ICMP
     /// ICMP shorter than its header, or with a bad quotation.
     IcmpMalformed => "malformed ICMP",
@@ -169,6 +174,8 @@ pub struct Counters {
     pub resets_in: u64,
     /// Connections that were in TIME-WAIT and made room for others before their time.
     pub time_wait_evicted: u64,
+    /// Packets that belonged to a sibling on another queue of the device and were handed over to it.
+    pub handed_over: u64,
     /// Connections aborted because an application let go of them and they did not finish in time.
     pub orphans_aborted: u64,
 }
@@ -193,6 +200,7 @@ impl Default for Counters {
             resets_out: 0,
             resets_in: 0,
             time_wait_evicted: 0,
+            handed_over: 0,
             orphans_aborted: 0,
         }
     }
@@ -202,6 +210,57 @@ impl Counters {
     /// Counts one drop.
     pub fn count(&mut self, reason: DropReason) {
         self.drops[reason as usize] += 1;
+    }
+
+    /// Adds the counts of another stack.
+    pub fn add(&mut self, other: &Counters) {
+        // Taken apart, so that a new counter cannot be forgotten here.
+        let Counters {
+            drops,
+            packets_in,
+            packets_out,
+            segments_in,
+            segments_out,
+            retransmits,
+            timeouts,
+            fast_retransmits,
+            active_opens,
+            passive_opens,
+            cookies_sent,
+            cookies_valid,
+            challenge_acks,
+            challenge_acks_limited,
+            resets_out,
+            resets_in,
+            time_wait_evicted,
+            handed_over,
+            orphans_aborted,
+        } = other;
+        for (sum, more) in self.drops.iter_mut().zip(drops) {
+            *sum += more;
+        }
+        for (sum, more) in [
+            (&mut self.packets_in, packets_in),
+            (&mut self.packets_out, packets_out),
+            (&mut self.segments_in, segments_in),
+            (&mut self.segments_out, segments_out),
+            (&mut self.retransmits, retransmits),
+            (&mut self.timeouts, timeouts),
+            (&mut self.fast_retransmits, fast_retransmits),
+            (&mut self.active_opens, active_opens),
+            (&mut self.passive_opens, passive_opens),
+            (&mut self.cookies_sent, cookies_sent),
+            (&mut self.cookies_valid, cookies_valid),
+            (&mut self.challenge_acks, challenge_acks),
+            (&mut self.challenge_acks_limited, challenge_acks_limited),
+            (&mut self.resets_out, resets_out),
+            (&mut self.resets_in, resets_in),
+            (&mut self.time_wait_evicted, time_wait_evicted),
+            (&mut self.handed_over, handed_over),
+            (&mut self.orphans_aborted, orphans_aborted),
+        ] {
+            *sum += more;
+        }
     }
 
     /// How many were dropped for this reason.

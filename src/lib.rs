@@ -26,6 +26,9 @@
 //!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
 //!       device/offload.rs      Device::transmit     writev(2), checksum and cutting left to the kernel (TxMeta)
 //!
+//! queue stack/siblings.rs      Stack::claim         several queues: whose packet it is that came to the wrong one
+//!       driver/siblings.rs     settle               asks the others, and hands it over
+//!
 //! time  stack/timers.rs        handle_deadline      the wheel (stack/timer_wheel.rs) says whose
 //!       tcp/timer.rs           expire               RFC 9293 section 3.10.8; RTO: tcp/recovery/rto.rs
 //! ```

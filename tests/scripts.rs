@@ -247,6 +247,11 @@ fn a_dry_run_prints_the_commands_and_touches_nothing() {
     ] {
         assert!(own.contains(line), "no `{line}` in:\n{own}");
     }
+    let many = run(&["--queues", "2"]);
+    for line in ["ip tuntap add dev glass0 mode tun multi_queue user ", "fd00:67::2/64 --queues 2\n"] {
+        assert!(many.contains(line), "no `{line}` in:\n{many}");
+    }
+    assert!(!run(&["--queues=1"]).contains("multi_queue"));
     let calls = fs::read_to_string(&log).unwrap_or_default();
     let reads = |call: &str| call.starts_with("ip ") && call.contains(" show") || call == "cargo --version";
     assert!(calls.lines().all(reads), "a dry run called:\n{calls}");

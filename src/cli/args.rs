@@ -140,6 +140,10 @@ pub(super) struct Serve {
     /// UDP echo: each datagram comes back
     #[arg(long, value_name = "PORT", default_value_t = 7, help_heading = "Services (port 0 switches one off)")]
     pub(super) udp_echo: u16,
+    /// Serve on so many queues of the TUN at once, each with a stack and a thread of its own, to use more processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(help_heading = "Network", conflicts_with = "tun_fd")]
+    pub(super) queues: u16,
     /// Write a line to this open descriptor once everything is served
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Network")]
     pub(super) ready_fd: Option<i32>,
@@ -165,6 +169,8 @@ Without root: let somebody with root make the TUN for you once,
   sudo ip tuntap add dev glass0 mode tun user $USER
   sudo ip addr add 10.0.0.1/24 dev glass0
   sudo ip link set glass0 up
+With --queues the TUN needs `multi_queue` after `mode tun`. All queues are one host: a connection lives on the queue where
+its first packet came in, and packets that come to the wrong queue are handed over. Try one queue for each processor.
 
 Signals: SIGINT or SIGTERM closes all connections with FIN and ends within 3 s, a second one aborts.
 SIGUSR1 prints the table of connections.";

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::args::DeviceKind;
@@ -31,7 +32,10 @@ type Recorder = Capture<Box<dyn Device>, BufWriter<Box<dyn Write + Send>>>;
 
 /// A running stack, and what is below it.
 pub(super) struct Opened {
+    /// The only one, or that of the first queue.
     pub(super) net: Net,
+    /// One for each queue.
+    pub(super) nets: Vec<Net>,
     pub(super) addresses: Vec<IpCidr>,
     /// The name of the device, its MTU and what it can do, for people.
     pub(super) device: String,
@@ -41,6 +45,11 @@ pub(super) struct Opened {
 
 /// Opens what the options say and starts the log.
 pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
+    open_queues(options, 1)
+}
+
+/// As [`open`], on so many queues of a TUN (at least one).
+pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened, Failure> {
     log::start(&options.log);
     let addresses = match options.addresses.as_slice() {
         [] => ADDRESSES.map(|text| text.parse()).into_iter().collect::<Result<_, String>>()?,
@@ -49,11 +58,12 @@ pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
     if options.pcap.is_some() && options.pcap == options.pcap_raw {
         return Err("--pcap and --pcap-raw need a file each".into());
     }
-    let (mut device, tun) = open_device(options)?;
-    let capabilities = device.capabilities();
+    let (devices, tun) = open_devices(options, queues)?;
+    let Some(first) = devices.first() else { return Err("the TUN has no queue".into()) };
+    let capabilities = first.capabilities();
     let mtu = match options.mtu {
         Some(mtu) if mtu > capabilities.mtu => {
-            let (name, own) = (device.name(), capabilities.mtu);
+            let (name, own) = (first.name(), capabilities.mtu);
             return Err(format!("the MTU of {name} is {own}: `sudo ip link set {name} mtu {mtu}` raises it").into());
         }
         mtu => mtu.unwrap_or(capabilities.mtu),
@@ -61,18 +71,43 @@ pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
     let busy_poll = Duration::from_micros(options.busy_poll.into());
     let config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
     config.validate()?;
-    let (name, skills) = (device.name().to_owned(), skills(&capabilities));
-    tracing::info!(device = name, mtu, skills, "opened");
+    let (name, skills) = (first.name().to_owned(), skills(&capabilities));
+    tracing::info!(device = name, mtu, skills, queues, "opened");
     let mut recorders = Vec::new();
+    let devices = record_all(devices, options, &mut recorders)?;
+    let nets = Net::start_queues(devices, config)?;
+    let net = nets.first().cloned().ok_or("the TUN has no queue")?;
+    let mut device = format!("{name} (MTU {mtu}, {skills})");
+    if queues > 1 {
+        device += &format!(", {queues} queues");
+    }
+    Ok(Opened { net, nets, addresses, device, tun, recorders })
+}
+
+/// Wraps the queues of a device in the captures that are asked for, each of which has all queues.
+fn record_all(
+    mut devices: Vec<Box<dyn Device>>,
+    options: &args::Stack,
+    recorders: &mut Vec<Arc<Recorder>>,
+) -> Result<Vec<Box<dyn Device>>, Failure> {
     for (option, path) in [("--pcap", &options.pcap), ("--pcap-raw", &options.pcap_raw)] {
         let Some(path) = path else { continue };
-        let recorder = record(device, path, option)?;
-        let recorder = Arc::new(if option == "--pcap" { recorder } else { recorder.keep_super_segments() });
-        device = Box::new(Shared(Arc::clone(&recorder)));
-        recorders.push(recorder);
+        let mut first: Option<Arc<Recorder>> = None;
+        let mut recorded: Vec<Box<dyn Device>> = Vec::new();
+        for device in devices {
+            let recorder = match &first {
+                Some(first) => first.another(device),
+                None if option == "--pcap" => record(device, path, option)?,
+                None => record(device, path, option)?.keep_super_segments(),
+            };
+            let recorder = Arc::new(recorder);
+            recorded.push(Box::new(Shared(Arc::clone(&recorder))));
+            first.get_or_insert(recorder);
+        }
+        devices = recorded;
+        recorders.extend(first);
     }
-    let net = Net::start(device, config)?;
-    Ok(Opened { net, addresses, device: format!("{name} (MTU {mtu}, {skills})"), tun, recorders })
+    Ok(devices)
 }
 
 /// What a device can do, in a few words.
@@ -84,20 +119,32 @@ fn skills(capabilities: &Capabilities) -> &'static str {
     }
 }
 
-/// A device, and the interface that it is, if it is one.
-type AnyDevice = (Box<dyn Device>, Option<Arc<Interface>>);
+/// The queues of a device, and the interface that it is, if it is one.
+type AnyDevice = (Vec<Box<dyn Device>>, Option<Arc<Interface>>);
+
+fn open_devices(options: &args::Stack, queues: usize) -> Result<AnyDevice, Failure> {
+    if queues > 1 {
+        if options.device == DeviceKind::Plain {
+            return Err("--queues needs the offload device, not --device plain".into());
+        }
+        let devices = OffloadDevice::open_queues(&options.tun, queues)?;
+        let interface = devices.first().map(OffloadDevice::interface);
+        return Ok((devices.into_iter().map(|device| Box::new(device) as Box<dyn Device>).collect(), interface));
+    }
+    open_device(options)
+}
 
 fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
     if let Some(number) = options.tun_fd {
         let device =
             FdDevice::from_raw(number, options.mtu.unwrap_or(MTU)).map_err(|error| format!("--tun-fd: {error}"))?;
-        return Ok((Box::new(device), None));
+        return Ok((vec![Box::new(device)], None));
     }
     if options.device != DeviceKind::Plain {
         match OffloadDevice::open(&options.tun) {
             Ok(device) => {
                 let interface = device.interface();
-                return Ok((Box::new(device), Some(interface)));
+                return Ok((vec![Box::new(device)], Some(interface)));
             }
             // The plain device would fail for any other reason too.
             Err(error @ TunError::NoOffload { .. }) if options.device == DeviceKind::Auto => {
@@ -108,7 +155,7 @@ fn open_device(options: &args::Stack) -> Result<AnyDevice, Failure> {
     }
     let device = TunDevice::open(&options.tun)?;
     let interface = device.interface();
-    Ok((Box::new(device), Some(interface)))
+    Ok((vec![Box::new(device)], Some(interface)))
 }
 
 fn record(device: Box<dyn Device>, path: &Path, option: &str) -> Result<Recorder, Failure> {
@@ -153,8 +200,13 @@ impl Opened {
 
     /// Lets connections finish, and ends the captures.
     pub(super) fn close(&self) {
-        // What had to be reset is logged.
-        self.net.close(GRACE);
+        // All at once, so that it does not take longer with many queues. What had to be reset is logged.
+        thread::scope(|scope| {
+            for net in &self.nets[1..] {
+                scope.spawn(|| net.close(GRACE));
+            }
+            self.net.close(GRACE);
+        });
         for error in self.recorders.iter().filter_map(|recorder| recorder.finish().err()) {
             say(&format!("glasstcp: the end of the capture could not be written: {error}"));
         }
@@ -162,7 +214,7 @@ impl Opened {
 
     /// The reason why the device is gone where that is so, else the error itself.
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        self.net.failure().unwrap_or(error)
+        self.nets.iter().find_map(Net::failure).unwrap_or(error)
     }
 }
 

@@ -22,6 +22,12 @@ impl Requests {
         Some(self.end.load(Ordering::Acquire)).filter(|&signal| signal != 0)
     }
 
+    /// Asks to end as a signal would.
+    pub(super) fn ask_to_end(&self) {
+        // One that came before stays.
+        let _ = self.end.compare_exchange(0, SIGTERM, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Whether a dump was asked for since the last call.
     pub(super) fn take_dump(&self) -> bool {
         self.dump.swap(false, Ordering::AcqRel)

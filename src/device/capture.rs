@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pcapng::{Direction, PcapngWriter};
 use super::wire_view::wire_view;
@@ -17,9 +17,10 @@ use super::{Capabilities, Device, RxChecksum, RxMeta, TxChecksum, TxMeta};
 pub struct Capture<D: Device, W: Write + Send> {
     inner: D,
     /// Nanoseconds since the Unix epoch.
-    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     keep_super_segments: bool,
-    sink: Mutex<Sink<W>>,
+    /// Shared by all devices that are recorded in the one capture.
+    sink: Arc<Mutex<Sink<W>>>,
 }
 
 struct Sink<W: Write> {
@@ -41,8 +42,8 @@ impl<D: Device, W: Write + Send> Capture<D, W> {
         let description = format!("glasstcp on {}, MTU {}", inner.name(), inner.capabilities().mtu);
         let mut writer = PcapngWriter::new(writer, application, inner.name(), &description)?;
         writer.flush()?;
-        let sink = Mutex::new(Sink { writer: Some(writer), idle: true, joined: Vec::new() });
-        Ok(Capture { inner, clock: Box::new(clock), keep_super_segments: false, sink })
+        let sink = Arc::new(Mutex::new(Sink { writer: Some(writer), idle: true, joined: Vec::new() }));
+        Ok(Capture { inner, clock: Arc::new(clock), keep_super_segments: false, sink })
     }
 
     /// Records packets as the device has them: super-segments whole and partial checksums unfinished.
@@ -50,6 +51,13 @@ impl<D: Device, W: Write + Send> Capture<D, W> {
     pub fn keep_super_segments(mut self) -> Capture<D, W> {
         self.keep_super_segments = true;
         self
+    }
+
+    /// Wraps another queue of the device, recorded in the same capture. It ends for all at once: by [`Capture::finish`] of
+    /// any, or with the last of them.
+    pub fn another(&self, inner: D) -> Capture<D, W> {
+        let (clock, sink) = (Arc::clone(&self.clock), Arc::clone(&self.sink));
+        Capture { inner, clock, keep_super_segments: self.keep_super_segments, sink }
     }
 
     /// The wrapped device.
@@ -159,9 +167,9 @@ impl<D: Device, W: Write + Send> Device for Capture<D, W> {
     }
 }
 
-impl<D: Device, W: Write + Send> Drop for Capture<D, W> {
+impl<W: Write> Drop for Sink<W> {
     fn drop(&mut self) {
-        if let Err(error) = self.finish() {
+        if let Some(Err(error)) = self.writer.take().map(PcapngWriter::finish) {
             tracing::warn!(%error, "the end of the capture could not be written");
         }
     }
@@ -169,7 +177,6 @@ impl<D: Device, W: Write + Send> Drop for Capture<D, W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
@@ -239,6 +246,24 @@ mod tests {
         assert_eq!(b.receive(&mut buffer).unwrap().len, 6);
         drop(a);
         assert_eq!(pipe.records(), expected);
+    }
+
+    #[test]
+    fn several_queues_are_recorded_in_one_capture() {
+        let (a, b, pipe) = captured_pair();
+        let (other, far) = FdDevice::pair(1500).unwrap();
+        let other = a.another(other);
+        b.transmit(&[IoSlice::new(b"question")], &TxMeta::default()).unwrap();
+        assert_eq!(a.receive(&mut [0; 2000]).unwrap().len, 8);
+        other.transmit(&[IoSlice::new(b"answer")], &TxMeta::default()).unwrap();
+        assert_eq!(far.receive(&mut [0; 2000]).unwrap().len, 6);
+        drop(a);
+        other.transmit(&[IoSlice::new(b"more")], &TxMeta::default()).unwrap();
+        assert!(other.is_capturing());
+        drop(other);
+        let packets: Vec<_> = pipe.records().into_iter().map(|record| (record.time_ns, record.packet)).collect();
+        let expected = [(100, &b"question"[..]), (101, b"answer"), (102, b"more")];
+        assert_eq!(packets, expected.map(|(time, packet)| (time, packet.to_vec())));
     }
 
     #[test]

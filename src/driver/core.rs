@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bell::Bell;
 use super::role::Role;
+use super::siblings::Inbox;
 use super::watch::{PollerId, Registration, Watches};
 use crate::buffer::PIECES;
 use crate::device::Device;
@@ -46,6 +47,8 @@ pub struct Core {
     pub received: Instant,
     /// The driver is in the middle of a batch of packets: it sends when it is through.
     pub in_batch: bool,
+    /// Packets that came to siblings and are for this stack.
+    pub inbox: Inbox,
     /// Rung after each turn of the driver while somebody waits for connections to finish.
     pub turned: Arc<Bell>,
     /// How many threads wait for connections to finish.
@@ -66,6 +69,7 @@ impl Core {
             role: Role::new(),
             received: Instant::ZERO,
             in_batch: false,
+            inbox: Inbox::default(),
             turned: Arc::default(),
             finishing: 0,
             closing: false,

@@ -10,6 +10,7 @@ use super::core::{Core, End, TRANSMIT_BUDGET};
 use super::role::Sleep;
 use super::{Shard, earlier};
 use crate::buffer::Chunk;
+use crate::counters::DropReason;
 use crate::device::poll::{Eventfd, PollFd, poll};
 use crate::stack::Progress;
 use crate::time::Instant;
@@ -192,8 +193,16 @@ impl<'a> Drive<'a> {
                     let mut core = shard.lock();
                     core.role.sleep.asleep = false;
                     core.in_batch = true;
-                    core.stack.handle_chunk(now, chunk, &meta);
+                    let dropped = core.stack.handle_chunk(now, chunk, &meta);
                     octets += meta.len;
+                    if dropped == Some(DropReason::Unclaimed) {
+                        if let Some(inquiry) = core.stack.take_inquiry() {
+                            let claim = core.stack.claim(&inquiry, now);
+                            drop(core);
+                            shard.settle(now, chunk, &meta, &inquiry, claim);
+                        }
+                        continue;
+                    }
                     if count == 0 && *lone > 0 && meta.len <= SHORT && core.stack.has_ready() {
                         *lone -= 1;
                         return Ok(Batch { empty: false, more: false, arrived });
@@ -237,6 +246,9 @@ impl<'a> Drive<'a> {
 
     /// Deadlines, readiness, sending; then what to sleep on.
     fn turn(&mut self, core: &mut Core, now: Instant, then: Then<'_>) -> Rest {
+        if !core.inbox.is_empty() {
+            core.open_inbox();
+        }
         core.received = now;
         // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
         core.in_batch = false;
@@ -259,7 +271,7 @@ impl<'a> Drive<'a> {
         let until = core.stack.next_deadline();
         core.role.sleep = Sleep { asleep: true, until, for_room: blocked };
         let mut timeout = until.map(|until| until.saturating_since(now));
-        if progress == Progress::More {
+        if progress == Progress::More || !core.inbox.is_empty() {
             timeout = Some(Duration::ZERO);
         }
         // Short of kernel memory, a device has room and yet takes nothing.

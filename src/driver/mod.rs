@@ -13,6 +13,7 @@ mod drive;
 #[cfg(test)]
 mod handover_tests;
 mod role;
+mod siblings;
 mod thread;
 mod watch;
 
@@ -24,7 +25,7 @@ use self::drive::Reader;
 use self::role::Driver;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
@@ -55,6 +56,8 @@ pub struct Shard {
     /// See [`Config::busy_poll`].
     busy_poll: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The shards of the same host on other queues of the device, if there are any.
+    siblings: OnceLock<Box<[Weak<Shard>]>>,
 }
 
 /// How long the device of a busy loop may go unattended.
@@ -86,32 +89,34 @@ impl Shard {
     ///
     /// # Errors
     /// `InvalidInput` for settings that cannot work, and when the system gives no randomness, descriptor or thread.
-    pub fn start(device: Box<dyn Device>, mut config: Config) -> io::Result<Arc<Shard>> {
+    pub fn start(device: Box<dyn Device>, config: Config) -> io::Result<Arc<Shard>> {
+        let shard = Shard::new(device, config, KeyedRng::from_system()?, Clock::now())?;
+        shard.start_thread()?;
+        Ok(shard)
+    }
+
+    /// A shard whose thread has not started.
+    fn new(device: Box<dyn Device>, mut config: Config, rng: KeyedRng, started: Clock) -> io::Result<Arc<Shard>> {
         let capabilities = device.capabilities();
         config.mtu = config.mtu.min(capabilities.mtu);
         config.tcp.queue_limit = config.tcp.queue_limit.or(capabilities.queue_limit);
         let (busy_poll, big_tcp) = (config.busy_poll, config.big_tcp);
-        let rng = KeyedRng::from_system()?;
         let mut stack =
             Stack::new(config, rng, Instant::ZERO).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
         stack.set_offload(capabilities.max_super_v4.min(capabilities.max_super_v6), capabilities.tx_checksum);
         stack.set_big_packets(if big_tcp { capabilities.max_big_v4 } else { 0 });
-        let name = format!("glasstcp {}", device.name());
-        let shard = Arc::new(Shard {
+        Ok(Arc::new(Shard {
             core: Mutex::new(Core::new(stack)),
             device,
             reader: Mutex::default(),
             application_event: Eventfd::new()?,
             background_event: Eventfd::new()?,
             standby: Bell::default(),
-            started: Clock::now(),
+            started,
             busy_poll,
             thread: Mutex::new(None),
-        });
-        let driver = Arc::clone(&shard);
-        let thread = std::thread::Builder::new().name(name).spawn(move || thread::run(&driver))?;
-        *shard.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(shard)
+            siblings: OnceLock::new(),
+        }))
     }
 
     /// The device.

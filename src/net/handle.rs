@@ -55,6 +55,29 @@ impl Net {
         Ok(Net { owner: Arc::new(Owner { shard }) })
     }
 
+    /// Starts one stack for each queue of a device that has several (see
+    /// [`OffloadDevice::open_queues`](crate::device::offload::OffloadDevice::open_queues)), each with its own thread and
+    /// lock. Together they are one host: they share its addresses, and hand each other the packets that come to the wrong
+    /// queue. Sockets are not shared. A server binds its listeners on each `Net` and runs an event loop on each, so that its
+    /// threads share nothing; a connection lives on the `Net` where its SYN came in, or which opened it.
+    ///
+    /// Limits on memory, connections, half-open connections, TIME-WAIT, resets and ICMP errors are the host's, and
+    /// divided among the queues. Ports that are chosen (port 0) differ from queue to queue: to listen on the same one
+    /// everywhere, bind port 0 on the first and name the port to the others. Where several have a UDP socket on the same
+    /// port, a datagram goes to the one on whose queue it came. A `Net` that was closed still holds its queue until it
+    /// is dropped, and what the kernel sends there is lost.
+    ///
+    /// # Errors
+    /// Those of [`Net::start`]; `InvalidInput` for no device or more than 256.
+    pub fn start_queues<D: Device + 'static>(
+        devices: impl IntoIterator<Item = D>,
+        config: Config,
+    ) -> io::Result<Vec<Net>> {
+        let devices = devices.into_iter().map(|device| Box::new(device) as Box<dyn Device>).collect();
+        let shards = Shard::start_siblings(devices, &config)?;
+        Ok(shards.into_iter().map(|shard| Net { owner: Arc::new(Owner { shard }) }).collect())
+    }
+
     pub(super) fn shard(&self) -> &Shard {
         &self.owner.shard
     }

@@ -57,6 +57,7 @@ impl TcpStream {
         remote: SocketAddr,
         patience: Option<Patience>,
     ) -> io::Result<TcpStream> {
+        net.shard().check_siblings(local, remote)?;
         let (handle, local) = net.shard().call(|core, now| {
             core.check()?;
             let options = core.stack.config().tcp.socket;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Stack;
 use super::flow::{EchoHandle, SocketHandle};
 use super::ready::Readiness;
+use super::siblings::Inquiry;
 use super::slab::{Slab, SlabKey};
 use crate::counters::DropReason;
 use crate::error::SocketError;
@@ -77,10 +78,9 @@ impl Stack {
     /// # Errors
     /// `NoBuffers` when there are too many.
     pub fn echo_open(&mut self) -> Result<EchoHandle, SocketError> {
-        let mut identifier = self.identification;
-        while self.echoes.identifiers.contains_key(&identifier) {
-            identifier = identifier.wrapping_add(1);
-        }
+        let free = |identifier: &u16| self.share.owns(*identifier) && !self.has_echo_identifier(*identifier);
+        let mut all = (0..=u16::MAX).map(|step| self.identification.wrapping_add(step));
+        let identifier = all.find(free).ok_or(SocketError::NoBuffers)?;
         let socket = EchoSocket { identifier, replies: VecDeque::new(), event: false };
         let key = self.echoes.sockets.insert(socket).ok_or(SocketError::NoBuffers)?;
         self.echoes.identifiers.insert(identifier, key);
@@ -131,13 +131,20 @@ impl Stack {
         }
     }
 
+    pub(super) fn has_echo_identifier(&self, identifier: u16) -> bool {
+        self.echoes.identifiers.contains_key(&identifier)
+    }
+
     pub(super) fn echoes_input(
         &mut self,
         arrived: Instant,
         packet: &IpPacket<'_>,
         echo: &Echo<'_>,
     ) -> Result<(), DropReason> {
-        let key = self.echoes.identifiers.get(&echo.identifier).copied().ok_or(DropReason::IcmpUnmatched)?;
+        let Some(key) = self.echoes.identifiers.get(&echo.identifier).copied() else {
+            let left = self.leaves(|| Inquiry::EchoReply(echo.identifier));
+            return Err(if left { DropReason::Unclaimed } else { DropReason::IcmpUnmatched });
+        };
         let socket = self.echoes.sockets.get_mut(key).ok_or(DropReason::IcmpUnmatched)?;
         if socket.replies.len() >= MAX_REPLIES {
             return Err(DropReason::UdpQueueFull);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Stack;
 use super::flow::Flow;
 use super::output::Outgoing;
+use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::error::SocketError;
 use crate::ip::address::is_invalid_source;
@@ -174,6 +175,7 @@ impl Stack {
                 }
                 return Ok(());
             }
+            None if self.leaves(|| Inquiry::TcpError(tuple)) => return Err(DropReason::Unclaimed),
             _ => return Err(DropReason::IcmpUnmatched),
         };
         let matched = self.with_connection(key, self.now, |connection, cx| {

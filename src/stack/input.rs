@@ -18,6 +18,11 @@ impl Stack {
         self.counters.packets_in += 1;
         let result = self.ip_input(arrived, packet, meta);
         let reason = result.err()?;
+        if reason == DropReason::Unclaimed {
+            // Whoever handles it in the end counts it.
+            self.counters.packets_in -= 1;
+            return Some(reason);
+        }
         self.counters.count(reason);
         tracing::trace!(target: "glasstcp::drop", reason = reason.as_str(), len = packet.len(), "dropped");
         Some(reason)

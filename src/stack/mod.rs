@@ -25,6 +25,7 @@ mod listen;
 mod output;
 pub mod port;
 mod ready;
+pub mod siblings;
 pub mod slab;
 mod starved;
 mod tcp_calls;
@@ -63,6 +64,7 @@ use flow::PackedFlow;
 use flow_table::{FlowHasher, FlowTable};
 use output::Outgoing;
 use port::PortAllocator;
+use siblings::{Inquiry, Share};
 use slab::{Slab, SlabKey};
 use timer_wheel::{TimerId, TimerWheel};
 
@@ -141,6 +143,11 @@ pub struct Stack {
     sequence: SequenceGenerator,
     cookies: CookieJar,
     ports: PortAllocator,
+    share: Share,
+    /// There are siblings to ask before an unknown packet is answered.
+    asks: bool,
+    /// About what.
+    inquiry: Option<Inquiry>,
     identification: u16,
     resets: TokenBucket,
     icmp_errors: TokenBucket,
@@ -180,6 +187,9 @@ impl Stack {
             sequence: SequenceGenerator::new(rng.key(), rng.key()),
             cookies: CookieJar::new(rng.key()),
             ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),
+            share: Share::WHOLE,
+            asks: false,
+            inquiry: None,
             identification: rng.below(65_536) as u16,
             resets: TokenBucket::new(config.tcp.resets_per_second, now),
             icmp_errors: TokenBucket::new(config.icmp_errors_per_second, now),

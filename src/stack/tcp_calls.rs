@@ -43,8 +43,9 @@ impl Stack {
         }
         let mut local = local;
         if local.port() == 0 {
-            let taken = &self.listener_ports;
-            let port = self.ports.pick(local.ip(), (local.ip(), 0), |port| !taken.contains_key(&port));
+            let (taken, share) = (&self.listener_ports, self.share);
+            let port =
+                self.ports.pick(local.ip(), (local.ip(), 0), |port| share.owns(port) && !taken.contains_key(&port));
             local.set_port(port.ok_or(SocketError::AddressInUse)?);
         }
         let in_use = self.listener_ports.get(&local.port()).is_some_and(|handles| {
@@ -182,7 +183,7 @@ impl Stack {
         }
         // 6056-3.1: never a listener's port nor an existing tuple.
         let port = self.ports.pick(address, (remote.ip(), remote.port()), |port| {
-            !self.listener_ports.contains_key(&port) && self.flow(&tuple(port)).is_none()
+            self.share.owns(port) && !self.listener_ports.contains_key(&port) && self.flow(&tuple(port)).is_none()
         });
         port.map(tuple).ok_or(SocketError::AddressNotAvailable)
     }

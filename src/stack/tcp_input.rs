@@ -1,6 +1,7 @@
 //! Segments: to the record that they are for, and what becomes of it afterwards.
 
 use super::flow::{Flow, TcpHandle};
+use super::siblings::Inquiry;
 use super::slab::SlabKey;
 use super::{ConnectionEntry, SocketHandle, Stack, TimeWaitEntry};
 use crate::counters::DropReason;
@@ -17,8 +18,12 @@ use crate::tcp::time_wait::{self, TimeWait};
 impl Stack {
     /// SEGMENT ARRIVES, for whomever it is.
     pub(super) fn tcp_input(&mut self, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let flow = self.flow(&segment.tuple);
+        if flow.is_none() && self.leaves(|| Inquiry::segment(segment)) {
+            return Err(DropReason::Unclaimed);
+        }
         self.counters.segments_in += 1;
-        match self.flow(&segment.tuple) {
+        match flow {
             Some(Flow::Connection(key)) => self.connection_input(key, segment),
             Some(Flow::HalfOpen(key)) => self.half_open_input(key, segment),
             Some(Flow::TimeWait(key)) => self.time_wait_input(key, segment),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::Stack;
 use super::flow::{SocketHandle, UdpHandle};
 use super::output::Outgoing;
+use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::error::SocketError;
 use crate::ip::address::is_invalid_destination;
@@ -27,6 +28,9 @@ impl Stack {
         let source = SocketAddr::new(packet.source, header.source_port);
         let destination = SocketAddr::new(packet.destination, header.destination_port);
         let Some(handle) = self.udp_socket_for(source, destination) else {
+            if self.leaves(|| Inquiry::Datagram(source, destination)) {
+                return Err(DropReason::Unclaimed);
+            }
             // 1122-4.1.3.1
             self.report_port_unreachable(packet, addressed);
             return Err(DropReason::UdpNoSocket);
@@ -44,7 +48,7 @@ impl Stack {
     }
 
     /// The socket that names the datagram most exactly.
-    fn udp_socket_for(&self, source: SocketAddr, destination: SocketAddr) -> Option<UdpHandle> {
+    pub(super) fn udp_socket_for(&self, source: SocketAddr, destination: SocketAddr) -> Option<UdpHandle> {
         let candidates = self.socket_ports.get(&destination.port())?;
         let ranked = candidates.iter().filter_map(|handle| {
             let rank = self.sockets.get(handle.0)?.matches(source, destination)?;
@@ -61,7 +65,10 @@ impl Stack {
         remote: SocketAddr,
         error: IcmpError,
     ) -> Result<(), DropReason> {
-        let handle = self.udp_socket_for(remote, local).ok_or(DropReason::IcmpUnmatched)?;
+        let Some(handle) = self.udp_socket_for(remote, local) else {
+            let left = self.leaves(|| Inquiry::Datagram(remote, local));
+            return Err(if left { DropReason::Unclaimed } else { DropReason::IcmpUnmatched });
+        };
         let socket = self.sockets.get_mut(handle.0).ok_or(DropReason::IcmpUnmatched)?;
         if socket.remote != Some(remote) {
             return Err(DropReason::IcmpUnmatched);
@@ -88,8 +95,9 @@ impl Stack {
         let mut local = local;
         if local.port() == 0 {
             // 6056-3.3: unpredictable for UDP too.
-            let taken = &self.socket_ports;
-            let port = self.ports.pick(local.ip(), (local.ip(), 0), |port| !taken.contains_key(&port));
+            let (taken, share) = (&self.socket_ports, self.share);
+            let port =
+                self.ports.pick(local.ip(), (local.ip(), 0), |port| share.owns(port) && !taken.contains_key(&port));
             local.set_port(port.ok_or(SocketError::AddressInUse)?);
         }
         let in_use = self.socket_ports.get(&local.port()).is_some_and(|handles| {

@@ -7,5 +7,6 @@ mod captures;
 mod clients;
 mod crowd;
 mod namespace;
+mod queues;
 mod run_script;
 mod transfers;

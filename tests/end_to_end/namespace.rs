@@ -93,6 +93,20 @@ impl Namespace {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Makes the TUN anew, so that several queues of it can be used.
+    pub fn with_queues(self) -> Namespace {
+        for command in [
+            "ip link del glass0",
+            "ip tuntap add dev glass0 mode tun multi_queue",
+            "ip addr add 10.0.0.1/24 dev glass0",
+            "ip addr add fd00:67::1/64 dev glass0 nodad",
+            "ip link set glass0 txqueuelen 10000 up",
+        ] {
+            self.check(command);
+        }
+        self
+    }
+
     /// A file of this test.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)

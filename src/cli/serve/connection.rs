@@ -11,6 +11,7 @@ use super::http::{Http, Site};
 use super::view::{LIMIT, View};
 use super::{json, page};
 use crate::cli::chargen::Pattern;
+use crate::counters::Counters;
 use crate::net::{Interest, Net, TcpStream};
 
 /// Octets read in one piece.
@@ -51,50 +52,57 @@ enum Service {
 
 /// What all connections share.
 pub(super) struct Desk {
-    pub(super) net: Net,
+    /// One for each queue.
+    pub(super) nets: Vec<Net>,
     pub(super) started: Instant,
     pub(super) buffer: Vec<u8>,
     pub(super) pattern: Pattern,
 }
 
 impl Desk {
-    pub(super) fn new(net: &Net) -> Desk {
-        Desk { net: net.clone(), started: Instant::now(), buffer: vec![0; PIECE], pattern: Pattern::new(GENERATED) }
+    pub(super) fn new(nets: &[Net]) -> Desk {
+        Desk { nets: nets.to_vec(), started: Instant::now(), buffer: vec![0; PIECE], pattern: Pattern::new(GENERATED) }
     }
 
     /// The stack as it is now, seen over `stream`, if it is seen over one.
     pub(super) fn view(&self, stream: Option<&TcpStream>) -> View {
-        look(&self.net, self.started, stream)
+        look(&self.nets, self.started, stream)
     }
 }
 
-fn look(net: &Net, started: Instant, stream: Option<&TcpStream>) -> View {
+fn look(nets: &[Net], started: Instant, stream: Option<&TcpStream>) -> View {
     let own = stream.and_then(|stream| stream.snapshot().ok());
     // Only those that are shown: with many connections, copying them all would hold up the stack for each page.
-    let mut others = net.snapshots(LIMIT + 1);
+    let mut others = Vec::new();
+    let (mut counters, mut connections) = (Counters::default(), 0);
+    for net in nets {
+        others.append(&mut net.snapshots(LIMIT + 1 - others.len()));
+        counters.add(&net.counters());
+        connections += net.table_sizes().1 as usize;
+    }
     if let Some(own) = &own {
         others.retain(|other| (other.local, other.remote) != (own.local, own.remote));
     }
     others.truncate(LIMIT);
     let shown = others.len() + usize::from(own.is_some());
-    let more = if others.len() < LIMIT { 0 } else { (net.table_sizes().1 as usize).saturating_sub(shown) };
-    View { own, others, more, counters: net.counters(), uptime: started.elapsed() }
+    let more = if others.len() < LIMIT { 0 } else { connections.saturating_sub(shown) };
+    View { own, others, more, queues: nets.len(), counters, uptime: started.elapsed() }
 }
 
 /// The pages as one visitor sees them.
 struct Visit<'a> {
-    net: &'a Net,
+    nets: &'a [Net],
     started: Instant,
     stream: &'a TcpStream,
 }
 
 impl Site for Visit<'_> {
     fn page(&mut self, refresh: u32) -> String {
-        page::html(&look(self.net, self.started, Some(self.stream)), refresh)
+        page::html(&look(self.nets, self.started, Some(self.stream)), refresh)
     }
 
     fn json(&mut self) -> String {
-        json::json(&look(self.net, self.started, Some(self.stream)))
+        json::json(&look(self.nets, self.started, Some(self.stream)))
     }
 }
 
@@ -163,7 +171,7 @@ impl Connection {
             self.out = Vec::new();
             self.sent = 0;
             if let Service::Http(http) = &mut self.service {
-                let mut visit = Visit { net: &desk.net, started: desk.started, stream: &self.stream };
+                let mut visit = Visit { nets: &desk.nets, started: desk.started, stream: &self.stream };
                 if http.respond(&mut visit, &mut self.out) {
                     budget = budget.saturating_sub(RESPONSE);
                     continue;

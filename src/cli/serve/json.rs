@@ -10,6 +10,7 @@
 //! | `own` | the connection that asked, as an object like those of `connections`, or `null` |
 //! | `connections` | all others, at most [`LIMIT`](super::view::LIMIT) |
 //! | `more` | how many others there are beyond those |
+//! | `queues` | queues of the device, each with a stack of its own; all else is of all of them together |
 //! | `counters` | counts of the stack since its start, by name |
 //! | `drops` | packets dropped since the start, by reason |
 //!
@@ -44,6 +45,7 @@ pub(super) fn json(view: &View) -> String {
     }
     list.push_str(if view.others.is_empty() { "[]" } else { "]" });
     root.number("more", view.more as u64);
+    root.number("queues", view.queues as u64);
     let mut counters = Object::new(root.key("counters"));
     for (name, count) in view.counts() {
         counters.number(&name.replace(' ', "_").to_lowercase(), count);
@@ -239,6 +241,7 @@ mod tests {
             let text = json(&example(others));
             assert_eq!(value(&text), "\n", "{text}");
             assert_eq!(text.matches("\"retransmits\": 2").count(), others + 1, "{text}");
+            assert!(text.contains("\"queues\": 2") && text.contains("\"handed_over\": 0"), "{text}");
             assert!(text.contains("\"more\": 7") && text.contains("\"bad TCP checksum\": 1"), "{text}");
             assert!(text.contains("\"ssthresh\": null") && text.contains("\"srtt_ns\": 1250000"), "{text}");
         }

@@ -1,4 +1,5 @@
-//! `glasstcp serve`: a page, echo, discard, a character generator and UDP echo, in one event loop.
+//! `glasstcp serve`: a page, echo, discard, a character generator and UDP echo, in one event loop, or in one for each
+//! queue of the TUN.
 
 mod connection;
 mod http;
@@ -12,13 +13,17 @@ mod view;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
 
 use super::args::Serve;
 use super::open::{self, Opened};
-use super::signals::{self, Wanted};
+use super::signals::{self, Requests, Wanted};
 use super::{Failure, say};
 use crate::device::fd;
+use crate::net::Waker;
 
 use connection::Kind;
 use server::Server;
@@ -30,32 +35,58 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     }
     // Taken first, as a file that is opened later could get a number that was not open.
     let ready = args.ready_fd.map(Ready::open).transpose()?;
-    let opened = open::open(&args.stack)?;
-    let mut server = Server::new(&opened)?;
-    let waker = server.waker();
-    let requests = signals::watch(Wanted::EndAndDump, move |_| {
-        // It fails when the server is gone, and then there is nobody to wake.
-        let _ = waker.wake();
-    })?;
-    for cidr in &opened.addresses {
-        for (kind, port) in tcp_services(args) {
-            server.listen(SocketAddr::new(cidr.address, port), kind)?;
-        }
-        if args.udp_echo != 0 {
-            server.echo_datagrams(SocketAddr::new(cidr.address, args.udp_echo))?;
+    let opened = open::open_queues(&args.stack, args.queues.into())?;
+    let mut servers: Vec<Server<'_>> =
+        (0..opened.nets.len()).map(|queue| Server::new(&opened, queue)).collect::<Result<_, Failure>>()?;
+    let wakers: Arc<[Waker]> = servers.iter().map(Server::waker).collect();
+    let awoken = Arc::clone(&wakers);
+    let requests = signals::watch(Wanted::EndAndDump, move |_| wake(&awoken))?;
+    for server in &mut servers {
+        for cidr in &opened.addresses {
+            for (kind, port) in tcp_services(args) {
+                server.listen(SocketAddr::new(cidr.address, port), kind)?;
+            }
+            if args.udp_echo != 0 {
+                server.echo_datagrams(SocketAddr::new(cidr.address, args.udp_echo))?;
+            }
         }
     }
     say(&banner(args, &opened));
     if let Some(ready) = ready {
         ready.tell()?;
     }
-    let result = server.run(&requests);
-    match &result {
-        Ok(()) => server.close(),
-        Err(_) => drop(server),
-    }
+    let result = serve_all(servers, &requests, &wakers);
     opened.close();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+fn wake(wakers: &[Waker]) {
+    for waker in wakers {
+        // It fails when the server is gone, and then there is nobody to wake.
+        let _ = waker.wake();
+    }
+}
+
+/// Runs the first server on this thread and each other one on its own. The end of one, whatever its reason, ends all.
+fn serve_all(servers: Vec<Server<'_>>, requests: &Requests, wakers: &[Waker]) -> Result<(), Failure> {
+    let serve = |mut server: Server<'_>| {
+        let result = server.run(requests).map_err(|failure| failure.to_string());
+        requests.ask_to_end();
+        wake(wakers);
+        match &result {
+            Ok(()) => server.close(),
+            Err(_) => drop(server),
+        }
+        result
+    };
+    let mut servers = servers.into_iter();
+    let first = servers.next();
+    thread::scope(|scope| {
+        let others: Vec<_> = servers.map(|server| scope.spawn(move || serve(server))).collect();
+        let results: Vec<_> = first.map(serve).into_iter().collect();
+        let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        Ok(results.into_iter().chain(others).collect::<Result<(), _>>()?)
+    })
 }
 
 /// The services of TCP that are on.

@@ -134,7 +134,8 @@ fn other_connections(view: &View, out: &mut String) {
 }
 
 fn counters(view: &View, out: &mut String) {
-    line(out, format_args!("<section>\n<h2>The stack <small>up {}</small></h2>\n<dl>", duration(view.uptime)));
+    let queues = if view.queues > 1 { format!(", on {} queues", view.queues) } else { String::new() };
+    line(out, format_args!("<section>\n<h2>The stack <small>up {}{queues}</small></h2>\n<dl>", duration(view.uptime)));
     for (name, count) in view.counts() {
         line(
             out,
@@ -185,11 +186,14 @@ mod tests {
             "and 7 more",
             "bad TCP checksum",
             "content=\"2\"",
+            "on 2 queues",
+            "Handed over",
         ] {
             assert!(page.contains(part), "{part}");
         }
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="));
         let alone = html(&View { own: None, more: 0, ..example(0) }, 0);
+        assert!(!html(&View { queues: 1, ..example(0) }, 0).contains("queues"));
         assert!(alone.contains("None at the moment") && !alone.contains("http-equiv"));
     }
 

@@ -1,4 +1,4 @@
-//! The event loop of `glasstcp serve`.
+//! The event loop of `glasstcp serve`: one for each queue of the TUN. Loops share nothing but what they show.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -10,7 +10,7 @@ use super::connection::{Connection, Desk, Kind, PIECE, Turn};
 use crate::cli::open::Opened;
 use crate::cli::signals::Requests;
 use crate::cli::{Failure, say};
-use crate::net::{Events, Interest, Poller, TcpListener, Token, Trigger, UdpSocket, Waker};
+use crate::net::{Events, Interest, Net, Poller, TcpListener, Token, Trigger, UdpSocket, Waker};
 use crate::tcp::config::SocketOptions;
 
 /// The token of the waker.
@@ -45,6 +45,7 @@ enum Door {
 /// The server: one thread for all connections.
 pub(super) struct Server<'a> {
     opened: &'a Opened,
+    net: &'a Net,
     poller: Poller,
     desk: Desk,
     doors: Vec<Door>,
@@ -67,17 +68,21 @@ enum Device {
 }
 
 impl<'a> Server<'a> {
-    pub(super) fn new(opened: &'a Opened) -> Result<Server<'a>, Failure> {
+    /// The server of one queue.
+    pub(super) fn new(opened: &'a Opened, queue: usize) -> Result<Server<'a>, Failure> {
+        let net = &opened.nets[queue];
         Ok(Server {
             opened,
-            poller: Poller::new(&opened.net)?,
-            desk: Desk::new(&opened.net),
+            net,
+            poller: Poller::new(net)?,
+            desk: Desk::new(&opened.nets),
             doors: Vec::new(),
             connections: HashMap::new(),
             next: FIRST_CONNECTION,
             draining: VecDeque::new(),
             state: Device::New,
-            next_check: opened.may_go_down().then(Instant::now),
+            // One says it for all.
+            next_check: (queue == 0 && opened.may_go_down()).then(Instant::now),
         })
     }
 
@@ -92,9 +97,9 @@ impl<'a> Server<'a> {
             nodelay: kind.answers(),
             keep_alive: true,
             keep_alive_idle: KEEP_ALIVE,
-            ..self.opened.net.config().tcp.socket
+            ..self.net.config().tcp.socket
         };
-        let listener = self.opened.net.bind_with_options(local, BACKLOG, options);
+        let listener = self.net.bind_with_options(local, BACKLOG, options);
         let listener = listener.map_err(|error| format!("cannot listen on {local}: {error}"))?;
         listener.set_nonblocking(true)?;
         self.poller.register(&listener, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
@@ -104,7 +109,7 @@ impl<'a> Server<'a> {
 
     /// Offers the echo of UDP.
     pub(super) fn echo_datagrams(&mut self, local: SocketAddr) -> Result<(), Failure> {
-        let socket = self.opened.net.bind_udp(local).map_err(|error| format!("cannot bind UDP {local}: {error}"))?;
+        let socket = self.net.bind_udp(local).map_err(|error| format!("cannot bind UDP {local}: {error}"))?;
         socket.set_nonblocking(true)?;
         self.poller.register(&socket, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
         self.doors.push(Door::Datagrams(socket));
@@ -115,6 +120,7 @@ impl<'a> Server<'a> {
     pub(super) fn run(&mut self, requests: &Requests) -> Result<(), Failure> {
         let mut events = Events::with_capacity(EVENTS);
         while requests.end().is_none() {
+            // By whichever server wakes first: each sees all.
             if requests.take_dump() {
                 say(&self.desk.view(None).dump());
             }

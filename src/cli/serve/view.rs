@@ -17,13 +17,15 @@ pub(super) struct View {
     pub(super) others: Vec<Snapshot>,
     /// How many others there are beyond those.
     pub(super) more: usize,
+    /// Queues of the device, each with a stack of its own; all else here is of all of them.
+    pub(super) queues: usize,
     pub(super) counters: Counters,
     pub(super) uptime: Duration,
 }
 
 impl View {
     /// The counters by name.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 17] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 18] {
         let c = &self.counters;
         [
             ("packets in", c.packets_in),
@@ -42,6 +44,7 @@ impl View {
             ("resets out", c.resets_out),
             ("resets in", c.resets_in),
             ("time wait evicted", c.time_wait_evicted),
+            ("handed over", c.handed_over),
             ("orphans aborted", c.orphans_aborted),
         ]
     }
@@ -166,6 +169,7 @@ pub(super) mod tests {
             own: Some(connection(50_000, State::Established)),
             others: (0..others).map(|i| connection(50_001 + i as u16, states[i % 4])).collect(),
             more: 7,
+            queues: 2,
             counters,
             uptime: Duration::from_secs(3_723),
         }
