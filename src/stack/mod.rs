@@ -26,6 +26,7 @@ mod output;
 pub mod port;
 mod ready;
 pub mod slab;
+mod starved;
 mod tcp_calls;
 mod tcp_input;
 pub mod timer_wheel;
@@ -87,6 +88,8 @@ struct ConnectionEntry {
     detached: bool,
     /// Its application was told to wait because buffer memory was used up.
     starved: bool,
+    /// It was told since that there is memory again, in this round of [`starved::Starved`].
+    promised: u32,
     /// It waits to be accepted by this listener.
     waits_for: Option<ListenerHandle>,
 }
@@ -133,8 +136,7 @@ pub struct Stack {
     to_send: VecDeque<SlabKey>,
     outgoing: VecDeque<Outgoing>,
     ready: VecDeque<SocketHandle>,
-    /// Connections whose writers wait for buffer memory; some may be gone already.
-    starved: Vec<SlabKey>,
+    starved: starved::Starved,
     // Secrets and choices.
     sequence: SequenceGenerator,
     cookies: CookieJar,
@@ -174,7 +176,7 @@ impl Stack {
             to_send: VecDeque::new(),
             outgoing: VecDeque::new(),
             ready: VecDeque::new(),
-            starved: Vec::new(),
+            starved: starved::Starved::default(),
             sequence: SequenceGenerator::new(rng.key(), rng.key()),
             cookies: CookieJar::new(rng.key()),
             ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),
@@ -238,7 +240,7 @@ impl Stack {
     /// When [`Stack::handle_deadline`] is next needed. It may find nothing to do then: what it was to look after may have
     /// been settled by an ACK since.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_deadline()
+        self.wheel.next_deadline().into_iter().chain(self.starved.again_at).min()
     }
 
     /// Takes note of the time; it never goes back.

@@ -134,48 +134,13 @@ impl Stack {
         has_memory(&self.pool)
     }
 
-    /// Somebody waits until this connection is writable. Where memory is all that is missing, [`Stack::poll_ready`] tells
-    /// when there is some again; everything else tells itself.
-    pub fn tcp_await_memory(&mut self, handle: TcpHandle) {
-        if !self.has_buffer_memory() {
-            self.note_starved(handle);
-        }
-    }
-
-    /// A writer was told to wait. If that was for want of memory, no ACK of its own may ever come to wake it.
-    pub(super) fn note_starved(&mut self, handle: TcpHandle) {
-        let Some(entry) = self.connections.get_mut(handle.0) else { return };
-        let capacity = entry.connection.send_capacity(&self.config.tcp) as usize;
-        if entry.connection.send_buffer.len() < capacity && !entry.starved {
-            entry.starved = true;
-            self.starved.push(handle.0);
-            if self.starved.len() > 2 * self.connections.len() as usize + 64 {
-                let live = &self.connections;
-                self.starved.retain(|&key| live.contains(key));
-            }
-        }
-    }
-
-    /// Wakes the writers that wait for memory, once there is enough for any of them.
-    pub(super) fn wake_starved(&mut self) {
-        if self.starved.is_empty() || !self.has_buffer_memory() {
-            return;
-        }
-        for key in std::mem::take(&mut self.starved) {
-            let Some(entry) = self.connections.get_mut(key) else { continue };
-            entry.starved = false;
-            entry.connection.events.add(Events::WRITE);
-            self.notice_events(key);
-        }
-    }
-
     fn udp_writable(&self) -> Readiness {
         if self.outgoing.len() < self.config.max_queued_packets { Readiness::WRITABLE } else { Readiness::NONE }
     }
 }
 
 /// Room for one more large chunk to send, or for anything at all in a pool that is smaller than one.
-fn has_memory(pool: &Pool) -> bool {
+pub(super) fn has_memory(pool: &Pool) -> bool {
     pool.free_for_sending() >= LARGE || pool.charged() == 0
 }
 

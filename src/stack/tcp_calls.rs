@@ -192,6 +192,7 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
+        self.promise_kept(handle);
         let sent = self.call(now, handle, |connection, cx| connection.send(data, cx));
         if sent == Err(SocketError::WouldBlock) {
             self.note_starved(handle);
@@ -204,6 +205,7 @@ impl Stack {
     /// # Errors
     /// See [`Connection::send`].
     pub fn tcp_send_urgent(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
+        self.promise_kept(handle);
         let sent = self.call(now, handle, |connection, cx| connection.send_urgent(data, cx));
         if sent == Err(SocketError::WouldBlock) {
             self.note_starved(handle);
@@ -253,6 +255,7 @@ impl Stack {
 
     /// CLOSE: the application lets go. What is queued is still sent; unread data, or a linger of zero, make it a reset.
     pub fn tcp_close(&mut self, now: Instant, handle: TcpHandle) {
+        self.promise_kept(handle);
         let reply = self.call(now, handle, |connection, cx| Ok(connection.close(cx)));
         if let Ok(Some(reply)) = reply {
             self.push_reply(reply);

@@ -295,6 +295,7 @@ impl Stack {
             listed: false,
             detached: false,
             starved: false,
+            promised: 0,
             waits_for,
         };
         let Some(key) = self.connections.insert(entry) else {

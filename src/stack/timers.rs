@@ -21,6 +21,7 @@ impl Stack {
                 Flow::TimeWait(key) => self.leave_time_wait(key),
             }
         }
+        self.forget_promises(now);
     }
 
     fn connection_deadline(&mut self, key: SlabKey, now: Instant) {
@@ -65,5 +66,36 @@ impl Stack {
         self.wheel.reschedule(timer, next);
         self.counters.retransmits += 1;
         self.push_reply(reply);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::sim::Script;
+
+    /// The timer that an ACK has made needless comes, finds nothing to do, and is set to what is due next.
+    #[test]
+    fn a_timer_that_was_settled_does_nothing_and_the_next_one_is_exact() {
+        let mut script = Script::with(|config| config.tcp.min_rto = Duration::from_millis(200));
+        let handle = script.accept();
+        let rtt = Duration::from_millis(10);
+        let mut ack = script.ack;
+        for _ in 0..30 {
+            assert_eq!(script.send(handle, b"x").len(), 1);
+            script.pass(rtt);
+            ack = ack.wrapping_add(1);
+            assert!(script.peer_acks(ack).is_empty());
+        }
+        // Everything is acknowledged, and what remains of the timers is silent.
+        assert!(script.pass(Duration::from_secs(1)).is_empty());
+        assert_eq!(script.stack.next_deadline(), None);
+
+        let sent_at = script.now;
+        assert_eq!(script.send(handle, b"y").len(), 1);
+        let rto = script.stack.tcp_snapshot(handle).map(|snapshot| snapshot.rto).unwrap();
+        let again = script.pass(2 * rto);
+        assert_eq!(again[0].at, sent_at + rto, "retransmitted to the nanosecond");
     }
 }

@@ -58,6 +58,9 @@ pub struct SentRecords {
     records: Records,
     /// Octets of the records marked lost.
     lost: u32,
+    /// No record before this index is lost: where to look for the first one. After a timeout everything is lost, and each
+    /// retransmission would otherwise walk over all that were sent again before it.
+    first_lost: usize,
 }
 
 impl SentRecords {
@@ -90,6 +93,7 @@ impl SentRecords {
     pub fn clear(&mut self) {
         self.records.clear();
         self.lost = 0;
+        self.first_lost = 0;
     }
 
     /// Gives memory back beyond room for `records`.
@@ -132,6 +136,7 @@ impl SentRecords {
             }
             done.fin |= first.fin;
             self.records.pop_front();
+            self.first_lost = self.first_lost.saturating_sub(1);
         }
         done
     }
@@ -140,6 +145,7 @@ impl SentRecords {
     // 2018-5: from the left edge on, whatever SACK blocks have said.
     pub fn mark_all_lost(&mut self) {
         self.lost = 0;
+        self.first_lost = 0;
         for record in &mut self.records {
             record.lost = true;
             self.lost += record.len;
@@ -149,6 +155,7 @@ impl SentRecords {
     /// Marks the first `octets` octets as lost, for a fast retransmit.
     pub fn mark_first_lost(&mut self, octets: u32) {
         self.split(0, octets);
+        self.first_lost = 0;
         if let Some(first) = self.records.front_mut()
             && !first.lost
         {
@@ -162,7 +169,7 @@ impl SentRecords {
         if self.lost == 0 {
             return None;
         }
-        self.records.iter().find(|record| record.lost)
+        self.since_first_lost().find(|record| record.lost)
     }
 
     /// Octets of lost records that follow each other from the first lost one on, at most `limit`: what one retransmission
@@ -172,7 +179,7 @@ impl SentRecords {
             return 0;
         }
         let mut run = 0;
-        for record in self.records.iter().skip_while(|record| !record.lost).take_while(|record| record.lost) {
+        for record in self.since_first_lost().skip_while(|record| !record.lost).take_while(|record| record.lost) {
             run += record.len;
             if run >= limit || record.syn {
                 break;
@@ -181,12 +188,22 @@ impl SentRecords {
         run.min(limit)
     }
 
+    /// The records from the first that may be lost on.
+    fn since_first_lost(&self) -> impl Iterator<Item = &SentRecord> {
+        self.records.range(self.first_lost.min(self.records.len())..)
+    }
+
     /// Notes that the `len` octets from `seq` on were sent again.
     ///
     /// They become one record of their own, so that the next loss is judged by what was really sent.
     pub fn retransmitted(&mut self, seq: SeqNumber, len: u32, now: Instant) {
-        // Retransmissions start at the first lost record, which is at or near the front.
-        let Some(index) = self.records.iter().position(|record| record.end().gt(seq)) else { return };
+        // Retransmissions start at the first lost record; a probe, with nothing lost, at the front.
+        let near = self.records.get(self.first_lost).is_some_and(|record| record.seq.le(seq));
+        let start = if near { self.first_lost } else { 0 };
+        let found = self.records.range(start..).position(|record| record.end().gt(seq));
+        let Some(index) = found.map(|steps| start + steps) else { return };
+        // Records after this one are about to be merged and split.
+        self.first_lost = self.first_lost.min(index);
         let before = seq.saturating_since(self.records[index].seq);
         let index = if before > 0 && self.split(index, before) { index + 1 } else { index };
         self.merge(index, len);
@@ -198,6 +215,8 @@ impl SentRecords {
         }
         record.sent_at = now;
         record.transmissions = record.transmissions.saturating_add(1);
+        let passed = self.records.range(self.first_lost..).take_while(|record| !record.lost).count();
+        self.first_lost += passed;
     }
 
     /// Merges the records from `index` on until that one has at least `len` octets.
@@ -297,6 +316,36 @@ mod tests {
         let done = sent.acknowledge(next.seq + 1_460 + 1);
         assert_eq!(done.octets, 1_460 + 1_460 + 1);
         assert_eq!((sent.lost_octets(), lost_by_hand(&sent)), (2_920, 2_920));
+    }
+
+    /// Whatever happens, the first lost record is found as by a walk from the front.
+    #[test]
+    fn the_first_lost_record_is_found_from_where_the_last_was() {
+        let mut sent = records(u32::MAX - 5_000, &[1_000; 40]);
+        let agree = |sent: &SentRecords| {
+            assert_eq!(sent.first_lost(), sent.iter().find(|record| record.lost));
+            assert_eq!(sent.lost_octets(), lost_by_hand(sent));
+        };
+        sent.mark_all_lost();
+        for step in 0..200u32 {
+            agree(&sent);
+            let Some(first) = sent.first_lost().copied() else { break };
+            // Whole records, halves, and one and a half.
+            sent.retransmitted(first.seq, [1_000, 500, 1_500][step as usize % 3], Instant::from_secs(9));
+            agree(&sent);
+            match step {
+                7 => _ = sent.acknowledge(SeqNumber(u32::MAX - 5_000) + 2_300),
+                15 => sent.mark_first_lost(700),
+                // A probe of what is not lost.
+                20 => sent.retransmitted(sent.first().unwrap().seq, 1, Instant::from_secs(9)),
+                25 => sent.mark_all_lost(),
+                // Several records before the first lost one become one.
+                30 => sent.retransmitted(sent.first().unwrap().seq, 2_500, Instant::from_secs(9)),
+                _ => {}
+            }
+        }
+        agree(&sent);
+        assert_eq!(sent.lost_octets(), 0);
     }
 
     #[test]
