@@ -17,6 +17,9 @@ use crate::time::Instant;
 /// How long a writer that was woken may take to write before the next ones have their turn.
 const PATIENCE: Duration = Duration::from_millis(10);
 
+/// So many are woken in any case while there is memory for one: it costs little, and not all of them want to write.
+const AT_ONCE: usize = 16;
+
 /// Who waits, and who was woken.
 #[derive(Debug, Default)]
 pub(super) struct Starved {
@@ -94,7 +97,7 @@ impl Stack {
 
     fn has_memory_beyond_promises(&self) -> bool {
         match self.starved.promised {
-            0 => self.has_buffer_memory(),
+            ..AT_ONCE => self.has_buffer_memory(),
             promised => self.pool.free_for_sending() >= (promised + 1) * LARGE,
         }
     }
@@ -119,9 +122,9 @@ mod tests {
     /// Connections whose writers all wait, because one has all the memory.
     fn starving(count: usize) -> (Script, TcpHandle, Vec<TcpHandle>) {
         let mut script = Script::with(|config| {
-            config.tcp.buffer_memory = 8 * LARGE;
+            config.tcp.buffer_memory = 40 * LARGE;
             config.tcp.socket.nodelay = true;
-            config.tcp.send_capacity = Some(16 * LARGE as u32);
+            config.tcp.send_capacity = Some(64 * LARGE as u32);
         });
         let greedy = script.connect_established();
         // A few of them find room for a small chunk, until there is none.
@@ -150,21 +153,21 @@ mod tests {
 
     #[test]
     fn only_as_many_are_woken_as_there_is_memory_for() {
-        let (mut script, greedy, others) = starving(20);
+        let (mut script, greedy, others) = starving(100);
         script.stack.tcp_abort(script.now, greedy);
         let first: Vec<TcpHandle> = woken(&mut script).into_iter().filter(|handle| *handle != greedy).collect();
-        assert_eq!(first, others[..5], "as many large chunks as there are, to those who waited longest");
+        assert_eq!(first, others[..29], "as many large chunks as there are, to those who waited longest");
         assert_eq!(woken(&mut script), []);
 
         // Who writes less leaves room for the next promise, as far as memory goes.
         assert_eq!(script.stack.tcp_send(script.now, first[0], &[1]), Ok(1));
-        assert_eq!(woken(&mut script), others[5..6]);
+        assert_eq!(woken(&mut script), others[29..30]);
         assert_eq!(script.stack.tcp_send(script.now, first[1], &[1]), Ok(1));
-        assert_eq!(woken(&mut script), [], "four large chunks are promised, and no fifth is left");
+        assert_eq!(woken(&mut script), [], "28 large chunks are promised, and not one more is left");
 
         // Those who do not write are not waited for.
         assert_eq!(script.stack.next_deadline(), Some(script.now + PATIENCE));
-        for range in [6..10, 10..14, 14..18, 18..20] {
+        for range in [30..58, 58..86, 86..100] {
             script.pass(PATIENCE);
             assert!(woken(&mut script).starts_with(&others[range]));
         }
