@@ -226,6 +226,12 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Takes all records out, by index.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
+        let keys: Vec<SlabKey> = self.iter().map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.remove(key))
+    }
+
     /// All records by index. It visits every slot there ever was: for dumps, never on a packet's path.
     pub fn iter(&self) -> impl Iterator<Item = (SlabKey, &T)> {
         self.slots.iter().zip(0..).filter_map(|(slot, index)| match &slot.content {
