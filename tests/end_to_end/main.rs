@@ -4,6 +4,7 @@
 
 mod captures;
 mod clients;
+mod memory;
 mod namespace;
 mod run_script;
 mod transfers;

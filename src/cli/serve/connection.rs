@@ -278,3 +278,14 @@ fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be hundreds of thousands that do nothing.
+    #[test]
+    fn a_connection_of_a_service_is_small() {
+        assert!(size_of::<Connection>() <= 64, "{}", size_of::<Connection>());
+    }
+}
