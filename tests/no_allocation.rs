@@ -123,6 +123,21 @@ fn an_exchange_on_one_connection_allocates_nothing() {
     }
 }
 
+/// All that the stack keeps of a connection, the tables included; with an application beside it, see
+/// `tests/end_to_end/memory.rs`.
+#[test]
+fn an_idle_connection_takes_little_memory() {
+    const MANY: usize = 20_000;
+    let mut bed = None;
+    // The first one goes when the second takes its place, so that what all of them have does not count.
+    let few = measure(|| bed = Some(Bed::new(100)));
+    let many = measure(|| bed = Some(Bed::new(MANY + 100)));
+    let peers = MANY * size_of::<peer::Peer>();
+    let each = (many.bytes_current as usize - peers) / MANY;
+    assert!((300..600).contains(&each), "{each} octets each: {few:?}, {many:?}");
+    assert_eq!(bed.map(|bed| bed.stack.table_sizes().1), Some(MANY as u32 + 100));
+}
+
 /// The test can fail: what allocates is seen.
 #[test]
 fn an_allocation_is_seen() {

@@ -4,15 +4,20 @@
 //! costs what is ready and not what is registered. Level-triggered registrations stay in the queue as long as the stack
 //! says that they are ready; edge-triggered ones leave it when they have been reported.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::bell::Bell;
+use crate::stack::slab::Pages;
 use crate::stack::{Readiness, SocketHandle, Stack};
 
 /// Names a poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PollerId(u64);
+pub struct PollerId {
+    index: u32,
+    /// Tells it from an earlier poller in the same place.
+    serial: u32,
+}
 
 /// What a poller asked for about one socket.
 #[derive(Clone, Copy, Debug)]
@@ -27,35 +32,59 @@ pub struct Registration {
     pending: Readiness,
     /// It stands in the poller's queue.
     queued: bool,
+    /// Which poller: its index, as a poller takes its registrations with it.
+    poller: u32,
     /// Tells its entry in the queue from that of an earlier registration of the same socket.
-    serial: u64,
+    serial: u32,
 }
 
 impl Registration {
     /// With nothing to report.
     pub fn new(token: usize, interest: Readiness, edge: bool) -> Registration {
-        Registration { token, interest, edge, pending: Readiness::NONE, queued: false, serial: 0 }
+        Registration { token, interest, edge, pending: Readiness::NONE, queued: false, poller: 0, serial: 0 }
     }
 }
 
-/// Those who wait for one socket.
+/// Those who wait for one socket. There may be a million of these, nearly all with one registration.
 #[derive(Debug, Default)]
 struct Watch {
-    bell: Option<Arc<Bell>>,
-    /// Usually none or one.
-    pollers: Vec<(PollerId, Registration)>,
+    /// Of the socket: who knows another generation means another socket in the same slot.
+    generation: u32,
+    first: Option<Registration>,
+    others: Option<Box<Others>>,
 }
+
+/// What few sockets have.
+#[derive(Debug, Default)]
+struct Others {
+    /// A thread has waited in a call.
+    bell: Option<Arc<Bell>>,
+    /// Registrations with more than one poller.
+    registrations: Vec<Registration>,
+}
+
+/// The watches of all sockets, by kind of socket and by slot.
+#[derive(Debug)]
+struct Sockets([Pages<Watch>; 4]);
 
 /// One poller.
 #[derive(Debug)]
 struct Poller {
+    serial: u32,
     bell: Arc<Bell>,
     /// Sockets with the serial numbers of their registrations.
-    queue: VecDeque<(SocketHandle, u64)>,
+    queue: VecDeque<(SocketHandle, u32)>,
     /// Entries of the queue whose registration is gone.
     stale: usize,
     /// Tokens of wakers that were used.
     woken: Vec<usize>,
+}
+
+/// The pollers, which are few.
+#[derive(Debug, Default)]
+struct Pollers {
+    slots: Vec<Option<Poller>>,
+    next_serial: u32,
 }
 
 /// What a poller reports.
@@ -70,10 +99,95 @@ pub struct Report {
 /// All who wait in one shard.
 #[derive(Debug, Default)]
 pub struct Watches {
-    sockets: HashMap<SocketHandle, Watch>,
-    pollers: HashMap<PollerId, Poller>,
-    next_poller: u64,
-    next_serial: u64,
+    sockets: Sockets,
+    pollers: Pollers,
+    next_serial: u32,
+}
+
+impl Watch {
+    fn registrations(&self) -> impl Iterator<Item = &Registration> {
+        self.first.iter().chain(self.others.iter().flat_map(|others| &others.registrations))
+    }
+
+    fn registrations_mut(&mut self) -> impl Iterator<Item = &mut Registration> {
+        self.first.iter_mut().chain(self.others.iter_mut().flat_map(|others| &mut others.registrations))
+    }
+
+    fn bell(&self) -> Option<&Arc<Bell>> {
+        self.others.as_ref()?.bell.as_ref()
+    }
+
+    fn add(&mut self, registration: Registration) {
+        match &mut self.first {
+            None => self.first = Some(registration),
+            Some(_) => self.others.get_or_insert_default().registrations.push(registration),
+        }
+    }
+
+    /// Takes the registration with this poller out.
+    fn remove(&mut self, poller: u32) -> Option<Registration> {
+        if let Some(registration) = self.first.take_if(|registration| registration.poller == poller) {
+            return Some(registration);
+        }
+        let registrations = &mut self.others.as_mut()?.registrations;
+        let at = registrations.iter().position(|registration| registration.poller == poller)?;
+        Some(registrations.swap_remove(at))
+    }
+}
+
+impl Default for Sockets {
+    fn default() -> Sockets {
+        Sockets([const { Pages::new() }; 4])
+    }
+}
+
+impl Sockets {
+    /// The watch of a socket, if there ever was one.
+    fn get(&self, socket: SocketHandle) -> Option<&Watch> {
+        let (kind, key) = socket.place();
+        self.0[kind].get(key.index).filter(|watch| watch.generation == key.generation)
+    }
+
+    fn get_mut(&mut self, socket: SocketHandle) -> Option<&mut Watch> {
+        let (kind, key) = socket.place();
+        self.0[kind].get_mut(key.index).filter(|watch| watch.generation == key.generation)
+    }
+
+    /// The watch of a socket that exists. What remained of an earlier socket in its slot goes.
+    fn entry(&mut self, socket: SocketHandle) -> &mut Watch {
+        let (kind, key) = socket.place();
+        let watches = &mut self.0[kind];
+        while watches.len() <= key.index {
+            watches.push(Watch::default());
+        }
+        let watch = &mut watches[key.index];
+        if watch.generation != key.generation {
+            *watch = Watch { generation: key.generation, ..Watch::default() };
+        }
+        watch
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Watch> {
+        self.0.iter().flat_map(Pages::iter)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Watch> {
+        self.0.iter_mut().flat_map(Pages::iter_mut)
+    }
+
+    fn has(&self, socket: SocketHandle, serial: u32) -> bool {
+        self.get(socket).is_some_and(|watch| watch.registrations().any(|entry| entry.serial == serial))
+    }
+}
+
+impl Pollers {
+    fn get_mut(&mut self, id: PollerId) -> Option<&mut Poller> {
+        self.by_index(id.index).filter(|poller| poller.serial == id.serial)
+    }
+
+    fn by_index(&mut self, index: u32) -> Option<&mut Poller> {
+        self.slots.get_mut(index as usize)?.as_mut()
+    }
 }
 
 impl Poller {
@@ -89,14 +203,15 @@ impl Poller {
 impl Watches {
     /// Something has happened to a socket.
     pub fn raise(&mut self, socket: SocketHandle, edges: Readiness) {
-        let Some(watch) = self.sockets.get_mut(&socket) else { return };
-        if let Some(bell) = &watch.bell {
+        let Some(watch) = self.sockets.get_mut(socket) else { return };
+        if let Some(bell) = watch.bell() {
             bell.ring();
         }
-        for (id, registration) in &mut watch.pollers {
+        for registration in watch.registrations_mut() {
             let wanted = edges.and(registration.interest.with(Readiness::ERROR));
-            let Some(poller) = self.pollers.get_mut(id) else { continue };
-            if !wanted.is_none() {
+            if !wanted.is_none()
+                && let Some(poller) = self.pollers.by_index(registration.poller)
+            {
                 registration.pending = registration.pending.with(wanted);
                 poller.enqueue(socket, registration);
             }
@@ -105,56 +220,62 @@ impl Watches {
 
     /// Everybody looks again, because everything has ended.
     pub fn wake_everybody(&mut self) {
-        for bell in self.sockets.values().filter_map(|watch| watch.bell.as_ref()) {
+        for bell in self.sockets.iter().filter_map(Watch::bell) {
             bell.ring();
         }
-        for poller in self.pollers.values() {
+        for poller in self.pollers.slots.iter().flatten() {
             poller.bell.ring();
         }
     }
 
     /// What threads listen to that wait for a socket.
     pub fn bell(&mut self, socket: SocketHandle) -> Arc<Bell> {
-        let watch = self.sockets.entry(socket).or_default();
-        Arc::clone(watch.bell.get_or_insert_default())
+        let others = self.sockets.entry(socket).others.get_or_insert_default();
+        Arc::clone(others.bell.get_or_insert_default())
     }
 
     /// A socket is gone.
     pub fn forget(&mut self, socket: SocketHandle) {
-        let Some(watch) = self.sockets.remove(&socket) else { return };
-        for (id, registration) in watch.pollers {
-            self.left_queue(id, registration.queued);
+        let Some(watch) = self.sockets.get_mut(socket) else { return };
+        let watch = std::mem::take(watch);
+        for registration in watch.registrations() {
+            self.left_queue(registration);
         }
     }
 
     /// A registration is gone; its entry in the queue may remain for a while.
-    fn left_queue(&mut self, id: PollerId, queued: bool) {
-        let Some(poller) = self.pollers.get_mut(&id) else { return };
-        poller.stale += usize::from(queued);
+    fn left_queue(&mut self, registration: &Registration) {
+        let Some(poller) = self.pollers.by_index(registration.poller) else { return };
+        poller.stale += usize::from(registration.queued);
         if poller.stale > 64 && poller.stale * 2 > poller.queue.len() {
             let sockets = &self.sockets;
-            poller.queue.retain(|(socket, serial)| {
-                let mut registrations = sockets.get(socket).into_iter().flat_map(|watch| &watch.pollers);
-                registrations.any(|(_, registration)| registration.serial == *serial)
-            });
+            poller.queue.retain(|&(socket, serial)| sockets.has(socket, serial));
             poller.stale = 0;
         }
     }
 
     /// A new poller, without registrations.
     pub fn add_poller(&mut self) -> PollerId {
-        let id = PollerId(self.next_poller);
-        self.next_poller += 1;
-        let poller = Poller { bell: Arc::default(), queue: VecDeque::new(), stale: 0, woken: Vec::new() };
-        self.pollers.insert(id, poller);
-        id
+        let Pollers { slots, next_serial } = &mut self.pollers;
+        let index = slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() - 1
+        });
+        let serial = *next_serial;
+        *next_serial = next_serial.wrapping_add(1);
+        let poller = Poller { serial, bell: Arc::default(), queue: VecDeque::new(), stale: 0, woken: Vec::new() };
+        slots[index] = Some(poller);
+        PollerId { index: index as u32, serial }
     }
 
     /// A poller is gone, with its registrations.
     pub fn remove_poller(&mut self, id: PollerId) {
-        self.pollers.remove(&id);
-        for watch in self.sockets.values_mut() {
-            watch.pollers.retain(|(other, _)| *other != id);
+        if self.pollers.get_mut(id).is_none() {
+            return;
+        }
+        self.pollers.slots[id.index as usize] = None;
+        for watch in self.sockets.iter_mut() {
+            watch.remove(id.index);
         }
     }
 
@@ -168,28 +289,19 @@ impl Watches {
         registration: Registration,
         change: bool,
     ) -> bool {
-        let level = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
-        let watch = self.sockets.entry(socket).or_default();
-        let existing = watch.pollers.iter_mut().find(|(other, _)| *other == id);
-        if existing.is_some() != change {
+        let Some(poller) = self.pollers.get_mut(id) else { return false };
+        let watch = self.sockets.entry(socket);
+        if watch.registrations().any(|entry| entry.poller == id.index) != change {
             return false;
         }
-        let entry = match existing {
-            Some((_, entry)) => {
-                *entry = Registration { queued: entry.queued, serial: entry.serial, ..registration };
-                entry
-            }
-            None => {
-                self.next_serial += 1;
-                watch.pollers.push((id, Registration { serial: self.next_serial, ..registration }));
-                let last = watch.pollers.len() - 1;
-                &mut watch.pollers[last].1
-            }
-        };
-        entry.pending = level;
-        if let Some(poller) = self.pollers.get_mut(&id)
-            && !level.is_none()
-        {
+        if !change {
+            self.next_serial = self.next_serial.wrapping_add(1);
+            watch.add(Registration { poller: id.index, serial: self.next_serial, queued: false, ..registration });
+        }
+        let Some(entry) = watch.registrations_mut().find(|entry| entry.poller == id.index) else { return false };
+        let pending = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
+        *entry = Registration { poller: id.index, serial: entry.serial, queued: entry.queued, pending, ..registration };
+        if !pending.is_none() {
             poller.enqueue(socket, entry);
         }
         true
@@ -197,16 +309,16 @@ impl Watches {
 
     /// Ends a registration; false where there is none.
     pub fn deregister(&mut self, id: PollerId, socket: SocketHandle) -> bool {
-        let Some(watch) = self.sockets.get_mut(&socket) else { return false };
-        let Some(at) = watch.pollers.iter().position(|(other, _)| *other == id) else { return false };
-        let (_, registration) = watch.pollers.swap_remove(at);
-        self.left_queue(id, registration.queued);
-        true
+        let removed = self.sockets.get_mut(socket).and_then(|watch| watch.remove(id.index));
+        if let Some(registration) = &removed {
+            self.left_queue(registration);
+        }
+        removed.is_some()
     }
 
     /// Uses a waker; false where the poller is gone.
     pub fn wake(&mut self, id: PollerId, token: usize) -> bool {
-        let Some(poller) = self.pollers.get_mut(&id) else { return false };
+        let Some(poller) = self.pollers.get_mut(id) else { return false };
         if !poller.woken.contains(&token) {
             poller.woken.push(token);
         }
@@ -218,7 +330,7 @@ impl Watches {
     /// may report no edge for them; see [`Core::starve`](super::Core::starve).
     pub fn collect(&mut self, stack: &Stack, id: PollerId, most: usize, out: &mut Vec<Report>) -> Vec<SocketHandle> {
         let mut starved = Vec::new();
-        let Some(poller) = self.pollers.get_mut(&id) else { return starved };
+        let Some(poller) = self.pollers.get_mut(id) else { return starved };
         while out.len() < most
             && let Some(token) = poller.woken.pop()
         {
@@ -229,9 +341,9 @@ impl Watches {
                 break;
             }
             let Some((socket, serial)) = poller.queue.pop_front() else { break };
-            let watch = self.sockets.get_mut(&socket);
-            let entry = watch.and_then(|watch| watch.pollers.iter_mut().find(|(_, entry)| entry.serial == serial));
-            let Some((_, registration)) = entry else {
+            let watch = self.sockets.get_mut(socket);
+            let entry = watch.and_then(|watch| watch.registrations_mut().find(|entry| entry.serial == serial));
+            let Some(registration) = entry else {
                 poller.stale = poller.stale.saturating_sub(1);
                 continue;
             };
@@ -261,7 +373,7 @@ impl Watches {
 
     /// What the threads listen to that wait in a poller.
     pub fn poller_bell(&mut self, id: PollerId) -> Arc<Bell> {
-        self.pollers.get(&id).map_or_else(Arc::default, |poller| Arc::clone(&poller.bell))
+        self.pollers.get_mut(id).map_or_else(Arc::default, |poller| Arc::clone(&poller.bell))
     }
 }
 
@@ -269,6 +381,7 @@ impl Watches {
 mod tests {
     use super::*;
     use crate::sim::Script;
+    use crate::stack::ListenerHandle;
     use crate::wire::tcp::{Flags, TcpHeader};
 
     const READING: Readiness = Readiness::READABLE.with(Readiness::READ_CLOSED).with(Readiness::URGENT);
@@ -342,5 +455,90 @@ mod tests {
         assert_eq!(look(&mut watches, &script, id), [both]);
         script.receive(handle);
         assert_eq!(look(&mut watches, &script, id), []);
+    }
+
+    fn listen(script: &mut Script, port: u16) -> (ListenerHandle, SocketHandle) {
+        let local = format!("0.0.0.0:{port}").parse().unwrap();
+        let handle = script.stack.tcp_listen(local, 8, Default::default()).unwrap();
+        (handle, SocketHandle::Listener(handle))
+    }
+
+    /// A million of them are no burden.
+    #[test]
+    fn a_watch_is_small() {
+        assert!(size_of::<Watch>() <= 40, "{}", size_of::<Watch>());
+    }
+
+    /// A socket in the slot of another that is gone hears only of itself.
+    #[test]
+    fn who_waited_for_a_socket_does_not_wait_for_the_next_in_its_slot() {
+        let mut script = Script::new();
+        let mut watches = Watches::default();
+        let id = watches.add_poller();
+        let registration = |token| Registration::new(token, Readiness::READABLE, true);
+        let (first, old) = listen(&mut script, 81);
+        assert!(watches.register(&script.stack, id, old, registration(1), false));
+        watches.raise(old, Readiness::READABLE);
+        watches.forget(old);
+        script.stack.listener_close(script.now, first);
+        let (_, new) = listen(&mut script, 82);
+        assert_eq!((old.place().1.index, old != new), (new.place().1.index, true), "the slot is used again");
+        assert!(watches.register(&script.stack, id, new, registration(2), false));
+        watches.raise(old, Readiness::READABLE);
+        assert!(!watches.deregister(id, old));
+        let mut out = Vec::new();
+        watches.collect(&script.stack, id, 16, &mut out);
+        assert_eq!(out, []);
+        watches.raise(new, Readiness::READABLE);
+        watches.collect(&script.stack, id, 16, &mut out);
+        assert_eq!(out, [Report { token: 2, readiness: Readiness::READABLE }]);
+    }
+
+    /// Each poller has its own registration of a socket, and takes it with it.
+    #[test]
+    fn several_pollers_wait_for_one_socket() {
+        let mut script = Script::new();
+        let (_, socket) = listen(&mut script, 81);
+        let mut watches = Watches::default();
+        let ids: Vec<PollerId> = (0..3).map(|_| watches.add_poller()).collect();
+        let registration = |token| Registration::new(token, Readiness::READABLE, true);
+        for (token, &id) in ids.iter().enumerate() {
+            assert!(!watches.register(&script.stack, id, socket, registration(token), true), "nothing to change");
+            assert!(watches.register(&script.stack, id, socket, registration(token), false));
+            assert!(!watches.register(&script.stack, id, socket, registration(token), false), "it is there");
+        }
+        let told = |watches: &mut Watches, script: &Script, ids: &[PollerId]| {
+            watches.raise(socket, Readiness::READABLE);
+            let mut out = Vec::new();
+            for &id in ids {
+                watches.collect(&script.stack, id, 16, &mut out);
+            }
+            out.iter().map(|report| report.token).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut watches, &script, &ids), [0, 1, 2]);
+        watches.remove_poller(ids[0]);
+        assert_eq!(told(&mut watches, &script, &ids), [1, 2]);
+        assert!(watches.deregister(ids[2], socket));
+        assert_eq!(told(&mut watches, &script, &ids), [1]);
+        let next = watches.add_poller();
+        assert_eq!((next.index, watches.wake(ids[0], 7), watches.wake(next, 8)), (ids[0].index, false, true));
+        assert!(watches.register(&script.stack, next, socket, registration(9), false));
+        assert_eq!(told(&mut watches, &script, &[ids[0], next, ids[1]]), [8, 9, 1]);
+    }
+
+    /// Entries of registrations that are gone do not pile up in the queue.
+    #[test]
+    fn the_queue_of_a_poller_that_never_waits_stays_short() {
+        let mut script = Script::new();
+        let (_, socket) = listen(&mut script, 81);
+        let mut watches = Watches::default();
+        let id = watches.add_poller();
+        for token in 0..10_000 {
+            let registration = Registration::new(token, Readiness::READABLE, false);
+            assert!(watches.register(&script.stack, id, socket, registration, false));
+            watches.raise(socket, Readiness::READABLE);
+            assert!(watches.deregister(id, socket));
+            assert!(watches.pollers.get_mut(id).unwrap().queue.len() <= 66);
+        }
     }
 }

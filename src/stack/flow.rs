@@ -89,6 +89,18 @@ pub enum SocketHandle {
     Echo(EchoHandle),
 }
 
+impl SocketHandle {
+    /// Its kind as a number below 4, and its place among those: for tables of what belongs to sockets.
+    pub(crate) const fn place(self) -> (usize, SlabKey) {
+        match self {
+            SocketHandle::Tcp(TcpHandle(key)) => (0, key),
+            SocketHandle::Listener(ListenerHandle(key)) => (1, key),
+            SocketHandle::Udp(UdpHandle(key)) => (2, key),
+            SocketHandle::Echo(EchoHandle(key)) => (3, key),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,7 +53,7 @@ impl Stack {
         }
         let tuple = segment.tuple;
         let mss = self.announced_mss_for(listener.options.max_segment, tuple.remote_addr.is_ipv6());
-        let options = listener.options;
+        let options = *listener.options;
         let iss = self.initial_sequence(&tuple, beyond);
         let offset = self.sequence.timestamp_offset(&tuple);
         let record = HalfOpen::new(segment, iss, offset, mss, &options, &self.config.tcp);
@@ -89,7 +89,7 @@ impl Stack {
         let tuple = segment.tuple;
         let Some(listener) = self.listeners.get_mut(handle.0) else { return Err(DropReason::TcpNobody) };
         listener.note_cookie(now);
-        let options = listener.options;
+        let options = *listener.options;
         let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
         let mss = send_mss(segment.options.mss, announced, tuple.remote_addr.is_ipv6());
         let iss = self.cookies.make(&tuple, segment.seq, mss, now);
@@ -127,7 +127,7 @@ impl Stack {
         };
         self.check_room(handle)?;
         let Some(listener) = self.listeners.get(handle.0) else { return Err(DropReason::TcpNobody) };
-        let options = listener.options;
+        let options = *listener.options;
         let record = self.record_of_cookie(segment, irs, iss, mss, &options);
         self.counters.cookies_valid += 1;
         self.accept_connection(segment.tuple, handle, &record, segment)

@@ -16,29 +16,29 @@ pub(super) const NIL: u32 = u32::MAX;
 
 /// A vector in pages: its entries never move, and growing never copies them.
 #[derive(Clone, Debug)]
-pub(super) struct Pages<T> {
+pub(crate) struct Pages<T> {
     /// All pages but the last are full.
     pages: Vec<Vec<T>>,
 }
 
 impl<T> Pages<T> {
     /// Without entries, without memory.
-    pub(super) const fn new() -> Pages<T> {
+    pub(crate) const fn new() -> Pages<T> {
         Pages { pages: Vec::new() }
     }
 
     /// The number of entries.
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.pages.last().map_or(0, |last| ((self.pages.len() - 1) * PAGE + last.len()) as u32)
     }
 
     /// The entry at `index`.
-    pub(super) fn get(&self, index: u32) -> Option<&T> {
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.pages.get(index as usize / PAGE)?.get(index as usize % PAGE)
     }
 
     /// The entry at `index`.
-    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.pages.get_mut(index as usize / PAGE)?.get_mut(index as usize % PAGE)
     }
 
@@ -46,7 +46,7 @@ impl<T> Pages<T> {
     ///
     /// # Panics
     /// At 2^32 - 1 entries. The tables above have limits far below.
-    pub(super) fn push(&mut self, entry: T) -> u32 {
+    pub(crate) fn push(&mut self, entry: T) -> u32 {
         let index = self.len();
         assert!(index < NIL, "an index of 32 bits is used up");
         if (index as usize).is_multiple_of(PAGE) {
@@ -57,7 +57,7 @@ impl<T> Pages<T> {
     }
 
     /// Takes the last entry away, and its page if it was the page's only one.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let entry = self.pages.last_mut()?.pop();
         if self.pages.last().is_some_and(Vec::is_empty) {
             self.pages.pop();
@@ -66,8 +66,13 @@ impl<T> Pages<T> {
     }
 
     /// All entries by index.
-    fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
+    }
+
+    /// All entries by index.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten()
     }
 }
 
@@ -219,6 +224,12 @@ impl<T> Slab<T> {
             Content::Full(record) => Some(record),
             Content::Free { .. } => None,
         }
+    }
+
+    /// Takes all records out, by index.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
+        let keys: Vec<SlabKey> = self.iter().map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.remove(key))
     }
 
     /// All records by index. It visits every slot there ever was: for dumps, never on a packet's path.

@@ -1,6 +1,7 @@
 //! The calls of the application on listeners and connections.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::flow::{Flow, ListenerHandle, TcpHandle};
 use super::slab::SlabKey;
@@ -86,7 +87,7 @@ impl Stack {
 
     /// What the connections of a listener start with.
     pub fn listener_options(&self, handle: ListenerHandle) -> Option<SocketOptions> {
-        self.listeners.get(handle.0).map(|listener| listener.options)
+        self.listeners.get(handle.0).map(|listener| *listener.options)
     }
 
     /// Changes what later connections of a listener start with.
@@ -99,12 +100,12 @@ impl Stack {
         change: impl FnOnce(&mut SocketOptions),
     ) -> Result<(), SocketError> {
         let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
-        let mut options = listener.options;
+        let mut options = *listener.options;
         change(&mut options);
         if !options.is_valid() {
             return Err(SocketError::InvalidArgument);
         }
-        listener.options = options;
+        listener.options = Arc::new(options);
         Ok(())
     }
 
@@ -153,7 +154,7 @@ impl Stack {
             iss: self.initial_sequence(&tuple, None),
             timestamp_offset: self.sequence.timestamp_offset(&tuple),
             mss,
-            options,
+            options: Arc::new(options),
         };
         let connection = Connection::active(&opening, &self.config.tcp, now);
         let key = self.insert_connection(connection, None).ok_or(SocketError::NoBuffers)?;
@@ -256,6 +257,7 @@ impl Stack {
 
     /// CLOSE: the application lets go. What is queued is still sent; unread data, or a linger of zero, make it a reset.
     pub fn tcp_close(&mut self, now: Instant, handle: TcpHandle) {
+        self.promise_kept(handle);
         let reply = self.call(now, handle, |connection, cx| Ok(connection.close(cx)));
         if let Ok(Some(reply)) = reply {
             self.push_reply(reply);
@@ -373,7 +375,9 @@ impl Stack {
             if options.receive_capacity != connection.options.receive_capacity {
                 connection.set_receive_capacity(&options, cx.config);
             }
-            *connection.options = options;
+            if options != *connection.options {
+                connection.options = Arc::new(options);
+            }
             connection.deadlines.keep_alive.cancel();
             if patience && connection.deadlines.user_timeout.is_set() {
                 connection.deadlines.user_timeout.cancel();

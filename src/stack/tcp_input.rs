@@ -1,5 +1,7 @@
 //! Segments: to the record that they are for, and what becomes of it afterwards.
 
+use std::sync::Arc;
+
 use super::flow::{Flow, TcpHandle};
 use super::siblings::Inquiry;
 use super::slab::SlabKey;
@@ -267,7 +269,7 @@ impl Stack {
         segment: &Segment<'_>,
     ) -> Result<(), DropReason> {
         let options = match self.listeners.get(listener.0) {
-            Some(listener) => listener.options,
+            Some(listener) => Arc::clone(&listener.options),
             None => return self.nobody_input(segment),
         };
         let mut connection = record.connection(tuple, options, &self.config.tcp, segment.arrived);

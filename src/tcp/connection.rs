@@ -1,5 +1,6 @@
 //! The record of one connection (the TCB of RFC 9293 section 3.3.1).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::FourTuple;
@@ -219,14 +220,14 @@ pub struct Connection {
     pub last_sent: Instant,
     /// When anything last arrived from the peer.
     pub last_received: Instant,
-    /// What the application has set.
-    pub options: Box<SocketOptions>,
+    /// What the application has set. Connections of one listener share it until one of them is set differently.
+    pub options: Arc<SocketOptions>,
     /// Figures.
     pub statistics: Statistics,
 }
 
 /// What a new connection starts from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Opening {
     /// Its endpoints.
     pub tuple: FourTuple,
@@ -237,7 +238,7 @@ pub struct Opening {
     /// The MSS that we announce.
     pub mss: u16,
     /// What the socket asks for.
-    pub options: SocketOptions,
+    pub options: Arc<SocketOptions>,
 }
 
 impl Connection {
@@ -251,9 +252,9 @@ impl Connection {
 
     /// In CLOSED, with nothing known of the peer.
     pub(super) fn blank(opening: &Opening, config: &TcpConfig, now: Instant, origin: Origin) -> Connection {
-        let Opening { tuple, iss, timestamp_offset, mss, options } = *opening;
-        let (capacity, _, tuned) = config.receive_bounds(&options, mss);
-        let largest = config.largest_receive_capacity(&options);
+        let Opening { tuple, iss, timestamp_offset, mss, ref options } = *opening;
+        let (capacity, _, tuned) = config.receive_bounds(options, mss);
+        let largest = config.largest_receive_capacity(options);
         Connection {
             tuple,
             state: State::Closed,
@@ -311,7 +312,7 @@ impl Connection {
             deadlines: Deadlines::default(),
             last_sent: now,
             last_received: now,
-            options: Box::new(options),
+            options: Arc::clone(options),
             statistics: Statistics::default(),
         }
     }

@@ -1,5 +1,7 @@
 //! A half-open record: SYN-RECEIVED of a listener, in as few bytes as it takes (RFC 4987 section 3.5).
 
+use std::sync::Arc;
+
 use super::FourTuple;
 use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
@@ -192,7 +194,13 @@ impl HalfOpen {
     }
 
     /// The connection that this record becomes: still in SYN-RECEIVED, so that the segment establishes it.
-    pub fn connection(&self, tuple: FourTuple, options: SocketOptions, config: &TcpConfig, now: Instant) -> Connection {
+    pub fn connection(
+        &self,
+        tuple: FourTuple,
+        options: Arc<SocketOptions>,
+        config: &TcpConfig,
+        now: Instant,
+    ) -> Connection {
         let opening = Opening {
             tuple,
             iss: self.iss,

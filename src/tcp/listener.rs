@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::SocketOptions;
@@ -30,7 +31,7 @@ pub struct Listener<K> {
     /// Connections that wait to be accepted.
     pub accept_queue: VecDeque<K>,
     /// What its connections start with.
-    pub options: SocketOptions,
+    pub options: Arc<SocketOptions>,
     /// A connection has come in since the application last looked.
     pub event: bool,
     /// When a cookie was last sent.
@@ -46,7 +47,7 @@ impl<K> Listener<K> {
             backlog,
             half_open: 0,
             accept_queue: VecDeque::new(),
-            options,
+            options: Arc::new(options),
             event: false,
             cookies_at: None,
         }

@@ -1,6 +1,8 @@
 //! The calls of the application (RFC 9293 section 3.10.1 to 3.10.6), without the waiting: a call that cannot be done now
 //! answers [`SocketError::WouldBlock`].
 
+use std::sync::Arc;
+
 use super::connection::{Connection, Context};
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
@@ -140,7 +142,9 @@ impl Connection {
         self.receive_buffer.clear(cx.pool);
         // An orphan has no user who could be patient: everything ends in bounded time (docs/decisions.md).
         let limit = self.options.user_timeout.unwrap_or(cx.config.give_up).min(cx.config.orphan);
-        self.options.user_timeout = Some(limit);
+        if self.options.user_timeout != Some(limit) {
+            Arc::make_mut(&mut self.options).user_timeout = Some(limit);
+        }
         if self.deadlines.user_timeout.is_set() || self.flight() > 0 {
             self.deadlines.user_timeout.set(cx.now + limit);
         }

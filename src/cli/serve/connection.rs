@@ -23,7 +23,7 @@ const BUDGET: usize = 512 * 1024;
 /// What making a response takes from that, however short it is: it looks at many connections.
 const RESPONSE: usize = 16 * 1024;
 /// Octets thrown away after our last word before we stop listening.
-const DRAIN: usize = 256 * 1024;
+const DRAIN: u32 = 256 * 1024;
 
 /// What a port does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ impl Kind {
 
 #[derive(Debug)]
 enum Service {
-    Http(Http),
+    /// What has been read of a request, if anything.
+    Http(Option<Box<Http>>),
     Echo,
     Discard,
     /// The next octet of the stream.
@@ -127,17 +128,17 @@ pub(super) struct Connection {
     /// What is to be sent next.
     out: Vec<u8>,
     /// How much of it the stack has taken.
-    sent: usize,
+    sent: u32,
     /// The peer has closed its half.
     ended: bool,
     /// We have closed ours: so many octets more are thrown away.
-    draining: Option<usize>,
+    draining: Option<u32>,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, kind: Kind) -> Connection {
         let (service, interest) = match kind {
-            Kind::Http => (Service::Http(Http::default()), Interest::READABLE),
+            Kind::Http => (Service::Http(None), Interest::READABLE),
             Kind::Echo => (Service::Echo, Interest::READABLE),
             Kind::Discard => (Service::Discard, Interest::READABLE),
             Kind::Chargen => (Service::Chargen(0), Interest::READABLE | Interest::WRITABLE),
@@ -160,17 +161,17 @@ impl Connection {
             if self.draining.is_some() {
                 return self.drain(desk);
             }
-            if self.sent < self.out.len() {
-                let Some(taken) = would_block((&self.stream).write(&self.out[self.sent..]))? else {
+            if !self.unsent().is_empty() {
+                let Some(taken) = would_block((&self.stream).write(self.unsent()))? else {
                     return Ok(Turn::Wait(Interest::WRITABLE));
                 };
-                self.sent += taken;
+                self.sent += taken as u32;
                 budget = budget.saturating_sub(taken);
                 continue;
             }
             self.out = Vec::new();
             self.sent = 0;
-            if let Service::Http(http) = &mut self.service {
+            if let Service::Http(Some(http)) = &mut self.service {
                 let mut visit = Visit { nets: &desk.nets, started: desk.started, stream: &self.stream };
                 if http.respond(&mut visit, &mut self.out) {
                     budget = budget.saturating_sub(RESPONSE);
@@ -178,6 +179,9 @@ impl Connection {
                 }
                 if http.is_over() {
                     return self.finish(desk);
+                }
+                if http.is_blank() {
+                    self.service = Service::Http(None);
                 }
             }
             if self.ended {
@@ -189,7 +193,7 @@ impl Connection {
             budget = budget.saturating_sub(len);
             self.take(&desk.buffer[..len])?;
             if (1..desk.buffer.len()).contains(&len)
-                && self.sent == self.out.len()
+                && self.unsent().is_empty()
                 && !matches!(self.service, Service::Http(_))
             {
                 // That was all; asking again would only be told so.
@@ -198,16 +202,21 @@ impl Connection {
         }
         // The rest with the next turn: readiness is told as long as it lasts. Requests that have been read already are told
         // of by nobody, so that a page whose turn is over waits for room and not for input.
-        let holds_work = self.sent < self.out.len() || matches!(self.service, Service::Http(_));
+        let holds_work = !self.unsent().is_empty() || matches!(self.service, Service::Http(Some(_)));
         Ok(Turn::Wait(if holds_work { Interest::WRITABLE } else { Interest::READABLE }))
+    }
+
+    /// What of `out` the stack has not taken.
+    fn unsent(&self) -> &[u8] {
+        &self.out[self.sent as usize..]
     }
 
     /// Input; nothing is the end of it.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.ended = bytes.is_empty();
         match &mut self.service {
-            Service::Http(http) if bytes.is_empty() => http.end_of_input(),
-            Service::Http(http) => http.feed(bytes),
+            Service::Http(http) if bytes.is_empty() => http.get_or_insert_default().end_of_input(),
+            Service::Http(http) => http.get_or_insert_default().feed(bytes),
             Service::Echo if bytes.is_empty() => {}
             Service::Echo => {
                 let taken = would_block((&self.stream).write(bytes))?.unwrap_or(0);
@@ -237,7 +246,7 @@ impl Connection {
             match would_block((&self.stream).read(&mut desk.buffer))? {
                 None => return Ok(Turn::Wait(Interest::READABLE)),
                 Some(0) => break,
-                Some(len) => self.draining = Some(left.saturating_sub(len)),
+                Some(len) => self.draining = Some(left.saturating_sub(len as u32)),
             }
         }
         Ok(Turn::Over)
@@ -276,5 +285,16 @@ fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Ok(len) => Ok(Some(len)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be hundreds of thousands that do nothing.
+    #[test]
+    fn a_connection_of_a_service_is_small() {
+        assert!(size_of::<Connection>() <= 64, "{}", size_of::<Connection>());
     }
 }

@@ -106,6 +106,11 @@ impl Http {
         matches!(self.phase, Phase::Over)
     }
 
+    /// Nothing is remembered: one that is new would do as well.
+    pub(super) fn is_blank(&self) -> bool {
+        self.input.is_empty() && !self.ended && matches!(self.phase, Phase::Head)
+    }
+
     /// Appends the next response to `out`, if the input makes one due.
     pub(super) fn respond(&mut self, site: &mut dyn Site, out: &mut Vec<u8>) -> bool {
         let Some(reply) = self.next_reply() else {

@@ -1,6 +1,6 @@
 //! The event loop of `glasstcp serve`: one for each queue of the TUN. Loops share nothing but what they show.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::iter;
 use std::net::SocketAddr;
@@ -11,18 +11,20 @@ use crate::cli::open::Opened;
 use crate::cli::signals::Requests;
 use crate::cli::{Failure, say};
 use crate::net::{Events, Interest, Net, Poller, TcpListener, Token, Trigger, UdpSocket, Waker};
+use crate::stack::slab::{Slab, SlabKey};
 use crate::tcp::config::SocketOptions;
 
-/// The token of the waker.
-const WAKER: usize = 0;
-/// Tokens from here on are those of connections; those between are sockets that stay.
-const FIRST_CONNECTION: usize = 1 << 16;
+/// The token of the waker. Those of the sockets that stay follow it downwards, and from 0 on are those of connections: their
+/// keys, of which none has so large an index.
+const WAKER: usize = usize::MAX;
+/// Sockets that stay.
+const MAX_DOORS: usize = 1 << 16;
 /// Reports per wait.
 const EVENTS: usize = 1_024;
 /// Connections accepted, or datagrams echoed, before others have their turn.
 const BATCH: usize = 64;
 /// Most connections at a time; those beyond are closed as soon as they are accepted.
-const MAX_CONNECTIONS: usize = 1 << 18;
+const MAX_CONNECTIONS: u32 = 1 << 18;
 /// Connections that may wait to be accepted when the server closes; others are reset.
 const WAITING: usize = BACKLOG as usize;
 /// Connections that may wait to be accepted, or be half open, at each port.
@@ -49,10 +51,9 @@ pub(super) struct Server<'a> {
     poller: Poller,
     desk: Desk,
     doors: Vec<Door>,
-    connections: HashMap<usize, Connection>,
-    next: usize,
+    connections: Slab<Connection>,
     /// Connections that wait for the peer's close, and until when, the earliest first. Some are gone already.
-    draining: VecDeque<(Instant, usize)>,
+    draining: VecDeque<(Instant, SlabKey)>,
     state: Device,
     /// When to look again whether the TUN is up, if there is one.
     next_check: Option<Instant>,
@@ -77,8 +78,7 @@ impl<'a> Server<'a> {
             poller: Poller::new(net)?,
             desk: Desk::new(&opened.nets),
             doors: Vec::new(),
-            connections: HashMap::new(),
-            next: FIRST_CONNECTION,
+            connections: Slab::with_limit(MAX_CONNECTIONS),
             draining: VecDeque::new(),
             state: Device::New,
             // One says it for all.
@@ -93,6 +93,7 @@ impl<'a> Server<'a> {
 
     /// Offers a service of TCP.
     pub(super) fn listen(&mut self, local: SocketAddr, kind: Kind) -> Result<(), Failure> {
+        // Of the listener, so that its connections share them.
         let options = SocketOptions {
             nodelay: kind.answers(),
             keep_alive: true,
@@ -102,7 +103,7 @@ impl<'a> Server<'a> {
         let listener = self.net.bind_with_options(local, BACKLOG, options);
         let listener = listener.map_err(|error| format!("cannot listen on {local}: {error}"))?;
         listener.set_nonblocking(true)?;
-        self.poller.register(&listener, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
+        self.poller.register(&listener, Token(door_token(self.doors.len())), Interest::READABLE, Trigger::Level)?;
         self.doors.push(Door::Listener(listener, kind));
         Ok(())
     }
@@ -111,7 +112,7 @@ impl<'a> Server<'a> {
     pub(super) fn echo_datagrams(&mut self, local: SocketAddr) -> Result<(), Failure> {
         let socket = self.net.bind_udp(local).map_err(|error| format!("cannot bind UDP {local}: {error}"))?;
         socket.set_nonblocking(true)?;
-        self.poller.register(&socket, Token(self.doors.len() + 1), Interest::READABLE, Trigger::Level)?;
+        self.poller.register(&socket, Token(door_token(self.doors.len())), Interest::READABLE, Trigger::Level)?;
         self.doors.push(Door::Datagrams(socket));
         Ok(())
     }
@@ -131,8 +132,8 @@ impl<'a> Server<'a> {
             for event in &events {
                 match event.token().0 {
                     WAKER => {}
-                    token if token >= FIRST_CONNECTION => self.work(token),
-                    door => self.answer(door - 1)?,
+                    token if token >= WAKER - MAX_DOORS => self.answer(WAKER - 1 - token)?,
+                    token => self.work(SlabKey::from_bits(token as u64)),
                 }
             }
         }
@@ -148,7 +149,7 @@ impl<'a> Server<'a> {
             }
         }
         self.doors.clear();
-        for connection in self.connections.into_values() {
+        for connection in self.connections.drain() {
             connection.close(&mut self.desk);
         }
     }
@@ -194,7 +195,7 @@ impl<'a> Server<'a> {
                 Door::Datagrams(socket) => echo(socket, &mut self.desk.buffer).map(|()| None),
             };
             match result {
-                Ok(Some((stream, kind))) if self.connections.len() < MAX_CONNECTIONS => {
+                Ok(Some((stream, kind))) if !self.connections.is_full() => {
                     // What fails here is that one connection, which is over then.
                     let _ = self.welcome(Connection::new(stream, kind));
                 }
@@ -208,24 +209,26 @@ impl<'a> Server<'a> {
 
     fn welcome(&mut self, connection: Connection) -> io::Result<()> {
         connection.stream.set_nonblocking(true)?;
-        let token = self.next;
-        self.poller.register(&connection.stream, Token(token), connection.interest, Trigger::Level)?;
-        self.next += 1;
-        self.connections.insert(token, connection);
-        Ok(())
+        let Some(key) = self.connections.insert(connection) else { return Ok(()) };
+        let Some(Connection { stream, interest, .. }) = self.connections.get(key) else { return Ok(()) };
+        let registered = self.poller.register(stream, token(key), *interest, Trigger::Level);
+        if registered.is_err() {
+            self.connections.remove(key);
+        }
+        registered
     }
 
     /// A connection is ready.
-    fn work(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+    fn work(&mut self, key: SlabKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let interest = match connection.turn(&mut self.desk) {
             Turn::Wait(interest) => interest,
             Turn::Drain => {
-                self.draining.push_back((Instant::now() + DRAIN, token));
+                self.draining.push_back((Instant::now() + DRAIN, key));
                 Interest::READABLE
             }
             Turn::Over => {
-                self.connections.remove(&token);
+                self.connections.remove(key);
                 return;
             }
         };
@@ -233,19 +236,30 @@ impl<'a> Server<'a> {
             return;
         }
         connection.interest = interest;
-        if self.poller.reregister(&connection.stream, Token(token), interest, Trigger::Level).is_err() {
-            self.connections.remove(&token);
+        if self.poller.reregister(&connection.stream, token(key), interest, Trigger::Level).is_err() {
+            self.connections.remove(key);
         }
     }
 
     /// Ends the connections whose peers took too long to close.
     fn end_drained(&mut self) {
         let now = Instant::now();
-        while let Some(&(_, token)) = self.draining.front().filter(|(until, _)| *until <= now) {
+        while let Some(&(_, key)) = self.draining.front().filter(|(until, _)| *until <= now) {
             self.draining.pop_front();
-            self.connections.remove(&token);
+            self.connections.remove(key);
         }
     }
+}
+
+/// The token of a socket that stays.
+fn door_token(door: usize) -> usize {
+    WAKER - 1 - door
+}
+
+/// The token of a connection: a report that comes late never means another one in the same place.
+fn token(key: SlabKey) -> Token {
+    const { assert!(usize::BITS >= 64, "a key is 64 bits long") };
+    Token(key.to_bits() as usize)
 }
 
 /// Sends one datagram back. What cannot be sent now is lost, as datagrams are.
