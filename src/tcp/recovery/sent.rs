@@ -202,6 +202,8 @@ impl SentRecords {
         let start = if near { self.first_lost } else { 0 };
         let found = self.records.range(start..).position(|record| record.end().gt(seq));
         let Some(index) = found.map(|steps| start + steps) else { return };
+        // Records after this one are about to be merged and split.
+        self.first_lost = self.first_lost.min(index);
         let before = seq.saturating_since(self.records[index].seq);
         let index = if before > 0 && self.split(index, before) { index + 1 } else { index };
         self.merge(index, len);
@@ -337,6 +339,8 @@ mod tests {
                 // A probe of what is not lost.
                 20 => sent.retransmitted(sent.first().unwrap().seq, 1, Instant::from_secs(9)),
                 25 => sent.mark_all_lost(),
+                // Several records before the first lost one become one.
+                30 => sent.retransmitted(sent.first().unwrap().seq, 2_500, Instant::from_secs(9)),
                 _ => {}
             }
         }
