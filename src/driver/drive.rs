@@ -24,6 +24,9 @@ const RECEIVE_OCTETS: usize = 512 * 1024;
 /// Octets of a packet that is short: a request, an answer, an acknowledgment.
 const SHORT: usize = 512;
 
+/// Packets of a batch for which the clock is read once.
+const PACKETS_PER_LOOK: usize = 8;
+
 /// How many lone packets in a row are taken without asking for a second one.
 const LONE: u8 = 16;
 
@@ -188,7 +191,11 @@ impl<'a> Drive<'a> {
             }
             match shard.device().receive(chunk.bytes_mut()) {
                 Ok(meta) => {
-                    let now = shard.now();
+                    // What waits together has arrived together.
+                    let now = match arrived {
+                        Some(before) if count % PACKETS_PER_LOOK != 0 => before,
+                        _ => shard.now(),
+                    };
                     arrived = Some(now);
                     let mut core = shard.lock();
                     core.role.sleep.asleep = false;

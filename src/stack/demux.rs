@@ -18,6 +18,17 @@ impl Stack {
         found.map(|packed| packed.unpack())
     }
 
+    /// The flow of a segment: mostly that of the one before it.
+    pub(super) fn flow_of_segment(&mut self, tuple: &FourTuple) -> Option<Flow> {
+        if let Some(last) = self.last_flow
+            && self.tuple_of(last).as_ref() == Some(tuple)
+        {
+            return Some(last);
+        }
+        self.last_flow = self.flow(tuple);
+        self.last_flow
+    }
+
     fn tuple_of(&self, flow: Flow) -> Option<FourTuple> {
         match flow {
             Flow::HalfOpen(key) => self.half_open.get(key).map(|entry| entry.tuple),
@@ -27,14 +38,18 @@ impl Stack {
     }
 
     pub(super) fn add_flow(&mut self, tuple: &FourTuple, flow: Flow) {
+        self.last_flow = None;
         self.flows.insert(self.hash(tuple), flow.pack());
     }
 
     pub(super) fn remove_flow(&mut self, tuple: &FourTuple, flow: Flow) {
+        // What it leads to may live on, but its tuple leads elsewhere.
+        self.last_flow = None;
         self.flows.remove(self.hash(tuple), flow.pack());
     }
 
     pub(super) fn replace_flow(&mut self, tuple: &FourTuple, old: Flow, new: Flow) {
+        self.last_flow = None;
         self.flows.replace(self.hash(tuple), old.pack(), new.pack());
     }
 

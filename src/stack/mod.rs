@@ -60,7 +60,7 @@ use crate::tcp::time_wait::TimeWait;
 use crate::time::Instant;
 use crate::udp::Socket;
 
-use flow::PackedFlow;
+use flow::{Flow, PackedFlow};
 use flow_table::{FlowHasher, FlowTable};
 use output::Outgoing;
 use port::PortAllocator;
@@ -123,6 +123,8 @@ pub struct Stack {
     // Tables, and what leads to them.
     flows: FlowTable<PackedFlow>,
     hasher: FlowHasher,
+    /// The flow of the last segment, as long as its tuple leads to it.
+    last_flow: Option<Flow>,
     wheel: TimerWheel,
     listeners: Slab<Listener<TcpHandle>>,
     listener_ports: BTreeMap<u16, Vec<ListenerHandle>>,
@@ -170,6 +172,7 @@ impl Stack {
             donated_to: None,
             flows: FlowTable::new(),
             hasher: FlowHasher::new(rng.key()),
+            last_flow: None,
             wheel: TimerWheel::new(),
             listeners: Slab::with_limit(u32::from(u16::MAX)),
             listener_ports: BTreeMap::new(),

@@ -20,7 +20,7 @@ use crate::tcp::time_wait::{self, TimeWait};
 impl Stack {
     /// SEGMENT ARRIVES, for whomever it is.
     pub(super) fn tcp_input(&mut self, segment: &Segment<'_>) -> Result<(), DropReason> {
-        let flow = self.flow(&segment.tuple);
+        let flow = self.flow_of_segment(&segment.tuple);
         if flow.is_none() && self.leaves(|| Inquiry::segment(segment)) {
             return Err(DropReason::Unclaimed);
         }
