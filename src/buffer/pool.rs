@@ -13,8 +13,8 @@ pub const LARGE: usize = 64 * 1024;
 /// Small chunks kept for reuse (1 MiB); more are given back to the allocator.
 pub const SPARE_SMALL: usize = 256;
 
-/// Large chunks kept for reuse (8 MiB); more are given back to the allocator.
-pub const SPARE_LARGE: usize = 128;
+/// Large chunks kept for reuse (16 MiB); more are given back to the allocator.
+pub const SPARE_LARGE: usize = 256;
 
 /// Empty queues of slots kept for reuse (at most 1 MiB); more are given back to the allocator.
 pub const SPARE_SLOTS: usize = 1_024;
