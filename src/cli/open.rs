@@ -1,9 +1,8 @@
 //! Opens the device and starts a stack on it, as the options common to all commands say.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IoSlice, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -17,7 +16,7 @@ use crate::device::fd::FdDevice;
 use crate::device::interface::Interface;
 use crate::device::offload::OffloadDevice;
 use crate::device::tun::TunDevice;
-use crate::device::{Capabilities, Device, RxMeta, TunError, TxMeta};
+use crate::device::{Capabilities, Device, TunError};
 use crate::ip::IpCidr;
 use crate::net::Net;
 
@@ -101,7 +100,7 @@ fn record_all(
                 None => record(device, path, option)?.keep_super_segments(),
             };
             let recorder = Arc::new(recorder);
-            recorded.push(Box::new(Shared(Arc::clone(&recorder))));
+            recorded.push(Box::new(Arc::clone(&recorder)));
             first.get_or_insert(recorder);
         }
         devices = recorded;
@@ -230,31 +229,6 @@ fn neighbour(cidr: &IpCidr) -> IpCidr {
         IpAddr::V6(v6) => IpAddr::from(other(v6.to_bits(), 128).to_be_bytes()),
     };
     IpCidr { address, ..*cidr }
-}
-
-/// A device that somebody else holds as well.
-struct Shared<D: Device>(Arc<D>);
-
-impl<D: Device> Device for Shared<D> {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
-        self.0.receive(buffer)
-    }
-
-    fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
-        self.0.transmit(packet, meta)
-    }
-
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_fd()
-    }
-
-    fn name(&self) -> &str {
-        self.0.name()
-    }
 }
 
 #[cfg(test)]

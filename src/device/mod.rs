@@ -13,6 +13,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 pub mod capture;
 pub mod fd;
@@ -141,24 +142,33 @@ pub trait Device: Send + Sync {
     fn name(&self) -> &str;
 }
 
-impl<D: Device + ?Sized> Device for Box<D> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
+/// What holds a device is a device.
+macro_rules! holder {
+    ($($holder:ident),*) => {
+        $(
+            impl<D: Device + ?Sized> Device for $holder<D> {
+                fn capabilities(&self) -> Capabilities {
+                    (**self).capabilities()
+                }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
-        (**self).receive(buffer)
-    }
+                fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
+                    (**self).receive(buffer)
+                }
 
-    fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
-        (**self).transmit(packet, meta)
-    }
+                fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
+                    (**self).transmit(packet, meta)
+                }
 
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        (**self).as_fd()
-    }
+                fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+                    (**self).as_fd()
+                }
 
-    fn name(&self) -> &str {
-        (**self).name()
-    }
+                fn name(&self) -> &str {
+                    (**self).name()
+                }
+            }
+        )*
+    };
 }
+
+holder!(Box, Arc);
