@@ -154,6 +154,8 @@ pub struct Counters {
     pub retransmits: u64,
     /// Retransmission timeouts.
     pub timeouts: u64,
+    /// Recoveries that were taken back, as nothing had been lost.
+    pub spurious: u64,
     /// Fast retransmits (entries into loss recovery by duplicate ACKs).
     pub fast_retransmits: u64,
     /// Connections opened by us.
@@ -190,6 +192,7 @@ impl Default for Counters {
             segments_out: 0,
             retransmits: 0,
             timeouts: 0,
+            spurious: 0,
             fast_retransmits: 0,
             active_opens: 0,
             passive_opens: 0,
@@ -223,6 +226,7 @@ impl Counters {
             segments_out,
             retransmits,
             timeouts,
+            spurious,
             fast_retransmits,
             active_opens,
             passive_opens,
@@ -246,6 +250,7 @@ impl Counters {
             (&mut self.segments_out, segments_out),
             (&mut self.retransmits, retransmits),
             (&mut self.timeouts, timeouts),
+            (&mut self.spurious, spurious),
             (&mut self.fast_retransmits, fast_retransmits),
             (&mut self.active_opens, active_opens),
             (&mut self.passive_opens, passive_opens),

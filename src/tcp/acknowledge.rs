@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::acceptance::{self, AckRange};
-use super::congestion::{Acked, Loss};
 use super::connection::{Connection, Context, Events};
 use super::input::Rejected;
-use super::recovery::new_reno::{Action, Phase};
-use super::recovery::sent::Acknowledged;
+use super::loss::{self, Ack};
+use super::recovery::sent::Delivered;
 use super::segment::Segment;
 use super::state::{Cause, State};
 use super::timestamp;
@@ -71,16 +70,16 @@ pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>
 /// SND.UNA < SEG.ACK =< SND.NXT.
 // 9293-3.10.7.4-24
 fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    let flight = connection.flight();
-    let done = match connection.transfer.as_mut() {
-        Some(transfer) => transfer.sent.acknowledge(segment.ack),
-        None => Acknowledged::default(),
-    };
+    let (flight, in_flight) = (connection.flight(), connection.in_flight());
+    let mut done = Delivered::default();
+    if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.sent.acknowledge(segment.ack, &mut done);
+    }
     connection.snd.una = segment.ack;
     connection.snd.syn_acknowledged = true;
     // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
     connection.snd.short_end = connection.snd.short_end.max(segment.ack);
-    let text = done.octets - u32::from(done.syn) - u32::from(done.fin);
+    let text = done.acknowledged - u32::from(done.syn) - u32::from(done.fin);
     connection.send_buffer.advance(cx.pool, text as usize);
     connection.statistics.octets_acknowledged += u64::from(text);
     if text > 0 || done.fin {
@@ -90,64 +89,28 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     if connection.snd.up.is_some_and(|up| up.le(segment.ack)) {
         connection.snd.up = None;
     }
+    let report = loss::take_blocks(connection, segment, &mut done);
     let rtt = round_trip(connection, segment, &done);
-    if let Some(rtt) = rtt {
-        connection.rtt.sample(rtt);
-        // 6298-5.5: the backed-off value held until something was sent and acknowledged without doubt.
-        connection.backoff = 0;
-    }
+    connection.measured(rtt, segment);
     // 5681-3.1-2: the handshake does not grow cwnd.
-    if !done.syn {
-        recover(connection, segment, &done, flight, rtt, cx);
-    } else {
+    if done.syn {
         connection.restart_timers(cx);
+    } else {
+        let ack = Ack { segment, advances: true, duplicate: false, flight, in_flight, done, report, rtt };
+        loss::acknowledged(connection, &ack, cx);
     }
     if connection.flight() == 0 {
         connection.forget_transfer(cx.transfers);
     }
 }
 
-/// What the ACK means to loss recovery and congestion control.
-fn recover(
-    connection: &mut Connection,
-    segment: &Segment<'_>,
-    done: &Acknowledged,
-    flight: u32,
-    rtt: Option<Duration>,
-    cx: &mut Context<'_>,
-) {
-    let mss = connection.segment_payload();
-    let in_recovery = connection.recovery.phase == Phase::FastRecovery;
-    let mut restart_timer = true;
-    match connection.recovery.new_ack(segment.ack, done.octets, mss) {
-        Action::Retransmit { restart_timer: restart } => {
-            if let Some(transfer) = connection.transfer.as_mut() {
-                transfer.sent.mark_first_lost(mss);
-                connection.retransmit_now = true;
-            }
-            restart_timer = restart;
-        }
-        Action::LeaveRecovery => {
-            let flight = connection.flight();
-            connection.congestion.get_mut().recovered(flight, mss);
-        }
-        Action::None | Action::EnterRecovery { .. } => {}
-    }
-    if !in_recovery {
-        let piece = cx.max_packet.max(mss);
-        let acked = Acked { now: cx.now, octets: done.octets, flight, mss, piece, rtt };
-        connection.congestion.get_mut().acked(&acked);
-    }
-    if restart_timer || connection.flight() == 0 {
-        connection.restart_timers(cx);
-    }
-}
-
 /// The RTT sample that an ACK gives.
-fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledged) -> Option<Duration> {
-    let Some(resent_at) = done.resent_at else {
-        // 6298-3-2, 9293-MUST-18: each ACK of nothing but what was sent once gives one (Karn's rule).
-        return done.sent_once_at.map(|sent_at| segment.arrived - sent_at);
+fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Delivered) -> Option<Duration> {
+    let Some(resent) = done.acked.again else {
+        // 6298-3-2, 9293-MUST-18: each ACK of nothing but what was sent once gives one (Karn's rule); so does a SACK
+        // block, of what it is the first to report.
+        let once = done.acked.once.or(done.sacked.once)?;
+        return Some(segment.arrived - once.at);
     };
     // Something sent twice is among it. What was sent once may have waited at the peer for just that, so only the echoed
     // timestamp can tell.
@@ -158,7 +121,7 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledge
     }
     // 6298-3-1, 8961-4.2d: and only if it names the last copy. The echo of an earlier one may mean that its ACK was lost:
     // that sample would contain our own timeout, and make the next one longer for no reason.
-    if timestamp::is_before(echo, connection.timestamp_value(resent_at)) {
+    if timestamp::is_before(echo, connection.timestamp_value(resent.at)) {
         return None;
     }
     let millis = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
@@ -170,33 +133,23 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Acknowledge
 fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
     // 5681-2-2: all five conditions, so that window updates and data do not count. While the window is closed such ACKs
     // answer probes, which says nothing of a loss.
-    let counts = segment.ack == connection.snd.una
+    let duplicate = segment.ack == connection.snd.una
         && connection.snd.wnd > 0
         && connection.flight() > 0
         && segment.is_empty()
         && connection.snd.shift.scale(segment.window) == connection.snd.wnd;
-    // With SACK, an ACK that reports nothing new above it was caused by something else than a gap: a challenge, a
-    // keep-alive, a segment that arrived twice.
-    let reports_gap = !connection.agreed.sack
-        || segment.options.sack.iter().any(|(left, _)| super::sequence::SeqNumber(left).gt(segment.ack));
-    let doubtful = !connection.agreed.sack && connection.recovery.duplicates_are_doubtful();
-    if !counts || !reports_gap || doubtful {
+    // With SACK the blocks count, whatever segment carries them; without, the duplicates do.
+    let reports = connection.agreed.sack && !segment.options.sack.is_empty();
+    if !duplicate && !reports {
         return;
     }
-    let mss = connection.segment_payload();
-    // The device may have merged several into one.
-    for _ in 0..segment.coalesced.max(1) {
-        let action = connection.recovery.duplicate_ack(connection.snd.una, connection.snd.nxt, mss);
-        if let Action::EnterRecovery { flight } = action {
-            connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
-            cx.counters.fast_retransmits += 1;
-            if let Some(transfer) = connection.transfer.as_mut() {
-                transfer.sent.mark_first_lost(mss);
-                connection.retransmit_now = true;
-            }
-            tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
-        }
-    }
+    let (flight, in_flight) = (connection.flight(), connection.in_flight());
+    let mut done = Delivered::default();
+    let report = loss::take_blocks(connection, segment, &mut done);
+    let rtt = done.sacked.once.map(|once| segment.arrived - once.at);
+    connection.measured(rtt, segment);
+    let ack = Ack { segment, advances: false, duplicate, flight, in_flight, done, report, rtt };
+    loss::acknowledged(connection, &ack, cx);
 }
 
 /// Takes the send window from the segment if it is not older than the last one that did.
@@ -235,6 +188,18 @@ fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
 }
 
 impl Connection {
+    /// Takes a round-trip time in, if there is one.
+    fn measured(&mut self, rtt: Option<Duration>, segment: &Segment<'_>) {
+        let Some(rtt) = rtt else { return };
+        self.rtt.sample(rtt);
+        self.min_rtt.sample(rtt, segment.arrived);
+        // 6298-5.5: the backed-off value held until something was sent and acknowledged without doubt.
+        self.backoff = 0;
+        if let Some(transfer) = self.transfer.as_mut() {
+            transfer.probe_unmeasured = false;
+        }
+    }
+
     /// SND.WND, SND.WL1 and SND.WL2 from this segment.
     pub(super) fn take_window(&mut self, segment: &Segment<'_>) {
         // 7323-2.2-2: the window of a SYN or SYN-ACK is taken as it stands, also of one that came again.

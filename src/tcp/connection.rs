@@ -9,9 +9,13 @@ use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
 use super::option::Agreed;
 use super::receiver::Owed;
+use super::recovery::frto::Frto;
+use super::recovery::min_rtt::MinRtt;
 use super::recovery::new_reno::NewReno;
+use super::recovery::reordering::Reordering;
 use super::recovery::rto::{Rto, RtoBounds};
 use super::recovery::rtt::RttEstimator;
+use super::recovery::undo::Undo;
 use super::recovery::{Transfer, TransferPool};
 use super::sequence::SeqNumber;
 use super::state::{Cause, State, transition};
@@ -155,6 +159,8 @@ pub struct Statistics {
     pub retransmits: u32,
     /// Retransmission timeouts.
     pub timeouts: u32,
+    /// Recoveries that were taken back, as nothing had been lost.
+    pub spurious: u32,
     /// Segments received.
     pub segments_in: u32,
     /// Segments sent.
@@ -196,14 +202,24 @@ pub struct Connection {
     pub transfer: Option<Box<Transfer>>,
     /// The round-trip time.
     pub rtt: RttEstimator,
-    /// Loss recovery.
+    /// The least round-trip time of the last minutes.
+    pub min_rtt: MinRtt,
+    /// Loss recovery: its phase, and how it goes on without SACK.
     pub recovery: NewReno,
+    /// How much the path reorders.
+    pub reordering: Reordering,
+    /// What may turn out to have been a mistake.
+    pub undo: Undo,
+    /// Whether a timeout was.
+    pub frto: Frto,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
     pub backoff: u8,
     /// One segment leaves whatever cwnd says: a fast retransmit.
     pub retransmit_now: bool,
+    /// A tail loss probe is due.
+    pub tail_probe: bool,
     /// A zero-window probe is due.
     pub probe_now: bool,
     /// The override timer of silly-window avoidance has expired: the next segment leaves however short it is.
@@ -300,10 +316,15 @@ impl Connection {
             receive_buffer: ReceiveBuffer::default(),
             transfer: None,
             rtt: RttEstimator::default(),
+            min_rtt: MinRtt::default(),
             recovery: NewReno::new(iss),
+            reordering: Reordering::default(),
+            undo: Undo::default(),
+            frto: Frto::default(),
             congestion: Congestion::new(options.congestion),
             backoff: 0,
             retransmit_now: false,
+            tail_probe: false,
             probe_now: false,
             overridden: false,
             keep_alive_probes: 0,
@@ -344,9 +365,15 @@ impl Connection {
         Space { una: self.snd.una, nxt: self.snd.nxt, rcv_nxt: self.rcv.nxt, rcv_wnd: self.rcv.wnd() }
     }
 
-    /// Octets of sequence space in flight (FlightSize).
+    /// Octets of sequence space between SND.UNA and SND.NXT (FlightSize).
     pub fn flight(&self) -> u32 {
         self.snd.nxt.since(self.snd.una)
+    }
+
+    /// Octets of sequence space that are thought to be in the network: FlightSize less what is SACKed, and what is lost
+    /// and not sent again (pipe).
+    pub fn in_flight(&self) -> u32 {
+        self.transfer.as_ref().map_or(0, |transfer| transfer.sent.in_flight())
     }
 
     /// Our SYN has left and is not acknowledged.
@@ -430,6 +457,7 @@ impl Connection {
         self.deadlines = Deadlines::default();
         self.owed = Owed::default();
         self.retransmit_now = false;
+        self.tail_probe = false;
         self.probe_now = false;
         self.events.add(Events::READ);
         self.events.add(Events::WRITE);

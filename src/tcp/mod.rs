@@ -18,6 +18,7 @@ pub mod initial_sequence;
 pub mod input;
 pub mod keep_alive;
 pub mod listener;
+pub mod loss;
 pub mod nagle;
 pub mod option;
 pub mod output;

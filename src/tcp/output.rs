@@ -4,7 +4,10 @@ use super::FourTuple;
 use super::connection::{Connection, Context};
 use super::option;
 use super::plan::{Plan, Reason};
+use super::recovery::frto::Frto;
+use super::recovery::new_reno::Phase;
 use super::recovery::sent::SentRecord;
+use super::recovery::tail_loss_probe::Probe;
 use super::reset::Reply;
 use super::sequence::SeqNumber;
 use super::window::WireWindow;
@@ -197,19 +200,45 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         return;
     }
     connection.last_sent = cx.now;
+    let again = plan.seq.lt(connection.snd.nxt);
     note_sent(connection, plan, octets, cx);
     match plan.reason {
         Reason::Probe => connection.probe_now = false,
+        Reason::LossProbe => probed(connection, again, cx),
         _ => connection.start_retransmission_timer(cx),
     }
 }
 
+/// A tail loss probe has left.
+fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
+    connection.tail_probe = false;
+    if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.probe = Some(Probe { end: connection.snd.nxt, retransmission });
+        transfer.probe_unmeasured = true;
+    }
+    // 8985-7.3-3
+    connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx.now);
+    connection.start_user_timeout(cx);
+}
+
 /// Notes new octets at the end of the records, and octets sent again in their place.
 fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Context<'_>) {
+    let segment = u16::try_from(connection.segment_payload()).unwrap_or(u16::MAX);
     let transfer = connection.transfer.get_or_insert_with(|| cx.transfers.take());
+    if connection.recovery.phase == Phase::FastRecovery {
+        transfer.prr.sent(octets);
+    }
     if plan.seq.lt(connection.snd.nxt) {
-        transfer.sent.retransmitted(plan.seq, octets, cx.now);
+        transfer.sent.retransmitted(plan.seq, octets, segment, cx.now);
         connection.retransmit_now = false;
+        if plan.reason == Reason::Retransmission {
+            let stamp = connection.agreed.timestamps.then(|| connection.timestamp_value(cx.now));
+            connection.undo.retransmitted(octets, stamp);
+            if connection.frto != Frto::Retransmitted {
+                // What is sent again now, its ACK cannot tell apart.
+                connection.frto = Frto::Idle;
+            }
+        }
         connection.statistics.retransmits += 1;
         cx.counters.retransmits += 1;
         tracing::debug!(
@@ -227,10 +256,11 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
         len: octets,
         sent_at: cx.now,
         transmissions: 1,
+        segment,
         syn: plan.flags.contains(Flags::SYN),
         fin: plan.flags.contains(Flags::FIN),
-        lost: false,
     });
+    connection.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
     connection.overridden = false;
     if !plan.len.is_multiple_of(connection.segment_payload()) {

@@ -21,7 +21,7 @@ impl Connection {
         if self.is_window_closed() {
             // From here on probes take the place of retransmissions: no answer to them says anything of the path.
             if self.deadlines.retransmit.is_set() || !self.deadlines.persist.is_set() {
-                self.deadlines.retransmit.cancel();
+                self.cancel_retransmission_timer();
                 self.backoff = 0;
                 // 9293-SHLD-29: the first probe after one retransmission timeout.
                 self.deadlines.persist.set(cx.now + self.rto(cx.config).duration());

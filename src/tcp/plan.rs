@@ -39,6 +39,8 @@ pub enum Reason {
     Fin,
     /// Something again that was taken for lost.
     Retransmission,
+    /// A tail loss probe: new text, or the last segment again.
+    LossProbe,
     /// A zero-window probe.
     Probe,
     /// A keep-alive probe.
@@ -55,6 +57,7 @@ impl Reason {
             Reason::Text => "text",
             Reason::Fin => "FIN",
             Reason::Retransmission => "retransmission",
+            Reason::LossProbe => "tail loss probe",
             Reason::Probe => "zero-window probe",
             Reason::KeepAlive => "keep-alive",
             Reason::Ack => "ACK",
@@ -94,8 +97,10 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     }
     let plan = syn(connection)
         .or_else(|| report(connection, now))
+        .or_else(|| early_text(connection, limits))
         .or_else(|| retransmission(connection, limits))
-        .or_else(|| text(connection, limits))
+        .or_else(|| tail_probe(connection))
+        .or_else(|| text(connection, connection.usable_congestion_window(), limits))
         .or_else(|| probe(connection))
         .or_else(|| keep_alive(connection))
         .or_else(|| acknowledgment(connection, now));
@@ -119,36 +124,61 @@ fn syn_flags(connection: &Connection) -> Flags {
     if connection.state() == State::SynSent { Flags::SYN } else { Flags::SYN | Flags::ACK }
 }
 
+/// After a timeout that may have been for nothing: new text before anything is sent again.
+fn early_text(connection: &Connection, limits: &Limits) -> Option<Plan> {
+    let allowance = connection.frto.allowance();
+    (allowance > 0).then(|| text(connection, allowance, limits)).flatten()
+}
+
 /// What is taken for lost, oldest first.
+// 6675-4-3: lost and not sent again first, then new text. RACK-TLP takes the place of the other two rules.
 fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     let sent = &connection.transfer.as_ref()?.sent;
-    let first = sent.first_lost()?;
-    if first.syn {
-        let plan = Plan { seq: first.seq, len: 0, flags: syn_flags(connection), reason: Reason::Retransmission };
+    let (seq, run) = sent.first_lost()?;
+    if sent.is_syn_lost() {
+        let plan = Plan { seq, len: 0, flags: syn_flags(connection), reason: Reason::Retransmission };
         return connection.retransmit_now.then_some(plan);
     }
     let mss = connection.segment_payload();
+    if connection.frto.waits(mss) {
+        return None;
+    }
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
     // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
     let hidden = connection.window_unit() - 1;
     let in_window =
-        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(first.seq) };
+        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) };
     // Once nothing is left in the network, one segment is always allowed.
-    let nothing_in_network = connection.flight() == sent.lost_octets();
+    let nothing_in_network = sent.in_flight() == 0;
     let mut allowed = connection.usable_congestion_window();
     if connection.retransmit_now || nothing_in_network {
         allowed = allowed.max(mss);
     }
-    let octets = sent.lost_run(allowed.min(in_window).min(max_payload(connection, limits)));
-    if octets == 0 || (octets < mss.min(first.len) && octets < in_window) {
+    let octets = run.min(allowed).min(in_window).min(max_payload(connection, limits));
+    if octets == 0 || (octets < mss.min(run) && octets < in_window) {
         return None;
     }
     let octets = if octets > mss { octets - octets % mss } else { octets };
-    Some(piece(connection, first.seq, octets, Reason::Retransmission))
+    Some(piece(connection, seq, octets, Reason::Retransmission))
 }
 
-/// New text, and our FIN behind it.
-fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
+/// A tail loss probe: one segment of new text where there is some and the peer has room, whatever cwnd says; else the last
+/// segment again.
+// 8985-7.3-2
+fn tail_probe(connection: &Connection) -> Option<Plan> {
+    let sent = connection.transfer.as_ref().filter(|_| connection.tail_probe).map(|transfer| &transfer.sent)?;
+    let mss = connection.segment_payload();
+    let new = connection.unsent().min(connection.usable_window()).min(mss);
+    if new > 0 {
+        return Some(piece(connection, connection.snd.nxt, new, Reason::LossProbe));
+    }
+    let last = sent.last()?;
+    let seq = last.last_segment();
+    (connection.snd.wnd > 0).then(|| piece(connection, seq, last.end().since(seq).min(mss + 1), Reason::LossProbe))
+}
+
+/// New text, and our FIN behind it; `allowed` octets by congestion control.
+fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> {
     if !connection.state().is_synchronized() && connection.snd.fin.is_none() {
         return None;
     }
@@ -162,7 +192,8 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
         return None;
     }
     // What is lost goes first (and is all that the congestion window allows).
-    if connection.transfer.as_ref().is_some_and(|transfer| transfer.sent.lost_octets() > 0) {
+    let lost = connection.transfer.as_ref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
+    if lost && connection.frto.allowance() == 0 {
         return None;
     }
     // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.
@@ -172,7 +203,7 @@ fn text(connection: &Connection, limits: &Limits) -> Option<Plan> {
         return (window > 0).then(|| piece(connection, connection.snd.nxt, 1, Reason::Fin));
     }
     let mss = connection.segment_payload();
-    let usable = window.min(connection.usable_congestion_window());
+    let usable = window.min(allowed);
     let offer = Offer {
         queued,
         usable,

@@ -1,6 +1,7 @@
 //! The sending side: how large a segment may be and how much may leave.
 
 use super::connection::{Connection, Context};
+use super::recovery::new_reno::Phase;
 use super::sequence::SeqNumber;
 use crate::wire::option::{SackBlocks, TcpOptions, Timestamp};
 
@@ -38,11 +39,16 @@ impl Connection {
     }
 
     /// Octets that congestion control still allows.
-    // 5681-2-1: never more in flight than cwnd, inflated by what has left the network.
+    // 5681-2-1: never more in flight than cwnd; without SACK it is inflated by what has left the network.
+    // 6675-5-3: with SACK the scoreboard knows what has left, and PRR says how much may be in flight during a recovery.
     pub fn usable_congestion_window(&self) -> u32 {
-        let window = self.congestion.get().window().saturating_add(self.recovery.inflation());
-        let lost = self.transfer.as_ref().map_or(0, |transfer| transfer.sent.lost_octets());
-        window.saturating_sub(self.flight() - lost)
+        let Some(transfer) = self.transfer.as_ref() else { return self.congestion.get().window() };
+        let window = if self.agreed.sack && self.recovery.phase == Phase::FastRecovery {
+            transfer.prr.window()
+        } else {
+            self.congestion.get().window().saturating_add(self.recovery.inflation())
+        };
+        window.saturating_sub(transfer.sent.in_flight())
     }
 
     /// Our timestamp clock: milliseconds, with the offset of this connection.

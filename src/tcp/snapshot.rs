@@ -50,6 +50,20 @@ pub struct Snapshot {
     pub ssthresh: u32,
     /// Loss recovery is going on.
     pub recovering: bool,
+    /// Which phase of it.
+    pub phase: Phase,
+    /// Octets thought to be in the network (pipe).
+    pub in_flight: u32,
+    /// Octets that the peer has reported to hold (SACK).
+    pub sacked: u32,
+    /// Octets taken for lost and not sent again yet.
+    pub lost: u32,
+    /// The path has been seen to reorder.
+    pub reordering: bool,
+    /// The reordering window, in quarters of the least round-trip time.
+    pub reordering_multiplier: u8,
+    /// The least round-trip time of the last minutes, once known.
+    pub min_rtt: Option<Duration>,
     /// SND.UNA relative to ISS.
     pub snd_una: u32,
     /// SND.NXT relative to ISS.
@@ -77,6 +91,7 @@ impl Snapshot {
     // 9293-3.10.6-1
     pub fn new(connection: &Connection, config: &TcpConfig) -> Snapshot {
         let controller = connection.congestion.get();
+        let sent = connection.transfer.as_ref().map(|transfer| &transfer.sent);
         let shifts = (connection.snd.shift.count(), connection.rcv.shift.count());
         Snapshot {
             local: connection.tuple.local(),
@@ -98,6 +113,13 @@ impl Snapshot {
             cwnd: controller.window(),
             ssthresh: controller.slow_start_threshold(),
             recovering: connection.recovery.phase != Phase::Open,
+            phase: connection.recovery.phase,
+            in_flight: connection.in_flight(),
+            sacked: sent.map_or(0, |sent| sent.sacked().octets()),
+            lost: sent.map_or(0, |sent| sent.lost().octets()),
+            reordering: connection.reordering.seen,
+            reordering_multiplier: connection.reordering.multiplier(),
+            min_rtt: connection.min_rtt.get(),
             snd_una: connection.snd.una.since(connection.snd.iss),
             snd_nxt: connection.snd.nxt.since(connection.snd.iss),
             snd_wnd: connection.snd.wnd,

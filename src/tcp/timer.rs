@@ -2,7 +2,10 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
+use super::loss;
+use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
+use super::recovery::{Transfer, tail_loss_probe};
 use super::state::{Cause, State};
 use crate::error::SocketError;
 use crate::time::Instant;
@@ -54,11 +57,26 @@ impl Deadline {
     }
 }
 
+/// What the retransmission timer runs for.
+// 8985-8: there is one timer, so no two of them ever run at once; nor beside the zero-window probe (see `settle_persist`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// The retransmission timeout (RFC 6298).
+    #[default]
+    Timeout,
+    /// A tail loss probe (RFC 8985 section 7).
+    Probe,
+    /// A loss that time alone decides (RFC 8985 section 6.2 step 5).
+    Reorder,
+}
+
 /// All deadlines of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadlines {
-    /// The retransmission timeout (RFC 6298).
+    /// The retransmission timer.
     pub retransmit: Deadline,
+    /// What it runs for.
+    pub purpose: Purpose,
     /// The zero-window probe, and the override of silly-window avoidance (RFC 9293 section 3.8.6).
     pub persist: Deadline,
     /// The delayed ACK.
@@ -74,7 +92,7 @@ pub struct Deadlines {
 impl Deadlines {
     /// The earliest.
     pub fn earliest(&self) -> Option<Instant> {
-        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
+        let Deadlines { retransmit, purpose: _, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
         let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2];
         all.into_iter().filter_map(Deadline::at).min()
     }
@@ -100,7 +118,11 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.persist_timeout(cx);
     }
     if connection.deadlines.retransmit.is_due(now) {
-        retransmission_timeout(connection, cx);
+        match connection.deadlines.purpose {
+            Purpose::Timeout => retransmission_timeout(connection, cx),
+            Purpose::Probe => probe_timeout(connection, cx),
+            Purpose::Reorder => reordering_timeout(connection, cx),
+        }
     }
 }
 
@@ -113,28 +135,60 @@ fn user_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.end(Cause::UserTimeout, Some(error.unwrap_or(SocketError::TimedOut)), cx.pool, cx.transfers);
 }
 
+/// PTO: a probe is due.
+fn probe_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
+    // 8985-7.3-1: the timer runs for a probe only where none is in flight and there was a sample since the last one.
+    connection.tail_probe = connection.flight() > 0;
+    // 8985-7.3-3: and then for the timeout, whether the probe can leave or not.
+    connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx.now);
+    tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "tail loss probe");
+}
+
+/// Nothing has arrived, and the time for what is missing is up.
+fn reordering_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
+    let in_flight = connection.in_flight();
+    loss::find_losses(connection, in_flight, cx);
+    connection.choose_timer(cx.now);
+}
+
 /// RETRANSMISSION TIMEOUT: what is in flight is taken for lost, and sending starts over with one segment.
 // 9293-3.10.8-2, 6298-5.4, 9293-MUST-22
 fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
-    connection.deadlines.retransmit.cancel();
+    connection.cancel_retransmission_timer();
     let rto = connection.rto(cx.config).duration();
     let Some(transfer) = connection.transfer.as_mut() else { return };
     let Some(oldest) = transfer.sent.first() else { return };
     // 6298-5.0: not within an RTO of its last transmission, as a fast retransmit does not move the timer.
     let due = oldest.sent_at + rto;
     if due > cx.now {
-        connection.deadlines.retransmit.set(due);
+        connection.set_timeout(due, cx.now);
         return;
     }
+    let limit = patience(connection, cx.now).filter(|_| connection.agreed.sack);
+    let Some(transfer) = connection.transfer.as_mut() else { return };
+    match limit {
+        // 8985-6.3: what has just been sent still has its time.
+        Some(limit) => transfer.sent.mark_lost_until(limit),
+        None => transfer.sent.mark_all_lost(),
+    }
+    transfer.probe = None;
+    transfer.reorder_at = None;
+    let sacked = transfer.sent.sacked().octets();
+    connection.tail_probe = false;
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
     let first = connection.recovery.phase != Phase::Timeout;
-    transfer.sent.mark_all_lost();
-    let loss = Loss { now: cx.now, flight: connection.flight(), mss: connection.segment_payload() };
+    let loss = Loss { now: cx.now, flight: connection.flight() - sacked, mss: connection.segment_payload() };
     connection.statistics.timeouts += 1;
     cx.counters.timeouts += 1;
     if connection.syn_in_flight() {
         connection.snd.syn_losses = connection.snd.syn_losses.saturating_add(1);
     } else {
+        // 5682-2.1: only where nothing else had been sent again before.
+        connection.frto =
+            if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        if first {
+            connection.undo.begin(connection.snd.una);
+        }
         connection.congestion.get_mut().timeout(&loss, first);
         connection.recovery.timeout(connection.snd.nxt);
     }
@@ -155,6 +209,16 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     );
 }
 
+/// What was sent until then has had its time, whether it was the first of its kind or not: a round trip and the
+/// reordering window ago.
+fn patience(connection: &Connection, now: Instant) -> Option<Instant> {
+    let srtt = connection.rtt.srtt();
+    let rtt = connection.transfer.as_ref().and_then(|transfer| transfer.rack.rtt()).or(srtt)?;
+    let window = connection.reordering.window(connection.min_rtt.get(), srtt, true);
+    let nanos = u64::try_from((rtt + window).as_nanos()).unwrap_or(u64::MAX);
+    Some(Instant::from_nanos(now.as_nanos().saturating_sub(nanos)))
+}
+
 impl Connection {
     /// Nothing can be sent now: sets the timers that wait for that to change.
     pub fn settle_timers(&mut self, cx: &Context<'_>) {
@@ -165,9 +229,67 @@ impl Connection {
     /// Starts what must run while something is in flight, if it does not run yet.
     // 6298-5.1
     pub(super) fn start_retransmission_timer(&mut self, cx: &Context<'_>) {
-        let at = cx.now + self.rto(cx.config).duration();
-        self.deadlines.retransmit.arm(at);
+        if !self.deadlines.retransmit.is_set() {
+            self.set_timeout(cx.now + self.rto(cx.config).duration(), cx.now);
+        } else if self.deadlines.purpose == Purpose::Probe {
+            // 8985-7.2-1: after new data, too.
+            self.choose_timer(cx.now);
+        }
         self.start_user_timeout(cx);
+    }
+
+    /// Stops the retransmission timer, whatever it runs for.
+    pub(super) fn cancel_retransmission_timer(&mut self) {
+        self.deadlines.retransmit.cancel();
+        if let Some(transfer) = self.transfer.as_mut() {
+            transfer.timeout_at = None;
+        }
+    }
+
+    /// The retransmission timeout is due then; the timer runs for it, or for what comes first.
+    pub(super) fn set_timeout(&mut self, at: Instant, now: Instant) {
+        if self.agreed.sack
+            && let Some(transfer) = self.transfer.as_mut()
+        {
+            transfer.timeout_at = Some(at);
+            self.choose_timer(now);
+        } else {
+            self.deadlines.retransmit.set(at);
+            self.deadlines.purpose = Purpose::Timeout;
+        }
+    }
+
+    /// Sets the retransmission timer for what is next: a loss that time decides, a probe, or the timeout.
+    pub(super) fn choose_timer(&mut self, now: Instant) {
+        let Some(transfer) = self.transfer.as_ref() else { return };
+        let Some(timeout_at) = transfer.timeout_at else { return };
+        let (at, purpose) = if let Some(at) = transfer.reorder_at {
+            (at, Purpose::Reorder)
+        } else if self.may_probe() {
+            let alone = self.flight() <= self.segment_payload();
+            (now + tail_loss_probe::timeout(self.rtt.srtt(), alone), Purpose::Probe)
+        } else {
+            (timeout_at, Purpose::Timeout)
+        };
+        // 8985-7.2-2: never later than the timeout.
+        self.deadlines.retransmit.set(at.min(timeout_at));
+        self.deadlines.purpose = if at > timeout_at && purpose == Purpose::Reorder { Purpose::Timeout } else { purpose };
+    }
+
+    /// The tail may be probed.
+    // 8985-7.2-1, 8985-7.3-1: not in recovery, not with SACKed data, not twice.
+    fn may_probe(&self) -> bool {
+        let clear = |transfer: &Transfer| {
+            transfer.probe.is_none()
+                && !transfer.probe_unmeasured
+                && transfer.sent.sacked().is_empty()
+                && transfer.sent.lost().is_empty()
+        };
+        !self.tail_probe
+            && self.recovery.phase == Phase::Open
+            && self.snd.syn_acknowledged
+            && self.snd.wnd > 0
+            && self.transfer.as_deref().is_some_and(clear)
     }
 
     /// Starts the clock of R2, if it does not run yet.
@@ -179,13 +301,14 @@ impl Connection {
 
     /// New data was acknowledged: the timers start afresh, or stop when nothing is left.
     pub(super) fn restart_timers(&mut self, cx: &Context<'_>) {
+        self.tail_probe = false;
         self.deadlines.user_timeout.cancel();
         if self.flight() == 0 {
             // 6298-5.2
-            self.deadlines.retransmit.cancel();
+            self.cancel_retransmission_timer();
         } else {
             // 6298-5.3: a full RTO from now.
-            self.deadlines.retransmit.set(cx.now + self.rto(cx.config).duration());
+            self.set_timeout(cx.now + self.rto(cx.config).duration(), cx.now);
             self.start_user_timeout(cx);
         }
     }

@@ -35,6 +35,7 @@ impl View {
             ("retransmits", c.retransmits),
             ("timeouts", c.timeouts),
             ("fast retransmits", c.fast_retransmits),
+            ("spurious recoveries", c.spurious),
             ("active opens", c.active_opens),
             ("passive opens", c.passive_opens),
             ("cookies sent", c.cookies_sent),

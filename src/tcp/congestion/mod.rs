@@ -51,6 +51,8 @@ pub trait Controller {
     fn loss(&mut self, loss: &Loss);
     /// A loss was found by the retransmission timer; `first` for the first expiry for this data.
     fn timeout(&mut self, loss: &Loss, first: bool);
+    /// The last loss or timeout was none: what was in flight had only been late. Takes back what it changed.
+    fn undo(&mut self);
     /// Fast recovery is over, with this many octets in flight.
     fn recovered(&mut self, flight: u32, mss: u32);
     /// Sending starts again after an idle time of more than an RTO.

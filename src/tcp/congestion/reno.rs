@@ -15,6 +15,8 @@ pub struct Reno {
     ssthresh: u32,
     /// Octets acknowledged since cwnd last grew in congestion avoidance.
     counted: u32,
+    /// cwnd and ssthresh before the last reduction.
+    before: (u32, u32),
 }
 
 /// The initial window of RFC 6928, in octets.
@@ -27,10 +29,11 @@ impl Reno {
     /// Before the handshake.
     pub fn new() -> Reno {
         // 5681-3.1-5: ssthresh begins arbitrarily high.
-        Reno { cwnd: initial_window(536), ssthresh: u32::MAX, counted: 0 }
+        Reno { cwnd: initial_window(536), ssthresh: u32::MAX, counted: 0, before: (0, u32::MAX) }
     }
 
     fn halve(&mut self, loss: &Loss) {
+        self.before = (self.cwnd, self.ssthresh);
         // 5681-3.1-8: half of what was really in flight, not of cwnd.
         self.ssthresh = (loss.flight / 2).max(2 * loss.mss);
         self.counted = 0;
@@ -88,6 +91,13 @@ impl Controller for Reno {
         }
         // 5681-3.1-9, 8961-4.3: one segment.
         self.cwnd = loss.mss;
+        self.counted = 0;
+    }
+
+    fn undo(&mut self) {
+        // Never less than there is: the episode may have ended, and cwnd grown since.
+        self.cwnd = self.cwnd.max(self.before.0);
+        self.ssthresh = self.ssthresh.max(self.before.1);
         self.counted = 0;
     }
 
@@ -179,6 +189,27 @@ mod tests {
         assert_eq!((reno.window(), reno.slow_start_threshold()), (MSS, 4 * MSS));
         reno.timeout(&loss(MSS), true);
         assert_eq!(reno.slow_start_threshold(), 2 * MSS);
+    }
+
+    /// RFC 3522 and RFC 5682 leave it to the sender what it takes back: all of it.
+    #[test]
+    fn a_mistake_is_taken_back() {
+        for timeout in [false, true] {
+            let mut reno = started();
+            for _ in 0..90 {
+                reno.acked(&ack(MSS, reno.window()));
+            }
+            let before = (reno.window(), reno.slow_start_threshold());
+            if timeout {
+                reno.timeout(&loss(60 * MSS), true);
+                reno.timeout(&loss(60 * MSS), false);
+            } else {
+                reno.loss(&loss(60 * MSS));
+            }
+            assert_eq!(reno.slow_start_threshold(), 30 * MSS);
+            reno.undo();
+            assert_eq!((reno.window(), reno.slow_start_threshold()), before);
+        }
     }
 
     /// 5681-3.1-3

@@ -1,20 +1,66 @@
 //! Loss recovery: what was sent, how long an answer takes, what is taken for lost. Plain data in, plain data out; nothing
-//! here points back to the connection (rule 4 of docs/decisions.md).
+//! here points back to the connection (rule 4 of docs/decisions.md). [`super::loss`] puts the parts together.
+//!
+//! ```text
+//!                     with SACK                                     without
+//!   what arrived      scoreboard -> sent (ranges)                   sent
+//!   what is lost      rack, reordering, tail_loss_probe             new_reno
+//!   how much leaves   prr                                           new_reno (inflation)
+//!   was it a mistake  undo (Eifel, D-SACK), frto                    undo (Eifel), frto
+//!   the timer         rto, rtt                                      rto, rtt
+//! ```
 
 use std::collections::VecDeque;
 
+pub mod frto;
+pub mod min_rtt;
 pub mod new_reno;
+pub mod prr;
+pub mod rack;
+pub mod ranges;
+pub mod reordering;
 pub mod rto;
 pub mod rtt;
+pub mod scoreboard;
 pub mod sent;
+pub mod tail_loss_probe;
+pub mod undo;
 
+use crate::time::Instant;
+use prr::Prr;
+use rack::Rack;
 use sent::SentRecords;
+use tail_loss_probe::Probe;
 
 /// What exists only while something is in flight: boxed, and given back when everything is acknowledged.
 #[derive(Debug, Default)]
 pub struct Transfer {
-    /// The records of what is in flight, in sequence order.
+    /// The records of what is in flight, in sequence order, and what is known of them.
     pub sent: SentRecords,
+    /// The latest transmission that has arrived.
+    pub rack: Rack,
+    /// How much may leave in this fast recovery.
+    pub prr: Prr,
+    /// When the window was last reduced: a retransmission that was sent later and is lost reduces it again.
+    pub reduced_at: Instant,
+    /// The tail loss probe whose fate is not known.
+    pub probe: Option<Probe>,
+    /// No round-trip time was measured since the last probe.
+    pub probe_unmeasured: bool,
+    /// When the retransmission timeout is due, also while the timer runs for something earlier.
+    pub timeout_at: Option<Instant>,
+    /// When the next loss is to be decided on by time alone.
+    pub reorder_at: Option<Instant>,
+}
+
+impl Transfer {
+    /// Nothing is in flight; keeps the memory.
+    fn reset(&mut self) {
+        let mut sent = std::mem::take(&mut self.sent);
+        sent.clear();
+        sent.shrink_to(MAX_SPARE_RECORDS);
+        *self = Transfer { sent, ..Transfer::default() };
+    }
 }
 
 /// Boxes of [`Transfer`] at rest, so that a request and its answer allocate nothing.
@@ -40,8 +86,7 @@ impl TransferPool {
     /// Gives a transfer back.
     pub fn put(&mut self, mut transfer: Box<Transfer>) {
         if self.spare.len() < MAX_SPARE {
-            transfer.sent.clear();
-            transfer.sent.shrink_to(MAX_SPARE_RECORDS);
+            transfer.reset();
             self.spare.push(transfer);
         }
     }

@@ -1,5 +1,6 @@
-//! Loss recovery without SACK: fast retransmit, fast recovery and limited transmit (RFC 5681 section 3.2, RFC 6582,
-//! RFC 3042).
+//! The phases of loss recovery; and how a loss is found and repaired without SACK: fast retransmit, fast recovery and
+//! limited transmit (RFC 5681 section 3.2, RFC 6582, RFC 3042). With SACK the phases are the same, but
+//! [`super::rack`] finds the losses, and nothing is inflated.
 //!
 //! The congestion controller owns cwnd; what is here owns only the inflation of it by segments that have left the network,
 //! so that a controller needs to know nothing of duplicate ACKs.
@@ -156,6 +157,34 @@ impl NewReno {
                 Action::Retransmit { restart_timer }
             }
         }
+    }
+
+    /// With SACK: a loss was found, and fast recovery begins.
+    pub fn enter(&mut self, nxt: SeqNumber) {
+        // 6675-5-1: RecoveryPoint = HighData.
+        *self = NewReno { phase: Phase::FastRecovery, ..NewReno::new(nxt - 1) };
+    }
+
+    /// With SACK: everything up to `una` is acknowledged. The phase that this ends.
+    // 6675-5-2, 6675-5.1: not before everything is covered that was sent when it began.
+    pub fn advance(&mut self, una: SeqNumber) -> Option<Phase> {
+        if !una.gt(self.recover) {
+            return None;
+        }
+        let over = std::mem::replace(&mut self.phase, Phase::Open);
+        // 9293-3.4-1: a mark that is passed moves along, so that it stays comparable.
+        self.recover = una - 1;
+        (over != Phase::Open).then_some(over)
+    }
+
+    /// The recovery was a mistake.
+    pub fn abandon(&mut self) {
+        *self = NewReno { phase: Phase::Open, inflation: 0, duplicates: 0, ..*self };
+    }
+
+    /// This was sent before recovery began.
+    pub fn is_from_before(&self, seq: SeqNumber) -> bool {
+        seq.le(self.recover)
     }
 
     /// The retransmission timer expired.

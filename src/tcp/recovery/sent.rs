@@ -1,13 +1,19 @@
-//! The records of what is in flight: one per (super-)segment sent, in sequence order and without gaps.
+//! The records of what is in flight: one per (super-)segment sent, in sequence order and without gaps; and beside them what
+//! is known of the octets: which of them the peer holds, and which are taken for lost.
 //!
 //! ```text
 //!   SND.UNA                                                     SND.NXT
-//!      |  record  |  record (lost)  |  record  |  record  | ...   |
+//!      |  record  |  record  |  record   |  record  | ...          |
+//!      |  lost     |      |  SACKed  |   | SACKed |                |
 //! ```
 //!
-//! A record is split where a retransmission takes only its first part; a cumulative ACK trims the first one.
+//! A SACK block or a loss splits no record: both are ranges. A record is split where a retransmission takes a part of it,
+//! and a cumulative ACK trims the first one. So there are never more records than transmissions.
+
+use std::collections::VecDeque;
 
 use super::Records;
+use super::ranges::{Range, Ranges};
 use crate::tcp::sequence::SeqNumber;
 use crate::time::Instant;
 
@@ -19,15 +25,16 @@ pub struct SentRecord {
     /// Octets of sequence space, SYN and FIN included.
     pub len: u32,
     /// When it was last sent.
+    // 8985-4-2: in nanoseconds, for each (super-)segment.
     pub sent_at: Instant,
+    /// Octets of text in each segment of the wire that it was sent as.
+    pub segment: u16,
     /// How often it was sent.
     pub transmissions: u8,
     /// It begins with our SYN.
     pub syn: bool,
     /// It ends with our FIN.
     pub fin: bool,
-    /// It is taken for lost and waits for its retransmission.
-    pub lost: bool,
 }
 
 impl SentRecord {
@@ -35,32 +42,99 @@ impl SentRecord {
     pub fn end(&self) -> SeqNumber {
         self.seq + self.len
     }
+
+    /// It was sent more than once.
+    pub fn is_retransmission(&self) -> bool {
+        self.transmissions > 1
+    }
+
+    /// Where its last segment on the wire begins.
+    pub fn last_segment(&self) -> SeqNumber {
+        let segment = u32::from(self.segment).max(1);
+        self.seq + self.len.saturating_sub(1) / segment * segment
+    }
 }
 
-/// What a cumulative ACK did to the records.
+/// A transmission: when, and the sequence number after it. Their order is that of RFC 8985 section 6.2 step 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it was sent.
+    pub at: Instant,
+    /// The number after its last octet.
+    pub end: SeqNumber,
+}
+
+impl Stamp {
+    /// It left after the other one.
+    pub fn is_after(self, other: Stamp) -> bool {
+        self.at > other.at || (self.at == other.at && self.end.gt(other.end))
+    }
+}
+
+/// The latest transmissions among what an ACK has newly delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// Octets of sequence space newly acknowledged.
+pub struct Latest {
+    /// Of what was sent only once.
+    pub once: Option<Stamp>,
+    /// Of what was sent more than once.
+    pub again: Option<Stamp>,
+}
+
+impl Latest {
+    fn note(&mut self, record: &SentRecord, end: SeqNumber) {
+        let stamp = Stamp { at: record.sent_at, end };
+        let latest = if record.is_retransmission() { &mut self.again } else { &mut self.once };
+        if latest.is_none_or(|latest| stamp.is_after(latest)) {
+            *latest = Some(stamp);
+        }
+    }
+}
+
+/// What one ACK has delivered: by its number, and by its SACK blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Octets of sequence space newly acknowledged by number.
+    pub acknowledged: u32,
+    /// Octets of which this ACK is the first to tell that they arrived, by number or by a block.
     pub octets: u32,
-    /// When the last of the acknowledged records that were sent only once was sent: an unambiguous RTT sample.
-    pub sent_once_at: Option<Instant>,
-    /// When the last of the acknowledged records that were sent more than once was last sent.
-    pub resent_at: Option<Instant>,
+    /// Of these, what the number acknowledged.
+    pub acked: Latest,
+    /// Of these, what a block reported.
+    pub sacked: Latest,
+    /// Of these, the first that was sent only once.
+    pub first_once: Option<SeqNumber>,
+    /// Something arrived late that was sent only once: the path reorders (RFC 8985 section 6.2 step 3).
+    pub reordered: bool,
     /// Our SYN is among them.
     pub syn: bool,
     /// Our FIN is among them.
     pub fin: bool,
 }
 
-/// The records, oldest first.
+/// A retransmission that may be under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Again {
+    pub seq: SeqNumber,
+    pub end: SeqNumber,
+    pub at: Instant,
+}
+
+/// Retransmissions in the list beyond as many as there are records: then those that are over leave it.
+const SPARE_AGAIN: usize = 64;
+
+/// The records, oldest first, and the scoreboard.
+// 6675-4-1: what is SACKed stays until the cumulative ACK covers it.
 #[derive(Debug, Default)]
 pub struct SentRecords {
-    records: Records,
-    /// Octets of the records marked lost.
-    lost: u32,
-    /// No record before this index is lost: where to look for the first one. After a timeout everything is lost, and each
-    /// retransmission would otherwise walk over all that were sent again before it.
-    first_lost: usize,
+    pub(super) records: Records,
+    /// What the peer holds out of order, as it says.
+    sacked: Ranges,
+    /// What is taken for lost and waits for its retransmission: never SACKed at the same time.
+    lost: Ranges,
+    /// The retransmissions in the order of time. What was sent once is in that order by itself.
+    pub(super) again: VecDeque<Again>,
+    /// Whatever was sent once and lies before this is known to be lost or delivered; see [`super::rack`].
+    pub(super) judged: Option<SeqNumber>,
 }
 
 impl SentRecords {
@@ -84,21 +158,55 @@ impl SentRecords {
         self.records.front()
     }
 
-    /// Octets that are taken for lost and not yet sent again.
-    pub fn lost_octets(&self) -> u32 {
-        self.lost
+    /// The newest record.
+    pub fn last(&self) -> Option<&SentRecord> {
+        self.records.back()
+    }
+
+    /// What the peer has reported to hold.
+    pub fn sacked(&self) -> &Ranges {
+        &self.sacked
+    }
+
+    /// What is taken for lost and not yet sent again.
+    pub fn lost(&self) -> &Ranges {
+        &self.lost
+    }
+
+    /// Octets from the first record to the last.
+    fn octets(&self) -> u32 {
+        match (self.records.front(), self.records.back()) {
+            (Some(first), Some(last)) => last.end().since(first.seq),
+            _ => 0,
+        }
+    }
+
+    /// Octets that are thought to be in the network: pipe of RFC 6675.
+    // 6675-4-2: outstanding less what is SACKed and what is lost and not sent again.
+    pub fn in_flight(&self) -> u32 {
+        self.octets() - self.sacked.octets() - self.lost.octets()
+    }
+
+    /// All in order: nothing is SACKed, lost, or sent again.
+    pub fn is_plain(&self) -> bool {
+        self.sacked.is_empty() && self.lost.is_empty() && self.again.is_empty()
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.records.clear();
-        self.lost = 0;
-        self.first_lost = 0;
+        self.sacked.clear();
+        self.lost.clear();
+        self.again.clear();
+        self.judged = None;
     }
 
     /// Gives memory back beyond room for `records`.
     pub fn shrink_to(&mut self, records: usize) {
         self.records.shrink_to(records);
+        self.sacked.shrink_to(records);
+        self.lost.shrink_to(records);
+        self.again.shrink_to(records);
     }
 
     /// Notes a first transmission at the end.
@@ -110,251 +218,219 @@ impl SentRecords {
     /// Takes off everything before `una`.
     // 2018-8: only here, never for a SACK.
     // 9293-3.4-3: a record counts as acknowledged only when its end is; a partial acknowledgment trims it.
-    pub fn acknowledge(&mut self, una: SeqNumber) -> Acknowledged {
-        let mut done = Acknowledged::default();
+    pub fn acknowledge(&mut self, una: SeqNumber, done: &mut Delivered) {
+        let highest = self.sacked.last().map(|range| range.1);
         while let Some(first) = self.records.front_mut() {
             if first.seq.ge(una) {
                 break;
             }
             let octets = first.len.min(una.since(first.seq));
-            done.octets += octets;
-            if first.lost {
-                self.lost -= octets;
-            }
-            // 6298-3-1: only a record that was sent once gives a sample by its send time.
-            // 8961-4.2d: the latest such record, as it is the one that caused this ACK.
-            match first.transmissions {
-                1 => done.sent_once_at = Some(first.sent_at),
-                _ => done.resent_at = done.resent_at.max(Some(first.sent_at)),
+            let end = first.seq + octets;
+            done.acknowledged += octets;
+            // What was SACKed before is no news.
+            if highest.is_none() || self.sacked.gap(first.seq, end).is_some() {
+                done.acked.note(first, end);
+                if !first.is_retransmission() {
+                    done.first_once.get_or_insert(first.seq);
+                    done.reordered |= highest.is_some_and(|highest| end.lt(highest));
+                }
             }
             done.syn |= first.syn;
             if octets < first.len {
-                first.seq += octets;
+                first.seq = end;
                 first.len -= octets;
                 first.syn = false;
                 break;
             }
             done.fin |= first.fin;
             self.records.pop_front();
-            self.first_lost = self.first_lost.saturating_sub(1);
         }
-        done
+        done.octets = done.acknowledged;
+        if !self.is_plain() {
+            done.octets -= self.sacked.remove_before(una);
+            self.lost.remove_before(una);
+            while self.again.front().is_some_and(|again| again.end.le(una)) {
+                self.again.pop_front();
+            }
+        }
+        if self.judged.is_some_and(|judged| judged.le(una)) {
+            self.judged = None;
+        }
     }
 
-    /// Marks everything in flight as lost, after a retransmission timeout.
-    // 2018-5: from the left edge on, whatever SACK blocks have said.
-    pub fn mark_all_lost(&mut self) {
-        self.lost = 0;
-        self.first_lost = 0;
-        for record in &mut self.records {
-            record.lost = true;
-            self.lost += record.len;
+    /// Marks what a SACK block reports, as far as it is whole segments, unless there are `limit` separate ranges already.
+    ///
+    /// `highest` is the end of what was SACKed before this ACK.
+    // 2018-8: marked, not given up.
+    pub fn sack(&mut self, block: Range, highest: Option<SeqNumber>, limit: usize, done: &mut Delivered) {
+        if self.sacked.covers(block.0, block.1) {
+            return;
         }
+        let Some((left, right)) = self.whole_segments(block) else { return };
+        if self.sacked.len() >= limit && self.sacked.stands_alone(left, right) {
+            return;
+        }
+        let mut from = left;
+        while let Some((start, end)) = self.sacked.gap(from, right) {
+            for record in self.records.range(self.index_at(start)..).take_while(|record| record.seq.lt(end)) {
+                let (start, end) = (record.seq.max(start), record.end().min(end));
+                done.sacked.note(record, end);
+                if !record.is_retransmission() {
+                    done.first_once.get_or_insert(start);
+                    // 8985-6.2-3
+                    done.reordered |= highest.is_some_and(|highest| end.lt(highest));
+                }
+            }
+            done.octets += end.since(start);
+            from = end;
+        }
+        self.sacked.insert(left, right);
+        self.lost.remove(left, right);
+    }
+
+    /// The part of a block that is whole segments, as they were on the wire.
+    fn whole_segments(&self, (left, right): Range) -> Option<Range> {
+        let first = self.records.get(self.index_at(left))?;
+        let segment = u32::from(first.segment).max(1);
+        let left = match left.saturating_since(first.seq) {
+            0 => first.seq,
+            inside => (first.seq + inside.div_ceil(segment) * segment).min(first.end()),
+        };
+        let last = self.records.get(self.index_at(right - 1))?;
+        let segment = u32::from(last.segment).max(1);
+        let right = if right.ge(last.end()) {
+            last.end()
+        } else {
+            last.seq + right.saturating_since(last.seq) / segment * segment
+        };
+        left.lt(right).then_some((left, right))
+    }
+
+    /// The peer has thrown away what it had reported.
+    pub fn forget_sacked(&mut self) {
+        self.sacked.clear();
+        self.judged = None;
+    }
+
+    /// Marks `left..right` as lost, without what is SACKed; the octets that were not marked before.
+    pub fn mark_lost(&mut self, left: SeqNumber, right: SeqNumber) -> u32 {
+        let (mut from, mut marked) = (left, 0);
+        while let Some((start, end)) = self.sacked.gap(from, right) {
+            marked += self.lost.insert(start, end);
+            from = end;
+        }
+        marked
+    }
+
+    /// Marks everything in flight as lost that is not SACKed.
+    // 2018-5: from the left edge on, which is never SACKed: a peer that has forgotten what it reported is found out (see
+    // `forget_sacked`).
+    pub fn mark_all_lost(&mut self) {
+        if let (Some(first), Some(last)) = (self.records.front(), self.records.back()) {
+            self.mark_lost(first.seq, last.end());
+        }
+        self.again.clear();
+        self.judged = None;
+    }
+
+    /// Marks the first record as lost, and all that was sent until `limit`.
+    pub fn mark_lost_until(&mut self, limit: Instant) {
+        for at in 0..self.records.len() {
+            let record = self.records[at];
+            if at == 0 || record.sent_at <= limit {
+                self.mark_lost(record.seq, record.end());
+            }
+        }
+        self.judged = None;
     }
 
     /// Marks the first `octets` octets as lost, for a fast retransmit.
     pub fn mark_first_lost(&mut self, octets: u32) {
-        self.split(0, octets);
-        self.first_lost = 0;
-        if let Some(first) = self.records.front_mut()
-            && !first.lost
-        {
-            first.lost = true;
-            self.lost += first.len;
+        if let Some(first) = self.records.front() {
+            let (left, all) = (first.seq, self.octets());
+            self.mark_lost(left, left + octets.min(all));
         }
     }
 
-    /// The first record that is taken for lost.
-    pub fn first_lost(&self) -> Option<&SentRecord> {
-        if self.lost == 0 {
-            return None;
-        }
-        self.since_first_lost().find(|record| record.lost)
+    /// Nothing is lost after all.
+    pub fn unmark_lost(&mut self) {
+        self.lost.clear();
+        self.judged = None;
     }
 
-    /// Octets of lost records that follow each other from the first lost one on, at most `limit`: what one retransmission
-    /// may carry. The SYN travels alone.
-    pub fn lost_run(&self, limit: u32) -> u32 {
-        if self.lost == 0 {
-            return 0;
-        }
-        let mut run = 0;
-        for record in self.since_first_lost().skip_while(|record| !record.lost).take_while(|record| record.lost) {
-            run += record.len;
-            if run >= limit || record.syn {
-                break;
-            }
-        }
-        run.min(limit)
+    /// The first number that is taken for lost, and the octets of lost ones that follow each other from there.
+    pub fn first_lost(&self) -> Option<(SeqNumber, u32)> {
+        self.lost.first().map(|(left, right)| (left, right.since(left)))
     }
 
-    /// The records from the first that may be lost on.
-    fn since_first_lost(&self) -> impl Iterator<Item = &SentRecord> {
-        self.records.range(self.first_lost.min(self.records.len())..)
+    /// Our SYN is taken for lost.
+    pub fn is_syn_lost(&self) -> bool {
+        self.records.front().is_some_and(|first| first.syn && self.lost.covers(first.seq, first.seq + 1))
     }
 
-    /// Notes that the `len` octets from `seq` on were sent again.
+    /// Notes that the `len` octets from `seq` on were sent again, in segments of `segment` octets.
     ///
     /// They become one record of their own, so that the next loss is judged by what was really sent.
-    pub fn retransmitted(&mut self, seq: SeqNumber, len: u32, now: Instant) {
-        // Retransmissions start at the first lost record; a probe, with nothing lost, at the front.
-        let near = self.records.get(self.first_lost).is_some_and(|record| record.seq.le(seq));
-        let start = if near { self.first_lost } else { 0 };
-        let found = self.records.range(start..).position(|record| record.end().gt(seq));
-        let Some(index) = found.map(|steps| start + steps) else { return };
-        // Records after this one are about to be merged and split.
-        self.first_lost = self.first_lost.min(index);
-        let before = seq.saturating_since(self.records[index].seq);
-        let index = if before > 0 && self.split(index, before) { index + 1 } else { index };
-        self.merge(index, len);
-        self.split(index, len);
-        let record = &mut self.records[index];
-        if record.lost {
-            record.lost = false;
-            self.lost -= record.len;
-        }
-        record.sent_at = now;
-        record.transmissions = record.transmissions.saturating_add(1);
-        let passed = self.records.range(self.first_lost..).take_while(|record| !record.lost).count();
-        self.first_lost += passed;
-    }
-
-    /// Merges the records from `index` on until that one has at least `len` octets.
-    fn merge(&mut self, index: usize, len: u32) {
-        while self.records[index].len < len && index + 1 < self.records.len() {
-            let Some(next) = self.records.remove(index + 1) else { return };
-            let record = &mut self.records[index];
-            // Both must count alike; a run of lost records is the only thing that is sent again in one piece.
-            if record.lost != next.lost {
-                if next.lost {
-                    self.lost += record.len;
-                } else {
-                    self.lost += next.len;
-                }
-                record.lost = true;
-            }
-            record.len += next.len;
-            record.fin |= next.fin;
-            record.transmissions = record.transmissions.max(next.transmissions);
-        }
-    }
-
-    /// Splits the record at `index` after `octets` octets; false if there is nothing to split.
-    fn split(&mut self, index: usize, octets: u32) -> bool {
-        let Some(record) = self.records.get_mut(index) else { return false };
-        if octets == 0 || octets >= record.len {
-            return false;
-        }
-        let rest =
-            SentRecord { seq: record.seq + octets, len: record.len - octets, syn: false, fin: record.fin, ..*record };
-        record.len = octets;
-        record.fin = false;
-        self.records.insert(index + 1, rest);
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn records(base: u32, lens: &[u32]) -> SentRecords {
-        let mut sent = SentRecords::default();
-        let mut seq = SeqNumber(base);
-        for (number, &len) in lens.iter().enumerate() {
-            let sent_at = Instant::from_millis(number as u64);
-            sent.push(SentRecord { seq, len, sent_at, transmissions: 1, syn: false, fin: false, lost: false });
-            seq += len;
-        }
-        sent
-    }
-
-    fn lost_by_hand(sent: &SentRecords) -> u32 {
-        sent.iter().filter(|record| record.lost).map(|record| record.len).sum()
-    }
-
-    /// 9293-3.4-3
-    #[test]
-    fn an_ack_in_the_middle_keeps_exactly_the_rest() {
-        for base in [0, u32::MAX - 150, (1 << 31) - 150] {
-            let mut sent = records(base, &[100, 100, 100]);
-            let done = sent.acknowledge(SeqNumber(base) + 150);
-            assert_eq!(done.octets, 150);
-            let first = *sent.first().unwrap();
-            assert_eq!((first.seq, first.len, sent.len()), (SeqNumber(base) + 150, 50, 2));
-            assert_eq!(sent.acknowledge(SeqNumber(base) + 150).octets, 0);
-            assert_eq!(sent.acknowledge(SeqNumber(base) + 300).octets, 150);
-            assert!(sent.is_empty());
-        }
-    }
-
-    /// 6298-3-1, 8961-4.2d
-    #[test]
-    fn only_records_sent_once_give_a_sample() {
-        let mut sent = records(0, &[100, 100, 100]);
-        sent.mark_first_lost(100);
-        sent.retransmitted(SeqNumber(0), 100, Instant::from_secs(5));
-        let done = sent.acknowledge(SeqNumber(100));
-        assert_eq!((done.sent_once_at, done.resent_at), (None, Some(Instant::from_secs(5))));
-        let done = sent.acknowledge(SeqNumber(300));
-        assert_eq!((done.sent_once_at, done.resent_at), (Some(Instant::from_millis(2)), None));
-    }
-
-    #[test]
-    fn lost_octets_always_equal_the_marks() {
-        let mut sent = records(u32::MAX - 1_000, &[1_460, 1, 1_460, 2_920]);
-        sent.mark_all_lost();
-        assert_eq!((sent.lost_octets(), lost_by_hand(&sent)), (5_841, 5_841));
-        assert_eq!(sent.lost_run(1_460), 1_460);
-        sent.retransmitted(SeqNumber(u32::MAX - 1_000), 1_460, Instant::from_secs(1));
-        assert_eq!((sent.lost_octets(), lost_by_hand(&sent)), (4_381, 4_381));
-        // The one-octet record leaves together with what follows it.
-        let next = *sent.first_lost().unwrap();
-        assert_eq!(next.len, 1);
-        sent.retransmitted(next.seq, 1_460, Instant::from_secs(1));
-        assert_eq!((sent.lost_octets(), lost_by_hand(&sent)), (2_921, 2_921));
-        let done = sent.acknowledge(next.seq + 1_460 + 1);
-        assert_eq!(done.octets, 1_460 + 1_460 + 1);
-        assert_eq!((sent.lost_octets(), lost_by_hand(&sent)), (2_920, 2_920));
-    }
-
-    /// Whatever happens, the first lost record is found as by a walk from the front.
-    #[test]
-    fn the_first_lost_record_is_found_from_where_the_last_was() {
-        let mut sent = records(u32::MAX - 5_000, &[1_000; 40]);
-        let agree = |sent: &SentRecords| {
-            assert_eq!(sent.first_lost(), sent.iter().find(|record| record.lost));
-            assert_eq!(sent.lost_octets(), lost_by_hand(sent));
+    pub fn retransmitted(&mut self, seq: SeqNumber, len: u32, segment: u16, now: Instant) {
+        let Some(end) = self.records.back().map(|last| last.end().min(seq + len)) else { return };
+        let (from, to) = (self.index_at(seq), self.index_at(end - 1));
+        let (Some(&first), Some(&last)) = (self.records.get(from), self.records.get(to)) else { return };
+        let before = self.records.range(from..=to).map(|record| record.transmissions).max().unwrap_or(0);
+        let record = SentRecord {
+            seq,
+            len: end.since(seq),
+            sent_at: now,
+            segment,
+            transmissions: before.saturating_add(1),
+            syn: first.syn && first.seq == seq,
+            fin: last.fin && last.end() == end,
         };
-        sent.mark_all_lost();
-        for step in 0..200u32 {
-            agree(&sent);
-            let Some(first) = sent.first_lost().copied() else { break };
-            // Whole records, halves, and one and a half.
-            sent.retransmitted(first.seq, [1_000, 500, 1_500][step as usize % 3], Instant::from_secs(9));
-            agree(&sent);
-            match step {
-                7 => _ = sent.acknowledge(SeqNumber(u32::MAX - 5_000) + 2_300),
-                15 => sent.mark_first_lost(700),
-                // A probe of what is not lost.
-                20 => sent.retransmitted(sent.first().unwrap().seq, 1, Instant::from_secs(9)),
-                25 => sent.mark_all_lost(),
-                // Several records before the first lost one become one.
-                30 => sent.retransmitted(sent.first().unwrap().seq, 2_500, Instant::from_secs(9)),
-                _ => {}
-            }
+        self.records[from] = record;
+        if to > from {
+            self.records.drain(from + 1..=to);
         }
-        agree(&sent);
-        assert_eq!(sent.lost_octets(), 0);
+        if end.lt(last.end()) {
+            self.records.insert(from + 1, SentRecord { seq: end, len: last.end().since(end), syn: false, ..last });
+        }
+        if first.seq.lt(seq) {
+            self.records.insert(from, SentRecord { len: seq.since(first.seq), fin: false, ..first });
+        }
+        self.lost.remove(seq, end);
+        match self.again.back_mut() {
+            // A zero-window probe is sent for ever.
+            Some(again) if (again.seq, again.end) == (seq, end) => again.at = now,
+            _ => self.again.push_back(Again { seq, end, at: now }),
+        }
+        if self.again.len() > self.records.len() + SPARE_AGAIN {
+            let mut again = std::mem::take(&mut self.again);
+            again.retain(|again| self.is_under_way(again));
+            self.again = again;
+        }
     }
 
-    #[test]
-    fn a_super_segment_is_split_at_what_is_sent_again() {
-        let mut sent = records(0, &[14_600]);
-        sent.mark_first_lost(1_460);
-        assert_eq!((sent.len(), sent.lost_octets(), sent.lost_run(u32::MAX)), (2, 1_460, 1_460));
-        sent.retransmitted(SeqNumber(0), 1_460, Instant::from_secs(1));
-        assert_eq!((sent.lost_octets(), sent.first().unwrap().transmissions), (0, 2));
-        assert!(sent.first_lost().is_none());
+    /// Something of this retransmission is neither delivered, nor lost, nor sent once more.
+    pub(super) fn is_under_way(&self, again: &Again) -> bool {
+        let records = self.records.range(self.index_at(again.seq)..).take_while(|record| record.seq.lt(again.end));
+        records.filter(|record| record.is_retransmission() && record.sent_at == again.at).any(|record| {
+            let left = record.seq.max(again.seq);
+            self.sacked.gap(left, record.end()).is_some_and(|gap| !self.lost.covers(gap.0, gap.1))
+        })
+    }
+
+    /// The index of the first record that ends after `seq`.
+    pub(super) fn index_at(&self, seq: SeqNumber) -> usize {
+        self.records.partition_point(|record| record.end().le(seq))
+    }
+
+    /// What must hold at all times; for tests, as it looks at everything.
+    pub fn is_consistent(&self) -> bool {
+        let ends = self.records.front().zip(self.records.back()).map(|(first, last)| (first.seq, last.end()));
+        let inside = |ranges: &Ranges| {
+            ranges.iter().all(|range| ends.is_some_and(|ends| ends.0.le(range.0) && range.1.le(ends.1)))
+        };
+        let disjoint = self.lost.iter().all(|(left, right)| self.sacked.gap(left, right) == Some((left, right)));
+        let whole = self.records.iter().zip(self.records.iter().skip(1)).all(|(one, next)| one.end() == next.seq);
+        let total: u32 = self.records.iter().map(|record| record.len).sum();
+        whole && disjoint && inside(&self.sacked) && inside(&self.lost) && total == self.octets()
     }
 }

@@ -1,0 +1,336 @@
+//! What an ACK means to loss recovery and congestion control: the parts of [`super::recovery`], put together.
+//!
+//! ```text
+//!   acknowledged ──┬─ quiet: all in order, nothing to find out      most ACKs
+//!                  ├─ with_sack: mistake? -> rack -> losses -> prr   RFC 8985, RFC 9937
+//!                  └─ without_sack: new_reno                         RFC 5681, RFC 6582
+//! ```
+
+use std::time::Duration;
+
+use super::congestion::{Acked, Loss};
+use super::connection::{Connection, Context};
+use super::recovery::frto::{self, Frto, Verdict};
+use super::recovery::new_reno::{Action, Phase};
+use super::recovery::rack::{self, Evidence};
+use super::recovery::reordering::is_threshold_reached;
+use super::recovery::scoreboard::{self, Report};
+use super::recovery::sent::Delivered;
+use super::recovery::tail_loss_probe::{Answer, Fate};
+use super::recovery::{prr, prr::Prr};
+use super::segment::Segment;
+use crate::time::Instant;
+
+/// Ranges that SACK blocks may make beyond as many as there are full segments in the peer's window. More are ignored: they
+/// are only advice (docs/decisions.md).
+const SPARE_RANGES: usize = 64;
+
+/// Segments that may leave at once when a recovery ends, beside the one that its last ACK allows: an initial window in all.
+const BURST: u32 = 9;
+
+/// One ACK, and what it brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ack<'a> {
+    /// The segment.
+    pub segment: &'a Segment<'a>,
+    /// SND.UNA has advanced.
+    pub advances: bool,
+    /// It counts as a duplicate ACK by RFC 5681 section 2.
+    pub duplicate: bool,
+    /// Octets between SND.UNA and SND.NXT before it.
+    pub flight: u32,
+    /// Octets in the network before it.
+    pub in_flight: u32,
+    /// What it has delivered.
+    pub done: Delivered,
+    /// What its SACK blocks say.
+    pub report: Report,
+    /// The round-trip time that it shows.
+    pub rtt: Option<Duration>,
+}
+
+/// Takes the SACK blocks into the scoreboard.
+// 8985-4-1: where SACK is agreed on.
+pub(super) fn take_blocks(connection: &mut Connection, segment: &Segment<'_>, done: &mut Delivered) -> Report {
+    if segment.options.sack.is_empty() || !connection.agreed.sack {
+        return Report::default();
+    }
+    let una = connection.snd.una.max(segment.ack);
+    let report = scoreboard::read(&segment.options.sack, segment.ack, una, connection.snd.nxt);
+    let limit = (connection.snd.max_wnd / connection.segment_payload()) as usize + SPARE_RANGES;
+    if let Some(transfer) = connection.transfer.as_mut() {
+        let highest = transfer.sent.sacked().last().map(|range| range.1);
+        for &block in report.blocks() {
+            transfer.sent.sack(block, highest, limit, done);
+        }
+    }
+    report
+}
+
+/// What an ACK means, once SND.UNA, the records and the round-trip time are what they are after it.
+pub(super) fn acknowledged(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    if !connection.agreed.sack {
+        without_sack(connection, ack, cx);
+    } else if is_quiet(connection, ack) {
+        connection.recovery.advance(connection.snd.una);
+        grow(connection, ack, cx);
+        connection.restart_timers(cx);
+    } else {
+        with_sack(connection, ack, cx);
+    }
+}
+
+/// An ACK in order, with nothing SACKed, lost, or sent again, and nothing to find out.
+fn is_quiet(connection: &Connection, ack: &Ack<'_>) -> bool {
+    ack.advances
+        && ack.segment.options.sack.is_empty()
+        && connection.recovery.phase == Phase::Open
+        && connection.transfer.as_ref().is_some_and(|transfer| transfer.sent.is_plain() && transfer.probe.is_none())
+}
+
+/// RACK-TLP and PRR.
+fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    let before = connection.recovery.phase;
+    if is_mistake(connection, ack) {
+        undo(connection, cx);
+    }
+    let evidence = Evidence {
+        arrived: ack.segment.arrived,
+        min_rtt: connection.min_rtt.get(),
+        echo_before: echo_time(connection, ack.segment),
+    };
+    connection.reordering.seen |= ack.done.reordered;
+    let una = connection.snd.una;
+    if let Some(transfer) = connection.transfer.as_mut() {
+        if transfer.sent.sacked().first().is_some_and(|range| range.0.le(una)) {
+            // The peer asks for what it has reported to hold: it has thrown it away. What is missing is left to the timer.
+            transfer.sent.forget_sacked();
+        }
+        transfer.rack.update(&ack.done, &evidence);
+    }
+    probe_answered(connection, ack, cx);
+    match connection.recovery.advance(una) {
+        Some(Phase::FastRecovery) => {
+            // The window comes back to ssthresh, but not with a burst.
+            let (in_flight, mss) = (connection.in_flight(), connection.segment_payload());
+            connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);
+            connection.reordering.recovered();
+        }
+        Some(_) => connection.reordering.recovered(),
+        None => {}
+    }
+    let lost = find_losses(connection, ack.in_flight, cx);
+    if connection.recovery.phase == Phase::FastRecovery {
+        reduce(connection, ack, lost);
+    } else if before != Phase::FastRecovery {
+        grow(connection, ack, cx);
+    }
+    if ack.advances {
+        connection.restart_timers(cx);
+    } else {
+        connection.choose_timer(cx.now);
+    }
+}
+
+/// Finds what is lost by now, and reacts to it; true if there is something new.
+pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut Context<'_>) -> bool {
+    let mss = connection.segment_payload();
+    let (min_rtt, srtt) = (connection.min_rtt.get(), connection.rtt.srtt());
+    let open = connection.recovery.phase == Phase::Open;
+    let reordering = connection.reordering;
+    let Some(transfer) = connection.transfer.as_mut() else { return false };
+    let sacked = transfer.sent.sacked();
+    let certain = !open || is_threshold_reached(sacked.octets(), sacked.len(), mss);
+    let window = reordering.window(min_rtt, srtt, certain);
+    let losses = rack::detect(&mut transfer.sent, &transfer.rack, window, cx.now);
+    transfer.reorder_at = losses.next;
+    if losses.octets == 0 {
+        return false;
+    }
+    // 5681-4.3-1: the loss of what was sent again is one more sign of congestion, once for each reduction.
+    let resent = losses.resent_at.is_some_and(|at| at >= transfer.reduced_at);
+    match connection.recovery.phase {
+        Phase::Open => enter(connection, in_flight, cx),
+        Phase::FastRecovery if resent => {
+            enter(connection, in_flight, cx);
+            // The first reduction was right, whatever becomes of this one.
+            connection.undo.forget();
+        }
+        Phase::FastRecovery | Phase::Timeout => {}
+    }
+    true
+}
+
+/// Fast recovery begins, with so many octets in the network before what was found to be lost.
+// 6675-5-1
+fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
+    let mss = connection.segment_payload();
+    let flight = flight.max(mss);
+    connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
+    connection.recovery.enter(connection.snd.nxt);
+    connection.undo.begin(connection.snd.una);
+    connection.retransmit_now = true;
+    connection.tail_probe = false;
+    if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.prr = Prr::new(flight);
+        transfer.reduced_at = cx.now;
+    }
+    cx.counters.fast_retransmits += 1;
+    tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
+}
+
+/// In fast recovery: how much may leave for this ACK.
+fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
+    let (ssthresh, mss) = (connection.congestion.get().slow_start_threshold(), connection.segment_payload());
+    if let Some(transfer) = connection.transfer.as_mut() {
+        let in_flight = transfer.sent.in_flight();
+        let safe = ack.advances && !lost;
+        transfer.prr.acked(&prr::Ack { delivered: ack.done.octets, in_flight, safe, ssthresh, mss });
+    }
+}
+
+/// Outside fast recovery: the window may grow.
+fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
+    if ack.done.octets == 0 {
+        return;
+    }
+    let mss = connection.segment_payload();
+    let (octets, flight, rtt) = (ack.done.octets, ack.flight, ack.rtt);
+    let piece = cx.max_packet.max(mss);
+    connection.congestion.get_mut().acked(&Acked { now: cx.now, octets, flight, mss, piece, rtt });
+}
+
+/// What a probe has shown.
+fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    let repeats = ack.duplicate && ack.segment.options.sack.is_empty();
+    let answer = Answer { ack: ack.segment.ack, duplicate: ack.report.duplicate, repeats };
+    let Some(transfer) = connection.transfer.as_mut() else { return };
+    let Some(probe) = transfer.probe else { return };
+    let fate = probe.fate(&answer);
+    if fate == Fate::Unknown {
+        return;
+    }
+    transfer.probe = None;
+    if fate == Fate::Repaired && connection.recovery.phase == Phase::Open {
+        // A loss like any other, of which nothing is left to repair.
+        enter(connection, ack.in_flight, cx);
+        connection.retransmit_now = false;
+    }
+}
+
+/// The echo of an ACK as a time: what was sent at or after it is not what was echoed.
+fn echo_time(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> {
+    let echo = segment.options.timestamp.filter(|timestamp| connection.agreed.timestamps && timestamp.echo != 0)?.echo;
+    // The clock counts whole milliseconds: the echoed one has ended at the next.
+    let age = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
+    let millis = segment.arrived.as_millis().checked_sub(u64::from(age))?;
+    (age < 1 << 30).then(|| Instant::from_millis(millis + 1))
+}
+
+/// By this ACK, what was sent again was sent for nothing.
+fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
+    let mut mistake = false;
+    if let Some(duplicate) = ack.report.duplicate {
+        let probed = connection.transfer.as_ref().and_then(|transfer| transfer.probe);
+        // What the network has doubled, and a probe, say nothing of the reordering window.
+        if connection.statistics.retransmits > 0 && probed.is_none_or(|probe| probe.end != duplicate.1) {
+            connection.reordering.duplicate(connection.snd.una, connection.snd.nxt);
+        }
+        mistake |= connection.undo.is_all_duplicate(duplicate);
+    }
+    if ack.advances && connection.recovery.phase != Phase::Open {
+        let echo = ack.segment.options.timestamp.filter(|_| connection.agreed.timestamps);
+        mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo));
+    }
+    mistake | is_timeout_spurious(connection, ack)
+}
+
+/// F-RTO.
+fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
+    if connection.frto == Frto::Idle || !(ack.advances || ack.duplicate || ack.done.octets > 0) {
+        return false;
+    }
+    let una = connection.snd.una;
+    let original = ack.done.first_once.is_some_and(|seq| connection.recovery.is_from_before(seq));
+    let seen = frto::Ack {
+        advances: ack.advances,
+        everything: !connection.recovery.is_from_before(una),
+        original: connection.agreed.sack.then_some(original),
+        unsent: connection.unsent().min(connection.usable_window()),
+        mss: connection.segment_payload(),
+    };
+    connection.frto.acked(&seen) == Verdict::Spurious
+}
+
+/// Takes back what a recovery that was a mistake has changed.
+fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
+    // What overtakes others is reordered; what is only late is not.
+    connection.reordering.seen |= connection.recovery.phase == Phase::FastRecovery;
+    connection.congestion.get_mut().undo();
+    connection.recovery.abandon();
+    connection.undo.forget();
+    connection.frto = Frto::Idle;
+    connection.retransmit_now = false;
+    if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.sent.unmark_lost();
+    }
+    connection.statistics.spurious += 1;
+    cx.counters.spurious += 1;
+    tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, "sent again for nothing");
+}
+
+/// Fast retransmit and fast recovery by duplicate ACKs.
+fn without_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    if is_mistake(connection, ack) {
+        undo(connection, cx);
+    }
+    if ack.advances {
+        new_reno_ack(connection, ack, cx);
+    } else if ack.duplicate && !connection.recovery.duplicates_are_doubtful() {
+        duplicate_acks(connection, ack, cx);
+    }
+}
+
+fn new_reno_ack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    let mss = connection.segment_payload();
+    let in_recovery = connection.recovery.phase == Phase::FastRecovery;
+    let mut restart_timer = true;
+    match connection.recovery.new_ack(connection.snd.una, ack.done.acknowledged, mss) {
+        Action::Retransmit { restart_timer: restart } => {
+            if let Some(transfer) = connection.transfer.as_mut() {
+                transfer.sent.mark_first_lost(mss);
+                connection.retransmit_now = true;
+            }
+            restart_timer = restart;
+        }
+        Action::LeaveRecovery => {
+            let flight = connection.flight();
+            connection.congestion.get_mut().recovered(flight, mss);
+        }
+        Action::None | Action::EnterRecovery { .. } => {}
+    }
+    if !in_recovery {
+        grow(connection, ack, cx);
+    }
+    if restart_timer || connection.flight() == 0 {
+        connection.restart_timers(cx);
+    }
+}
+
+fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    let mss = connection.segment_payload();
+    // The device may have merged several into one.
+    for _ in 0..ack.segment.coalesced.max(1) {
+        let action = connection.recovery.duplicate_ack(connection.snd.una, connection.snd.nxt, mss);
+        if let Action::EnterRecovery { flight } = action {
+            connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
+            connection.undo.begin(connection.snd.una);
+            cx.counters.fast_retransmits += 1;
+            if let Some(transfer) = connection.transfer.as_mut() {
+                transfer.sent.mark_first_lost(mss);
+                connection.retransmit_now = true;
+            }
+            tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
+        }
+    }
+}

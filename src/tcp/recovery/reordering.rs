@@ -1,0 +1,131 @@
+//! How much later than others a segment may arrive and still not be lost: the reordering window (RFC 8985 section 6.2
+//! step 4).
+
+use std::time::Duration;
+
+use crate::tcp::sequence::SeqNumber;
+
+/// Recoveries after which a widened window is forgotten.
+const PERSISTENCE: u8 = 16;
+
+/// Segments that show a loss while no reordering has been seen (DupThresh of RFC 5681).
+const DUPLICATE_THRESHOLD: u32 = 3;
+
+/// What the connection has learned of its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reordering {
+    /// Something has arrived out of order.
+    pub seen: bool,
+    /// RACK.reo_wnd_mult: quarters of the least round-trip time.
+    multiplier: u8,
+    /// RACK.reo_wnd_persist: recoveries for which it stays so.
+    persist: u8,
+    /// RACK.dsack_round: no second step before this is acknowledged.
+    round: Option<SeqNumber>,
+}
+
+impl Default for Reordering {
+    fn default() -> Reordering {
+        Reordering { seen: false, multiplier: 1, persist: PERSISTENCE, round: None }
+    }
+}
+
+impl Reordering {
+    /// A D-SACK: something was sent again for nothing, so the window was too small. Once in a round trip.
+    // 8985-6.2-4
+    pub fn duplicate(&mut self, una: SeqNumber, nxt: SeqNumber) {
+        if self.round.is_none_or(|round| una.ge(round)) {
+            self.round = Some(nxt);
+            self.multiplier = self.multiplier.saturating_add(1);
+            self.persist = PERSISTENCE;
+        }
+    }
+
+    /// A recovery is over.
+    pub fn recovered(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            *self = Reordering { multiplier: 1, persist: PERSISTENCE, ..*self };
+        }
+    }
+
+    /// RACK.reo_wnd_mult.
+    pub fn multiplier(&self) -> u8 {
+        self.multiplier
+    }
+
+    /// RACK.reo_wnd. `certain`: a recovery is under way, or enough has been SACKed to begin one.
+    pub fn window(&self, min_rtt: Option<Duration>, srtt: Option<Duration>, certain: bool) -> Duration {
+        if !self.seen && certain {
+            return Duration::ZERO;
+        }
+        let quarters = min_rtt.unwrap_or_default().saturating_mul(u32::from(self.multiplier)) / 4;
+        // 8985-3.3.2: no longer than a round trip.
+        quarters.min(srtt.unwrap_or_default())
+    }
+}
+
+/// As much is SACKed as three duplicate ACKs would have told of (IsLost of RFC 6675 section 4).
+pub fn is_threshold_reached(sacked_octets: u32, sacked_ranges: usize, mss: u32) -> bool {
+    sacked_ranges >= DUPLICATE_THRESHOLD as usize || sacked_octets > (DUPLICATE_THRESHOLD - 1) * mss
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Option<Duration> {
+        Some(Duration::from_millis(millis))
+    }
+
+    /// 8985-6.2-4: the trace of the multiplier.
+    #[test]
+    fn duplicates_widen_the_window_and_recoveries_wear_it_off() {
+        let mut reordering = Reordering { seen: true, ..Reordering::default() };
+        let window = |reordering: &Reordering| reordering.window(ms(40), ms(100), true).as_millis();
+        assert_eq!(window(&reordering), 10);
+        for (una, nxt, expected) in [(0, 100, 20), (50, 150, 20), (99, 200, 20), (100, 200, 30), (150, 300, 30)] {
+            reordering.duplicate(SeqNumber(una), SeqNumber(nxt));
+            assert_eq!(window(&reordering), expected, "{una}");
+        }
+        for _ in 0..15 {
+            reordering.recovered();
+            assert_eq!(window(&reordering), 30);
+        }
+        reordering.recovered();
+        assert_eq!(window(&reordering), 10);
+        assert!(reordering.seen, "the path is what it is");
+    }
+
+    /// 8985-6.2-4, 8985-3.3.2
+    #[test]
+    fn the_window() {
+        for (seen, min_rtt, srtt, certain, expected) in [
+            (false, ms(40), ms(50), false, 10),
+            (false, ms(40), ms(50), true, 0),
+            (true, ms(40), ms(50), true, 10),
+            (true, ms(40), ms(50), false, 10),
+            (true, ms(40), ms(5), false, 5),
+            (true, None, None, false, 0),
+        ] {
+            let reordering = Reordering { seen, ..Reordering::default() };
+            assert_eq!(reordering.window(min_rtt, srtt, certain).as_millis(), expected);
+        }
+        // 8985-3.3.2: whatever is learned.
+        let mut reordering = Reordering { seen: true, ..Reordering::default() };
+        for round in 0..400 {
+            reordering.duplicate(SeqNumber(round * 10), SeqNumber(round * 10 + 10));
+            assert!(reordering.window(ms(40), ms(50), true) <= Duration::from_millis(50));
+        }
+        assert_eq!(reordering.multiplier(), u8::MAX);
+    }
+
+    #[test]
+    fn the_threshold() {
+        for (octets, ranges, reached) in
+            [(0, 0, false), (2_000, 1, false), (2_001, 1, true), (2_000, 2, false), (3, 3, true), (5_000, 1, true)]
+        {
+            assert_eq!(is_threshold_reached(octets, ranges, 1_000), reached, "{octets} {ranges}");
+        }
+    }
+}
