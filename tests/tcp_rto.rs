@@ -372,9 +372,10 @@ fn each_kind_of_segment_is_repeated() {
         // The SYN comes again and is answered, beside the timer of the SYN-ACK itself.
         (Victim::SynAck, 1_000, 1_000),
         (Victim::HandshakeAck, 0, 0),
-        (Victim::Data, 200, 600),
-        (Victim::Fin, 200, 600),
-        (Victim::Ack, 200, 600),
+        // A tail loss probe first, and then the timeout itself.
+        (Victim::Data, 200, 400),
+        (Victim::Fin, 200, 400),
+        (Victim::Ack, 200, 400),
     ] {
         for (times, at_least) in [(1, first), (2, second)] {
             let took = losing_one(victim, times);

@@ -19,7 +19,7 @@ use super::recovery::undo::Undo;
 use super::recovery::{Transfer, TransferPool};
 use super::sequence::SeqNumber;
 use super::state::{Cause, State, transition};
-use super::timer::Deadlines;
+use super::timer::{Deadlines, Purpose};
 use super::tuning::{self, ReaderTuning};
 use super::window::WindowShift;
 use crate::buffer::{Chunk, Pool, ReceiveBuffer, SendBuffer};
@@ -230,6 +230,8 @@ pub struct Connection {
     pub challenges: u8,
     /// When the current second of challenge ACKs began.
     pub challenges_since: Instant,
+    /// What the retransmission timer runs for.
+    pub purpose: Purpose,
     /// When timers expire.
     pub deadlines: Deadlines,
     /// When something was last sent that occupies sequence space.
@@ -330,6 +332,7 @@ impl Connection {
             keep_alive_probes: 0,
             challenges: 0,
             challenges_since: now,
+            purpose: Purpose::default(),
             deadlines: Deadlines::default(),
             last_sent: now,
             last_received: now,

@@ -189,13 +189,14 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
     }
 }
 
-/// Outside fast recovery: the window may grow.
+/// Outside fast recovery: the window may grow, by what is acknowledged by number.
+// 5681-3.2-3: SACK blocks let something new out, as less is in flight, but cwnd stays.
 fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
-    if ack.done.octets == 0 {
+    if !ack.advances {
         return;
     }
     let mss = connection.segment_payload();
-    let (octets, flight, rtt) = (ack.done.octets, ack.flight, ack.rtt);
+    let (octets, flight, rtt) = (ack.done.acknowledged, ack.flight, ack.rtt);
     let piece = cx.max_packet.max(mss);
     connection.congestion.get_mut().acked(&Acked { now: cx.now, octets, flight, mss, piece, rtt });
 }
@@ -259,7 +260,11 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
         unsent: connection.unsent().min(connection.usable_window()),
         mss: connection.segment_payload(),
     };
-    connection.frto.acked(&seen) == Verdict::Spurious
+    let waited = connection.frto.waits(seen.mss);
+    let verdict = connection.frto.acked(&seen);
+    // The new segments fill the window of a sender that starts over, so the next retransmission needs leave.
+    connection.retransmit_now |= verdict == Verdict::Loss && waited;
+    verdict == Verdict::Spurious
 }
 
 /// Takes back what a recovery that was a mistake has changed.

@@ -73,10 +73,8 @@ pub enum Purpose {
 /// All deadlines of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadlines {
-    /// The retransmission timer.
+    /// The retransmission timer; [`Connection::purpose`] says what it runs for.
     pub retransmit: Deadline,
-    /// What it runs for.
-    pub purpose: Purpose,
     /// The zero-window probe, and the override of silly-window avoidance (RFC 9293 section 3.8.6).
     pub persist: Deadline,
     /// The delayed ACK.
@@ -92,7 +90,7 @@ pub struct Deadlines {
 impl Deadlines {
     /// The earliest.
     pub fn earliest(&self) -> Option<Instant> {
-        let Deadlines { retransmit, purpose: _, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
+        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
         let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2];
         all.into_iter().filter_map(Deadline::at).min()
     }
@@ -118,7 +116,7 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.persist_timeout(cx);
     }
     if connection.deadlines.retransmit.is_due(now) {
-        match connection.deadlines.purpose {
+        match connection.purpose {
             Purpose::Timeout => retransmission_timeout(connection, cx),
             Purpose::Probe => probe_timeout(connection, cx),
             Purpose::Reorder => reordering_timeout(connection, cx),
@@ -231,7 +229,7 @@ impl Connection {
     pub(super) fn start_retransmission_timer(&mut self, cx: &Context<'_>) {
         if !self.deadlines.retransmit.is_set() {
             self.set_timeout(cx.now + self.rto(cx.config).duration(), cx.now);
-        } else if self.deadlines.purpose == Purpose::Probe {
+        } else if self.purpose == Purpose::Probe {
             // 8985-7.2-1: after new data, too.
             self.choose_timer(cx.now);
         }
@@ -255,7 +253,7 @@ impl Connection {
             self.choose_timer(now);
         } else {
             self.deadlines.retransmit.set(at);
-            self.deadlines.purpose = Purpose::Timeout;
+            self.purpose = Purpose::Timeout;
         }
     }
 
@@ -273,7 +271,7 @@ impl Connection {
         };
         // 8985-7.2-2: never later than the timeout.
         self.deadlines.retransmit.set(at.min(timeout_at));
-        self.deadlines.purpose = if at > timeout_at && purpose == Purpose::Reorder { Purpose::Timeout } else { purpose };
+        self.purpose = if at > timeout_at && purpose == Purpose::Reorder { Purpose::Timeout } else { purpose };
     }
 
     /// The tail may be probed.

@@ -36,6 +36,8 @@ pub struct SackBlocks {
 impl SackBlocks {
     /// Blocks that fit into one segment without other options.
     pub const CAPACITY: usize = 4;
+    /// No block.
+    pub const EMPTY: SackBlocks = SackBlocks { blocks: [(0, 0); SackBlocks::CAPACITY], len: 0 };
 
     /// Appends a block: `left` is its first sequence number, `right` the one after its last. False if the list is full.
     pub fn push(&mut self, left: u32, right: u32) -> bool {

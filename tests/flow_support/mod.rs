@@ -46,6 +46,31 @@ pub fn accepted_with_sack(change: impl FnOnce(&mut Config)) -> (Script, TcpHandl
     (script, handle)
 }
 
+/// The options of a peer that wants SACK.
+pub const SACK: TcpOptions = TcpOptions {
+    mss: Some(1_460),
+    window_scale: Some(7),
+    sack_permitted: true,
+    timestamp: None,
+    sack: SackBlocks::EMPTY,
+};
+
+/// A connection over a path with a round trip, from a peer with these options.
+pub fn accepted_over(
+    round_trip: Duration,
+    options: TcpOptions,
+    change: impl FnOnce(&mut Config),
+) -> (Script, TcpHandle) {
+    let mut script = Script::with(change);
+    let listener = script.listen();
+    script.peer_syn(options);
+    script.now += round_trip;
+    let header = script.header(Flags::ACK);
+    script.inject(&header, &[]);
+    let (handle, _) = script.stack.tcp_accept(listener).expect("accepted");
+    (script, handle)
+}
+
 /// The same with a peer that wants timestamps; its clock shows `value`.
 pub fn accepted_with_timestamps(value: u32, change: impl FnOnce(&mut Config)) -> (Script, TcpHandle) {
     let mut script = Script::with(change);

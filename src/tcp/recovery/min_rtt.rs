@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// A minimum counts for this long at least, and for twice as long at most.
-const WINDOW: Duration = Duration::from_secs(150);
+/// A minimum counts for so many seconds at least, and for twice as long at most.
+const WINDOW: u32 = 150;
 
 /// The minimum of a window that slides by halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinRtt {
-    /// Nanoseconds, in this half and in the one before; `u64::MAX` for no sample.
-    current: u64,
-    previous: u64,
-    since: Instant,
+    /// Nanoseconds, in this half and in the one before; `u32::MAX` for no sample, and for more than four seconds.
+    current: u32,
+    previous: u32,
+    /// The second in which this half began.
+    since: u32,
 }
 
 impl Default for MinRtt {
     fn default() -> MinRtt {
-        MinRtt { current: u64::MAX, previous: u64::MAX, since: Instant::ZERO }
+        MinRtt { current: u32::MAX, previous: u32::MAX, since: 0 }
     }
 }
 
@@ -26,12 +27,13 @@ impl MinRtt {
     /// Takes a sample.
     // 8985-6.2-1: a longer path is believed once the window has passed.
     pub fn sample(&mut self, rtt: Duration, now: Instant) {
-        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
-        if now.saturating_since(self.since) > WINDOW {
-            let stale = now.saturating_since(self.since) > 2 * WINDOW;
-            self.previous = if stale { u64::MAX } else { self.current };
-            self.current = u64::MAX;
-            self.since = now;
+        let rtt = u32::try_from(rtt.as_nanos()).unwrap_or(u32::MAX);
+        let second = (now.as_nanos() / 1_000_000_000) as u32;
+        let passed = second.wrapping_sub(self.since);
+        if passed > WINDOW {
+            self.previous = if passed > 2 * WINDOW { u32::MAX } else { self.current };
+            self.current = u32::MAX;
+            self.since = second;
         }
         self.current = self.current.min(rtt);
     }
@@ -39,7 +41,7 @@ impl MinRtt {
     /// The minimum, once there is a sample.
     pub fn get(&self) -> Option<Duration> {
         let least = self.current.min(self.previous);
-        (least != u64::MAX).then(|| Duration::from_nanos(least))
+        (least != u32::MAX).then(|| Duration::from_nanos(least.into()))
     }
 }
 
