@@ -133,11 +133,23 @@ fn recover(
         }
         Action::None | Action::EnterRecovery { .. } => {}
     }
-    if !in_recovery {
-        let piece = cx.max_packet.max(mss);
-        let acked = Acked { now: cx.now, octets: done.octets, flight, mss, piece, rtt };
-        connection.congestion.get_mut().acked(&acked);
-    }
+    let lost = connection.transfer.as_ref().map_or(0, |transfer| transfer.sent.lost_octets());
+    let acked = Acked {
+        now: cx.now,
+        octets: done.octets,
+        flight,
+        mss,
+        piece: cx.max_packet.max(mss),
+        rtt,
+        srtt: connection.rtt.srtt(),
+        una: connection.snd.una,
+        nxt: connection.snd.nxt,
+        in_flight: connection.flight() - lost,
+        lost: 0,
+        recovering: in_recovery,
+        rate: None,
+    };
+    connection.congestion.get_mut().acked(&acked);
     if restart_timer || connection.flight() == 0 {
         connection.restart_timers(cx);
     }

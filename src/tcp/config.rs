@@ -199,7 +199,7 @@ impl Default for SocketOptions {
             dscp: 0,
             send_capacity: None,
             receive_capacity: None,
-            congestion: Algorithm::Reno,
+            congestion: Algorithm::Cubic,
             max_segment: None,
         }
     }

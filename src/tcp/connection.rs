@@ -301,7 +301,7 @@ impl Connection {
             transfer: None,
             rtt: RttEstimator::default(),
             recovery: NewReno::new(iss),
-            congestion: Congestion::new(options.congestion),
+            congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,
             probe_now: false,

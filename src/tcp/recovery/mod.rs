@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
+pub mod delivery_rate;
 pub mod new_reno;
+pub mod pacing;
 pub mod rto;
 pub mod rtt;
 pub mod sent;

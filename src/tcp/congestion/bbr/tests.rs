@@ -1,0 +1,1 @@
+//! Tests of single steps; whole flows are in tests/congestion.rs.
