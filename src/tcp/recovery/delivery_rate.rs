@@ -141,13 +141,15 @@ impl DeliveryRate {
         let Newest { stamp, sent_at } = self.newest.take()?;
         let interval = (sent_at - stamp.first_sent_at).max(self.delivered_at - stamp.delivered_at);
         let delivered = (self.delivered as u32).wrapping_sub(stamp.delivered);
+        // A stamp of a sampler before this one, which another algorithm has replaced for a while.
+        let prior_delivered = self.delivered.checked_sub(delivered.into())?;
         let reliable = !interval.is_zero() && min_rtt.is_none_or(|least| interval >= least);
         Some(RateSample {
             rate: if reliable { Rate::new(delivered.into(), interval) } else { Rate::ZERO },
             delivered,
             lost: (self.lost as u32).wrapping_sub(stamp.lost),
             in_flight: stamp.in_flight,
-            prior_delivered: self.delivered - u64::from(delivered),
+            prior_delivered,
             total_delivered: self.delivered,
             app_limited: stamp.app_limited,
         })
@@ -202,8 +204,7 @@ mod tests {
     fn neither_bunched_acks_nor_bursts_make_the_path_faster() {
         // Sent in 10 ms, acknowledged all at once: limited by the sending rate.
         let mut rate = DeliveryRate::default();
-        let stamps: Vec<_> =
-            (0..10_u64).map(|n| (rate.on_send(ms(10 + n), n as u32 * MSS, MSS), ms(10 + n))).collect();
+        let stamps: Vec<_> = (0..10_u64).map(|n| (rate.on_send(ms(10 + n), n as u32 * MSS, MSS), ms(10 + n))).collect();
         for (stamp, sent_at) in &stamps {
             rate.on_delivered(ms(30), stamp, *sent_at, MSS);
         }

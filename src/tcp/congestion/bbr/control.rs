@@ -15,7 +15,7 @@ impl Bbr {
     /// Section 5.6.2: the initial window in a round-trip time.
     pub(super) fn init_pacing_rate(&mut self, rtt: Duration) {
         let nominal = Rate::new(self.initial_cwnd.into(), rtt.max(Duration::from_micros(1)));
-        self.pacing_rate = nominal.times(State::Startup.pacing_gain(), UNIT);
+        self.pacing_rate = nominal.times(State::Startup.pacing_gain(), UNIT).max(self.least_pacing_rate());
         self.send_quantum = pacing::quantum(self.pacing_rate, self.mss);
     }
 
@@ -23,8 +23,13 @@ impl Bbr {
     pub(super) fn set_pacing_rate_with_gain(&mut self, gain: u32) {
         let rate = self.bw.times(gain, UNIT).times(100 - PACING_MARGIN_PERCENT, 100);
         if rate > Rate::ZERO && (self.full_bw_reached || rate > self.pacing_rate) {
-            self.pacing_rate = rate;
+            self.pacing_rate = rate.max(self.least_pacing_rate());
         }
+    }
+
+    /// One segment in a second, so that sending never stops.
+    fn least_pacing_rate(&self) -> Rate {
+        Rate::from_octets_per_sec(self.mss.into())
     }
 
     pub(super) fn update_controls(&mut self, acked: &Acked) {

@@ -118,8 +118,7 @@ impl Bbr {
     }
 
     fn is_time_to_cruise(&self, acked: &Acked) -> bool {
-        acked.in_flight <= self.inflight_with_headroom()
-            && acked.in_flight <= self.inflight(self.bandwidth.max(), UNIT)
+        acked.in_flight <= self.inflight_with_headroom() && acked.in_flight <= self.inflight(self.bandwidth.max(), UNIT)
     }
 
     fn is_time_to_go_down(&mut self, acked: &Acked, sample: &RateSample) -> bool {
