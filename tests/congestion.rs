@@ -104,7 +104,7 @@ fn bbr_makes_little_queue() {
     assert!(bbr < Duration::from_millis(40) && reno > Duration::from_millis(200), "BBR {bbr:?}, Reno {reno:?}");
 }
 
-/// 9438-4.6-2, 7661-4.4-1: an application that sends a tenth of what the path takes grows no window beyond its need, and
+/// 9438-4.6-2: an application that sends a tenth of what the path takes grows no window beyond its need, and
 /// BBR does not take its rate for that of the path.
 #[test]
 fn an_application_that_sends_little_grows_no_window() {

@@ -1,5 +1,6 @@
 //! The sending side: how large a segment may be and how much may leave.
 
+use super::congestion::Algorithm;
 use super::connection::{Connection, Context};
 use super::sequence::SeqNumber;
 use crate::wire::option::{SackBlocks, TcpOptions, Timestamp};
@@ -43,6 +44,13 @@ impl Connection {
         let window = self.congestion.get().window().saturating_add(self.recovery.inflation());
         let lost = self.transfer.as_ref().map_or(0, |transfer| transfer.sent.lost_octets());
         window.saturating_sub(self.flight() - lost)
+    }
+
+    /// Another congestion control algorithm takes over the window.
+    pub fn switch_congestion(&mut self, algorithm: Algorithm) {
+        let seed = u64::from(self.snd.iss.0) << 32 | u64::from(self.agreed.timestamp_offset);
+        let mss = self.segment_payload();
+        self.congestion.switch(algorithm, seed, mss);
     }
 
     /// Our timestamp clock: milliseconds, with the offset of this connection.

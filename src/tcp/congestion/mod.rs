@@ -6,6 +6,7 @@
 
 mod bbr;
 mod cubic;
+mod cubic_curve;
 mod hystart;
 mod rate;
 mod reno;

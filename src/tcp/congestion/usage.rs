@@ -40,7 +40,7 @@ impl Usage {
     }
 
     /// All of `cwnd` was in use, but for what is too little to be sent.
-    // 7661-4.4-1: a window that is not used does not grow. 9438-4.6-2.
+    // 9438-4.6-2: a window that is not used does not grow (also RFC 7661 section 4.4).
     pub fn fills(&self, cwnd: u32, acked: &Acked) -> bool {
         let deferred = if acked.piece > acked.mss { acked.piece.min(cwnd / DEFERRED_SHARE) } else { 0 };
         self.largest().saturating_add(acked.mss).saturating_add(deferred) >= cwnd

@@ -12,7 +12,7 @@ pub(super) fn is_too_high(lost: u32, in_flight: u32) -> bool {
 }
 
 /// How much was in flight when the losses went beyond 2 %: this record may be a super-segment, of which a part fits.
-fn inflight_at_loss(lost: &Lost) -> u32 {
+pub(super) fn inflight_at_loss(lost: &Lost) -> u32 {
     let inflight_before = lost.sample.in_flight.saturating_sub(lost.octets);
     let lost_before = lost.sample.lost.saturating_sub(lost.octets);
     let allowed = u64::from(inflight_before).saturating_sub(u64::from(lost_before) * LOSS_THRESHOLD);
@@ -21,12 +21,17 @@ fn inflight_at_loss(lost: &Lost) -> u32 {
 }
 
 impl Bbr {
-    /// The first loss of a round: what is about to change is kept.
+    /// Something is lost. What was before the first loss of an episode is kept until the episode ends: unlike in the draft
+    /// not from each round anew, since a probe that ends by a loss begins a round, and what it has changed would be lost.
     pub(super) fn note_loss(&mut self) {
         if !self.is_loss_in_round {
             self.loss_round_delivered = self.delivered;
+        }
+        if !self.undo.open {
             self.save_cwnd();
             self.undo = Undo {
+                kept: true,
+                open: true,
                 state: None,
                 bw_shortterm: self.bw_shortterm,
                 inflight_shortterm: self.inflight_shortterm,
@@ -34,6 +39,13 @@ impl Bbr {
             };
         }
         self.is_loss_in_round = true;
+    }
+
+    /// The episode is over: the window comes back, and the next loss begins another one.
+    pub(super) fn end_repair(&mut self) {
+        self.repair = Repair::None;
+        self.undo.open = false;
+        self.restore_cwnd();
     }
 
     /// One record is lost. Of those sent in a probe for bandwidth, too many mean that the probe went too high.
@@ -64,8 +76,10 @@ impl Bbr {
 
     /// Section 5.5.11.2: nothing was lost.
     pub(super) fn handle_spurious_loss(&mut self) {
-        self.repair = Repair::None;
-        self.restore_cwnd();
+        if !std::mem::take(&mut self.undo.kept) {
+            return;
+        }
+        self.end_repair();
         self.is_loss_in_round = false;
         self.reset_full_bw(Rate::ZERO);
         self.bw_shortterm = self.bw_shortterm.max(self.undo.bw_shortterm);

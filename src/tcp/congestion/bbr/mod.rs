@@ -120,6 +120,10 @@ enum Repair {
 /// What a loss has changed.
 #[derive(Clone, Copy, Debug)]
 struct Undo {
+    /// There is something to undo.
+    kept: bool,
+    /// The episode of the loss is not over.
+    open: bool,
     /// The state that it ended (BBR.undo_state).
     state: Option<State>,
     bw_shortterm: Rate,
@@ -280,6 +284,8 @@ impl Bbr {
             probe_rtt_round_done: false,
             idle_restart: false,
             undo: Undo {
+                kept: false,
+                open: false,
                 state: None,
                 bw_shortterm: Rate::MAX,
                 inflight_shortterm: UNBOUNDED,
@@ -340,10 +346,7 @@ impl Bbr {
     fn check_repair(&mut self, acked: &Acked) {
         match self.repair {
             Repair::Timeout => self.repair = Repair::Until(acked.nxt),
-            Repair::Until(end) if acked.una.ge(end) => {
-                self.repair = Repair::None;
-                self.restore_cwnd();
-            }
+            Repair::Until(end) if acked.una.ge(end) => self.end_repair(),
             _ => {}
         }
     }
@@ -430,8 +433,7 @@ impl Controller for Bbr {
     }
 
     fn recovered(&mut self, _flight: u32, _mss: u32) {
-        self.repair = Repair::None;
-        self.restore_cwnd();
+        self.end_repair();
         self.bound_cwnd_for_model();
     }
 

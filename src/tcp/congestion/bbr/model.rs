@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{BETA_TENTHS, Bbr, Rate, UNBOUNDED, UNIT};
+use super::{BETA_TENTHS, Bbr, Rate, Repair, UNBOUNDED, UNIT};
 use crate::tcp::congestion::Acked;
 use crate::tcp::recovery::delivery_rate::RateSample;
 use crate::time::Instant;
@@ -161,6 +161,8 @@ impl Bbr {
             self.inflight_shortterm = self.inflight_latest.max(lowered as u32);
         }
         self.is_loss_in_round = false;
+        // A loss that nothing was done about, and a mark of congestion, are an episode of one round.
+        self.undo.open &= self.repair != Repair::None;
     }
 
     /// The short-term bounds are gone.
