@@ -215,7 +215,7 @@ fn any_path() {
         let path = Path { rate, delay: Duration::from_micros(micros), queue, loss };
         // About twenty thousand segments, or ten seconds.
         let time = rate.time_for(20_000 * u64::from(MSS)).min(Duration::from_secs(10));
-        let source = if seed % 4 == 0 { Source::Limited(rate.times(1, 3)) } else { Source::Greedy };
+        let source = if seed.is_multiple_of(4) { Source::Limited(rate.times(1, 3)) } else { Source::Greedy };
         let mut flow = Flow::new(algorithm, path, source, seed);
         flow.run_until(Instant::ZERO + time);
         Ok(())

@@ -319,6 +319,10 @@ impl Bytes<'_> {
         first
     }
 
+    fn one_in(&mut self, count: u8) -> bool {
+        self.byte().is_multiple_of(count)
+    }
+
     fn word(&mut self) -> u32 {
         u32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
     }
@@ -365,7 +369,7 @@ pub fn play(data: &[u8]) {
                 shrunk = true;
             }
             9 => {
-                congestion.get_mut().timeout(&loss, bytes.byte() % 2 == 0);
+                congestion.get_mut().timeout(&loss, bytes.one_in(2));
                 shrunk = true;
             }
             10 => match bytes.byte() % 4 {
@@ -379,7 +383,7 @@ pub fn play(data: &[u8]) {
             },
             _ => {
                 congestion.mark_app_limited(flight);
-                if bytes.byte() % 16 == 0 {
+                if bytes.one_in(16) {
                     congestion.switch(Algorithm::ALL[usize::from(bytes.byte() % 3)], 7, mss);
                     shrunk = true;
                 }
@@ -402,7 +406,7 @@ fn ack(
     let (mut octets, mut lost) = (0, 0);
     for _ in 0..bytes.byte() % 4 {
         let Some((stamp, sent_at, len)) = sent.pop_front() else { break };
-        if bytes.byte() % 5 == 0 {
+        if bytes.one_in(5) {
             congestion.on_lost(now, &stamp, *una + octets, len);
             lost += len;
         }
@@ -410,22 +414,22 @@ fn ack(
         octets += len;
     }
     *una += octets;
-    let rtt = (bytes.byte() % 3 > 0).then(|| Duration::from_micros(u64::from(bytes.number())));
-    let min_rtt = (bytes.byte() % 2 > 0).then(|| Duration::from_micros(u64::from(bytes.number())));
+    let rtt = (!bytes.one_in(3)).then(|| Duration::from_micros(u64::from(bytes.number())));
+    let min_rtt = (!bytes.one_in(2)).then(|| Duration::from_micros(u64::from(bytes.number())));
     let rate = congestion.sample(min_rtt);
     let acked = Acked {
         now,
         octets,
         flight,
         mss,
-        piece: if bytes.byte() % 2 == 0 { mss } else { 65_535.max(mss) },
+        piece: if bytes.one_in(2) { mss } else { 65_535.max(mss) },
         rtt,
         srtt: rtt,
         una: *una,
         nxt,
         in_flight: flight - octets,
         lost,
-        recovering: bytes.byte() % 4 == 0,
+        recovering: bytes.one_in(4),
         rate,
     };
     congestion.get_mut().acked(&acked);

@@ -2,7 +2,8 @@
 //! rate where it paces.
 //!
 //! [`Controller`] is what an algorithm is; [`Congestion`] is the one that a connection has, with what an algorithm that
-//! models the path needs besides ([`DeliveryRate`] and [`Pacer`], which the others do without).
+//! models the path needs besides ([`DeliveryRate`](super::recovery::delivery_rate::DeliveryRate) and
+//! [`Pacer`](super::recovery::pacing::Pacer), which the others do without).
 
 mod bbr;
 mod cubic;

@@ -6,9 +6,9 @@
 //!                                    \___ ProbeRTT, every 5 s without a low round-trip time ___/
 //! ```
 //!
-//! The files follow the sections of the draft: [`model`](self) of the path (5.5), [`startup`](self) and Drain (5.3.1, 5.3.2),
-//! the cycle of ProbeBW (5.3.3), ProbeRTT (5.3.4), the response to loss (5.5.10, 5.5.11), the controls (5.6). Names are those
-//! of the draft; an unset bound is the largest value of its type. ECN is a sign of congestion like a loss.
+//! The files follow the sections of the draft: `model` of the path (5.5), `startup` with Drain (5.3.1, 5.3.2), `probe_bw`
+//! (5.3.3), `probe_rtt` (5.3.4), `loss` (5.5.10, 5.5.11), `control` (5.6). Names are those of the draft; an unset bound is
+//! the largest value of its type. A mark of congestion (ECN) is taken for a loss.
 
 mod control;
 mod loss;
