@@ -143,6 +143,8 @@ fn wrong_usage_has_exit_code_2_and_says_why() {
         ("serve --log loud", "recovery"),
         ("serve --tun a --tun-fd 3", "cannot be used with"),
         ("serve --device plain --tun-fd 3", "cannot be used with"),
+        ("serve --congestion vegas", "there are cubic, reno and bbr"),
+        ("nc --congestion vegas 10.0.0.1 80", "there are cubic, reno and bbr"),
         ("serve --device fast", "auto, offload, plain"),
         ("nc example.org 80", "only literal addresses"),
         ("nc 10.0.0.1", "HOST and PORT"),

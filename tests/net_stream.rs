@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use glasstcp::net::{Net, TcpListener, TcpStream};
+use glasstcp::tcp::congestion::Algorithm;
 use net_common::{connected, pattern, two, watched};
 
 #[test]
@@ -182,6 +183,11 @@ fn what_is_set_can_be_read_back() {
         assert_eq!(again.user_timeout().unwrap(), Some(Duration::MAX));
         client.set_cork(true).unwrap();
         assert!(again.cork().unwrap());
+        assert_eq!(client.congestion().unwrap(), Algorithm::Cubic);
+        for algorithm in [Algorithm::Bbr, Algorithm::Reno] {
+            client.set_congestion(algorithm).unwrap();
+            assert_eq!((again.congestion().unwrap(), client.snapshot().unwrap().congestion), (algorithm, algorithm));
+        }
         client.set_dscp(46).unwrap();
         assert_eq!((again.dscp().unwrap(), client.set_dscp(64).unwrap_err().kind()), (46, ErrorKind::InvalidInput));
         client.set_send_buffer(10_000).unwrap();

@@ -3,9 +3,11 @@
 mod flow_support;
 
 use flow_support::*;
+use glasstcp::config::Config;
 use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Script, Sent, Side};
 use glasstcp::stack::TcpHandle;
+use glasstcp::tcp::congestion::Algorithm;
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::tcp::state::State;
 use glasstcp::wire::option::TcpOptions;
@@ -13,9 +15,14 @@ use glasstcp::wire::tcp::{Flags, TcpHeader};
 
 const SEGMENT: u32 = MSS as u32;
 
+/// The numbers here are those of RFC 5681; CUBIC's own are in the tests of its file.
+fn reno(config: &mut Config) {
+    config.tcp.socket.congestion = Algorithm::Reno;
+}
+
 /// A connection with ten segments in flight and as much again as `queued` octets behind them; and where they begin.
 fn ten_in_flight(queued: usize) -> (Script, TcpHandle, u32) {
-    let (mut script, handle) = accepted(|_| {});
+    let (mut script, handle) = accepted(reno);
     let start = script.ack;
     let sent = script.send(handle, &text(10 * MSS + queued));
     assert_eq!(octets(&sent), 10 * MSS);
@@ -294,7 +301,7 @@ fn round(script: &mut Script, handle: TcpHandle) -> Vec<Sent> {
 
 /// A connection whose cwnd has grown to so many segments or more, in slow start, with nothing in flight.
 fn grown_to(segments: u32) -> (Script, TcpHandle) {
-    let mut script = Script::new();
+    let mut script = Script::with(reno);
     let handle = script.accept_with(TcpOptions { mss: Some(1_460), window_scale: Some(7), ..TcpOptions::default() });
     while look(&script, handle).cwnd < segments * SEGMENT {
         let cwnd = look(&script, handle).cwnd;
@@ -309,7 +316,10 @@ fn grown_to(segments: u32) -> (Script, TcpHandle) {
 /// 9293-MUST-19, 5681-3.1-1, 5681-3.1-7, 8961-4.3, 5681-3.1-9: slow start, timeout, slow start, avoidance.
 #[test]
 fn the_trace_of_the_congestion_window() {
-    let mut script = Script::with(|config| config.tcp.send_capacity = Some(1 << 20));
+    let mut script = Script::with(|config| {
+        reno(config);
+        config.tcp.send_capacity = Some(1 << 20);
+    });
     let handle = script.accept_with(TcpOptions { mss: Some(1_460), window_scale: Some(7), ..TcpOptions::default() });
     script.send(handle, &text(1 << 20));
     let cwnd = |script: &Script| look(script, handle).cwnd / SEGMENT;

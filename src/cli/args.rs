@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::log::Filter;
 use crate::ip::IpCidr;
+use crate::tcp::congestion::Algorithm;
 
 /// A TCP/IP stack in user space, on a Linux TUN device, that you can see through
 #[derive(Debug, Parser)]
@@ -140,6 +141,9 @@ pub(super) struct Serve {
     /// UDP echo: each datagram comes back
     #[arg(long, value_name = "PORT", default_value_t = 7, help_heading = "Services (port 0 switches one off)")]
     pub(super) udp_echo: u16,
+    /// Congestion control of the connections: cubic, reno or bbr
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = "Network")]
+    pub(super) congestion: Algorithm,
     /// Serve on so many queues of the TUN at once, each with a stack and a thread of its own, to use more processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     #[arg(help_heading = "Network", conflicts_with = "tun_fd")]
@@ -181,6 +185,9 @@ SIGUSR1 prints the table of connections.";
 pub(super) struct Nc {
     #[command(flatten)]
     pub(super) stack: Stack,
+    /// Congestion control of the connections: cubic, reno or bbr
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = "Network")]
+    pub(super) congestion: Algorithm,
     /// Listen for one connection instead of making one
     #[arg(short, long)]
     pub(super) listen: bool,

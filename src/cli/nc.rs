@@ -36,7 +36,7 @@ pub(super) fn run(args: &Nc) -> Result<ExitCode, Failure> {
         Ok(target) => target,
         Err(text) => usage(&text),
     };
-    let opened = open::open(&args.stack)?;
+    let opened = open::open(&args.stack, args.congestion)?;
     opened.require_up()?;
     let current: Arc<Mutex<Option<TcpStream>>> = Arc::default();
     let shared = Arc::clone(&current);

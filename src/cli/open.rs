@@ -19,6 +19,7 @@ use crate::device::tun::TunDevice;
 use crate::device::{Capabilities, Device, TunError};
 use crate::ip::IpCidr;
 use crate::net::Net;
+use crate::tcp::congestion::Algorithm;
 
 /// The addresses of a stack that is given none.
 const ADDRESSES: [&str; 2] = ["10.0.0.2/24", "fd00:67::2/64"];
@@ -43,12 +44,12 @@ pub(super) struct Opened {
 }
 
 /// Opens what the options say and starts the log.
-pub(super) fn open(options: &args::Stack) -> Result<Opened, Failure> {
-    open_queues(options, 1)
+pub(super) fn open(options: &args::Stack, congestion: Algorithm) -> Result<Opened, Failure> {
+    open_queues(options, congestion, 1)
 }
 
 /// As [`open`], on so many queues of a TUN (at least one).
-pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened, Failure> {
+pub(super) fn open_queues(options: &args::Stack, congestion: Algorithm, queues: usize) -> Result<Opened, Failure> {
     log::start(&options.log);
     let addresses = match options.addresses.as_slice() {
         [] => ADDRESSES.map(|text| text.parse()).into_iter().collect::<Result<_, String>>()?,
@@ -68,7 +69,8 @@ pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened
         mtu => mtu.unwrap_or(capabilities.mtu),
     };
     let busy_poll = Duration::from_micros(options.busy_poll.into());
-    let config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
+    let mut config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
+    config.tcp.socket.congestion = congestion;
     config.validate()?;
     let (name, skills) = (first.name().to_owned(), skills(&capabilities));
     tracing::info!(device = name, mtu, skills, queues, "opened");

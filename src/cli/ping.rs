@@ -12,6 +12,7 @@ use super::open::{self, Opened};
 use super::signals::{self, Wanted};
 use super::{Failure, print};
 use crate::net::{EchoReply, Pinger};
+use crate::tcp::congestion::Algorithm;
 use crate::time::Instant as StackTime;
 
 /// How often it is checked whether a signal asks to end.
@@ -42,7 +43,7 @@ struct Tally {
 
 /// Runs the command.
 pub(super) fn run(args: &Ping) -> Result<ExitCode, Failure> {
-    let opened = open::open(&args.stack)?;
+    let opened = open::open(&args.stack, Algorithm::default())?;
     opened.require_up()?;
     let requests = signals::watch(Wanted::End, |_| {})?;
     let pinger = opened.net.ping(args.host)?;

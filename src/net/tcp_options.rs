@@ -8,6 +8,7 @@ use super::modes::hop_limit;
 use crate::error::SocketError;
 use crate::stack::Readiness;
 use crate::tcp::config::SocketOptions;
+use crate::tcp::congestion::Algorithm;
 use crate::tcp::snapshot::Snapshot;
 
 /// The size of a buffer, within what windows can be.
@@ -158,6 +159,22 @@ impl TcpStream {
     /// `NetworkDown`.
     pub fn dscp(&self) -> io::Result<u8> {
         self.option(|options| options.dscp)
+    }
+
+    /// The congestion control algorithm (TCP_CONGESTION). On an open connection another one takes over the window.
+    ///
+    /// # Errors
+    /// `NetworkDown`.
+    pub fn set_congestion(&self, algorithm: Algorithm) -> io::Result<()> {
+        self.set(|options| options.congestion = algorithm)
+    }
+
+    /// See [`TcpStream::set_congestion`].
+    ///
+    /// # Errors
+    /// `NetworkDown`.
+    pub fn congestion(&self) -> io::Result<Algorithm> {
+        self.option(|options| options.congestion)
     }
 
     /// Octets that may be queued for sending (SO_SNDBUF).

@@ -375,6 +375,9 @@ impl Stack {
             if options.receive_capacity != connection.options.receive_capacity {
                 connection.set_receive_capacity(&options, cx.config);
             }
+            if options.congestion != connection.options.congestion {
+                connection.switch_congestion(options.congestion);
+            }
             if options != *connection.options {
                 connection.options = Arc::new(options);
             }

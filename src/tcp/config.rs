@@ -146,7 +146,7 @@ pub struct SocketOptions {
     pub send_capacity: Option<u32>,
     /// Octets received that may wait, 1 to 2^30. `None`: the stack's, which are tuned by default.
     pub receive_capacity: Option<u32>,
-    /// The congestion control algorithm.
+    /// The congestion control algorithm (TCP_CONGESTION). Default CUBIC.
     pub congestion: Algorithm,
     /// Largest segment payload to announce and to send, lowered from what the device allows (TCP_MAXSEG).
     pub max_segment: Option<u16>,
@@ -199,7 +199,7 @@ impl Default for SocketOptions {
             dscp: 0,
             send_capacity: None,
             receive_capacity: None,
-            congestion: Algorithm::Reno,
+            congestion: Algorithm::Cubic,
             max_segment: None,
         }
     }

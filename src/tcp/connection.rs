@@ -323,7 +323,7 @@ impl Connection {
             reordering: Reordering::default(),
             undo: Undo::default(),
             frto: Frto::default(),
-            congestion: Congestion::new(options.congestion),
+            congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,
             tail_probe: false,

@@ -196,9 +196,22 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
         return;
     }
     let mss = connection.segment_payload();
-    let (octets, flight, rtt) = (ack.done.acknowledged, ack.flight, ack.rtt);
-    let piece = cx.max_packet.max(mss);
-    connection.congestion.get_mut().acked(&Acked { now: cx.now, octets, flight, mss, piece, rtt });
+    let acked = Acked {
+        now: cx.now,
+        octets: ack.done.acknowledged,
+        flight: ack.flight,
+        mss,
+        piece: cx.max_packet.max(mss),
+        rtt: ack.rtt,
+        srtt: connection.rtt.srtt(),
+        una: connection.snd.una,
+        nxt: connection.snd.nxt,
+        in_flight: connection.in_flight(),
+        lost: 0,
+        recovering: false,
+        rate: None,
+    };
+    connection.congestion.get_mut().acked(&acked);
 }
 
 /// What a probe has shown.

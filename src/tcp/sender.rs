@@ -1,5 +1,6 @@
 //! The sending side: how large a segment may be and how much may leave.
 
+use super::congestion::Algorithm;
 use super::connection::{Connection, Context};
 use super::recovery::new_reno::Phase;
 use super::sequence::SeqNumber;
@@ -49,6 +50,13 @@ impl Connection {
             self.congestion.get().window().saturating_add(self.recovery.inflation())
         };
         window.saturating_sub(transfer.sent.in_flight())
+    }
+
+    /// Another congestion control algorithm takes over the window.
+    pub fn switch_congestion(&mut self, algorithm: Algorithm) {
+        let seed = u64::from(self.snd.iss.0) << 32 | u64::from(self.agreed.timestamp_offset);
+        let mss = self.segment_payload();
+        self.congestion.switch(algorithm, seed, mss);
     }
 
     /// Our timestamp clock: milliseconds, with the offset of this connection.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use crate::cli::Failure;
 use crate::cli::args::{Stack, host, seconds};
+use crate::tcp::congestion::Algorithm;
 
 /// The port of the echo service (RFC 862).
 pub(super) const ECHO: u16 = 7;
@@ -105,11 +107,20 @@ pub(super) struct Client {
     /// Use the kernel's sockets instead of this stack
     #[arg(long, help_heading = "How", conflicts_with = "Stack")]
     pub(super) kernel: bool,
-    /// Congestion control of the kernel's sockets; "default" leaves the kernel's choice (BBR limits a flow on a fast link)
-    #[arg(long, value_name = "NAME", default_value = "cubic", requires = "kernel", help_heading = "How")]
+    /// Congestion control: cubic, reno or bbr; with --kernel any that the kernel has, and "default" leaves the kernel's choice
+    /// (BBR limits a flow on a fast link)
+    #[arg(long, value_name = "NAME", default_value = "cubic", help_heading = "How")]
     pub(super) congestion: String,
     #[command(flatten)]
     pub(super) stack: Stack,
+}
+
+impl Client {
+    /// The congestion control of this stack.
+    pub(super) fn algorithm(&self) -> Result<Algorithm, Failure> {
+        let name = congestion(&self.congestion).map(str::parse).transpose();
+        Ok(name.map_err(|error| format!("--congestion {}: {error}", self.congestion))?.unwrap_or_default())
+    }
 }
 
 const CLIENT_EXAMPLES: &str = "\

@@ -72,7 +72,7 @@ impl Test {
 
 /// Runs the command.
 pub(super) fn run(args: &Client) -> Result<ExitCode, Failure> {
-    let opened = if args.kernel { None } else { Some(open::open(&args.stack)?) };
+    let opened = if args.kernel { None } else { Some(open::open(&args.stack, args.algorithm()?)?) };
     let network = match &opened {
         None => Network::Kernel(args::congestion(&args.congestion).map(str::to_owned)),
         Some(opened) => {
@@ -272,7 +272,7 @@ fn sum_up(
         test: test.name(),
         to,
         client: network.name(),
-        congestion: args.kernel.then(|| args.congestion.clone()),
+        congestion: args.congestion.clone(),
         flows: u32::from(args.flows),
         time: ended.saturating_duration_since(mark.started),
         bytes: bytes.saturating_sub(mark.bytes_at_start),

@@ -48,7 +48,7 @@ pub(super) fn hold(args: &Client, count: u32, network: &Network, requests: &Requ
         test: "idle",
         to,
         client: network.name(),
-        congestion: args.kernel.then(|| args.congestion.clone()),
+        congestion: args.congestion.clone(),
         flows: u32::try_from(streams.len()).unwrap_or(u32::MAX),
         time,
         bytes: 0,

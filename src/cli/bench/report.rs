@@ -13,7 +13,7 @@ pub(super) struct Report {
     pub(super) to: SocketAddr,
     /// `kernel` or `glasstcp`.
     pub(super) client: &'static str,
-    pub(super) congestion: Option<String>,
+    pub(super) congestion: String,
     pub(super) flows: u32,
     /// How long was measured.
     pub(super) time: Duration,
@@ -80,7 +80,7 @@ impl Report {
             ("test", quoted(self.test)),
             ("to", quoted(&self.to.to_string())),
             ("client", quoted(self.client)),
-            ("congestion", self.congestion.as_deref().map_or("null".into(), quoted)),
+            ("congestion", quoted(&self.congestion)),
             ("flows", self.flows.to_string()),
             ("time_ns", self.time.as_nanos().to_string()),
             ("verified", self.verified.to_string()),
@@ -136,7 +136,7 @@ mod tests {
             test,
             to: "10.0.0.2:9".parse().unwrap(),
             client: "kernel",
-            congestion: Some("cu\"bic".into()),
+            congestion: "cu\"bic".into(),
             flows: 2,
             time: Duration::from_millis(2_500),
             bytes: 1 << 30,

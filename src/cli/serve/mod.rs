@@ -35,7 +35,7 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     }
     // Taken first, as a file that is opened later could get a number that was not open.
     let ready = args.ready_fd.map(Ready::open).transpose()?;
-    let opened = open::open_queues(&args.stack, args.queues.into())?;
+    let opened = open::open_queues(&args.stack, args.congestion, args.queues.into())?;
     let mut servers: Vec<Server<'_>> =
         (0..opened.nets.len()).map(|queue| Server::new(&opened, queue)).collect::<Result<_, Failure>>()?;
     let wakers: Arc<[Waker]> = servers.iter().map(Server::waker).collect();

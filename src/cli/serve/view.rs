@@ -25,7 +25,7 @@ pub(super) struct View {
 
 impl View {
     /// The counters by name.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 18] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 19] {
         let c = &self.counters;
         [
             ("packets in", c.packets_in),

@@ -1,11 +1,7 @@
 //! Slow start and congestion avoidance (RFC 5681 section 3.1, RFC 6928's initial window, RFC 3465's byte counting).
 
+use super::usage::Usage;
 use super::{Acked, Controller, Loss};
-
-/// Limit L of RFC 3465: by how much one ACK may grow cwnd in slow start, counted in what leaves in one piece. The decision
-/// of the house (docs/decisions.md) is 8, by RFC 9406. A device that cuts super-segments makes the pieces large, and then
-/// peers acknowledge a whole one at a time: counted in segments, slow start would stop doubling.
-const SLOW_START_LIMIT: u32 = 8;
 
 /// The state of Reno, in octets.
 // 9293-MUST-19: slow start and avoidance; the backoff of the timer is in `rto`.
@@ -15,8 +11,10 @@ pub struct Reno {
     ssthresh: u32,
     /// Octets acknowledged since cwnd last grew in congestion avoidance.
     counted: u32,
-    /// cwnd and ssthresh before the last reduction.
-    before: (u32, u32),
+    /// How much of cwnd is in use.
+    usage: Usage,
+    /// cwnd and ssthresh before the last loss.
+    before: Option<(u32, u32)>,
 }
 
 /// The initial window of RFC 6928, in octets.
@@ -29,11 +27,11 @@ impl Reno {
     /// Before the handshake.
     pub fn new() -> Reno {
         // 5681-3.1-5: ssthresh begins arbitrarily high.
-        Reno { cwnd: initial_window(536), ssthresh: u32::MAX, counted: 0, before: (0, u32::MAX) }
+        Reno { cwnd: initial_window(536), ssthresh: u32::MAX, counted: 0, usage: Usage::new(), before: None }
     }
 
     fn halve(&mut self, loss: &Loss) {
-        self.before = (self.cwnd, self.ssthresh);
+        self.before = Some((self.cwnd, self.ssthresh));
         // 5681-3.1-8: half of what was really in flight, not of cwnd.
         self.ssthresh = (loss.flight / 2).max(2 * loss.mss);
         self.counted = 0;
@@ -60,21 +58,27 @@ impl Controller for Reno {
         self.cwnd = if syn_losses > 1 { mss } else { initial_window(mss) };
     }
 
+    fn adopt(&mut self, window: u32, slow_start_threshold: u32, _mss: u32) {
+        (self.cwnd, self.ssthresh) = (window, slow_start_threshold);
+    }
+
     fn acked(&mut self, acked: &Acked) {
-        let Acked { octets, flight, mss, piece, .. } = *acked;
+        self.usage.acked(acked);
+        if acked.recovering {
+            return;
+        }
         // 5681-3.1-1: ssthresh chooses between the two.
         if self.cwnd < self.ssthresh {
             // A window that was not used gives no reason for a larger one (RFC 7661).
-            if flight.saturating_mul(2) >= self.cwnd {
-                // 5681-3.1-6: counted in octets, so that dividing ACKs gains nothing (limit: docs/decisions.md).
-                self.cwnd = self.cwnd.saturating_add(octets.min(SLOW_START_LIMIT.saturating_mul(piece)));
+            if self.usage.fills_half(self.cwnd) {
+                self.cwnd = self.cwnd.saturating_add(acked.slow_start_growth());
             }
-        } else if flight.saturating_add(mss) >= self.cwnd {
+        } else if self.usage.fills(self.cwnd, acked) {
             // 5681-3.1-7: one segment for each whole window acknowledged.
-            self.counted = self.counted.saturating_add(octets);
+            self.counted = self.counted.saturating_add(acked.octets);
             if self.counted >= self.cwnd {
                 self.counted -= self.cwnd;
-                self.cwnd = self.cwnd.saturating_add(mss);
+                self.cwnd = self.cwnd.saturating_add(acked.mss);
             }
         }
     }
@@ -82,6 +86,11 @@ impl Controller for Reno {
     fn loss(&mut self, loss: &Loss) {
         self.halve(loss);
         self.cwnd = self.ssthresh;
+    }
+
+    fn congestion_experienced(&mut self, loss: &Loss) {
+        // RFC 3168 section 6.1.2: as for a loss.
+        self.loss(loss);
     }
 
     fn timeout(&mut self, loss: &Loss, first: bool) {
@@ -95,10 +104,10 @@ impl Controller for Reno {
     }
 
     fn undo(&mut self) {
-        // Never less than there is: the episode may have ended, and cwnd grown since.
-        self.cwnd = self.cwnd.max(self.before.0);
-        self.ssthresh = self.ssthresh.max(self.before.1);
-        self.counted = 0;
+        if let Some((cwnd, ssthresh)) = self.before.take() {
+            self.cwnd = self.cwnd.max(cwnd);
+            self.ssthresh = self.ssthresh.max(ssthresh);
+        }
     }
 
     fn recovered(&mut self, flight: u32, mss: u32) {
@@ -115,17 +124,7 @@ impl Controller for Reno {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Instant;
-
-    const MSS: u32 = 1_000;
-
-    fn ack(octets: u32, flight: u32) -> Acked {
-        Acked { now: Instant::ZERO, octets, flight, mss: MSS, piece: MSS, rtt: None }
-    }
-
-    fn loss(flight: u32) -> Loss {
-        Loss { now: Instant::ZERO, flight, mss: MSS }
-    }
+    use crate::tcp::congestion::tests::{MSS, ack, loss};
 
     fn started() -> Reno {
         let mut reno = Reno::new();
@@ -240,5 +239,47 @@ mod tests {
             reno.acked(&ack(10, 10));
         }
         assert_eq!(reno.window(), 10 * MSS);
+    }
+
+    /// Whatever the loss was, what was before it comes back once, and what has grown since stays.
+    #[test]
+    fn a_spurious_loss_is_undone() {
+        for timeout in [false, true] {
+            let mut reno = started();
+            reno.loss(&loss(40 * MSS));
+            if timeout {
+                reno.timeout(&loss(20 * MSS), true);
+                reno.timeout(&loss(MSS), false);
+                assert_eq!((reno.window(), reno.slow_start_threshold()), (MSS, 10 * MSS));
+            } else {
+                reno.loss(&loss(20 * MSS));
+                assert_eq!((reno.window(), reno.slow_start_threshold()), (10 * MSS, 10 * MSS));
+            }
+            reno.undo();
+            assert_eq!((reno.window(), reno.slow_start_threshold()), (20 * MSS, 20 * MSS));
+            reno.undo();
+            assert_eq!(reno.window(), 20 * MSS);
+        }
+        let mut reno = started();
+        reno.loss(&loss(10 * MSS));
+        reno.recovered(10 * MSS, MSS);
+        for _ in 0..200 {
+            reno.acked(&ack(MSS, reno.window()));
+        }
+        let grown = reno.window();
+        assert!(grown > 10 * MSS);
+        reno.undo();
+        assert_eq!((reno.window(), reno.slow_start_threshold()), (grown, u32::MAX));
+    }
+
+    /// In fast recovery the window is not this controller's to grow.
+    #[test]
+    fn it_does_not_grow_in_recovery() {
+        let mut reno = started();
+        reno.loss(&loss(10 * MSS));
+        for _ in 0..100 {
+            reno.acked(&Acked { recovering: true, ..ack(MSS, 10 * MSS) });
+        }
+        assert_eq!(reno.window(), 5 * MSS);
     }
 }

@@ -12,9 +12,11 @@
 
 use std::collections::VecDeque;
 
+pub mod delivery_rate;
 pub mod frto;
 pub mod min_rtt;
 pub mod new_reno;
+pub mod pacing;
 pub mod prr;
 pub mod rack;
 pub mod ranges;

@@ -1,0 +1,481 @@
+//! CUBIC (RFC 9438): after a loss the window returns to where it was along a cubic curve of time, flat around that point.
+//!
+//! ```text
+//!   cwnd                                   convex: looks for more
+//!    W_max  - - - - - - - - ___------__.-'
+//!              concave  .-'            |
+//!                     /                |
+//!   0.7 W_max       |                  K    t
+//! ```
+//!
+//! The curve itself is in `cubic_curve`; what happens to it is here.
+
+use super::cubic_curve::Curve;
+use super::hystart::{GROWTH_DIVISOR, HyStart, Phase};
+use super::usage::Usage;
+use super::{Acked, Controller, Loss, initial_window};
+
+/// beta_cubic: what a loss leaves of the window, in tenths.
+// 9438-4.6-1
+const BETA_TENTHS: u64 = 7;
+/// The state of CUBIC, in octets.
+#[derive(Clone, Debug)]
+pub struct Cubic {
+    cwnd: u32,
+    ssthresh: u32,
+    /// How much of cwnd is in use.
+    usage: Usage,
+    /// Of the first slow start.
+    hystart: HyStart,
+    /// What comes after it. Nothing of a curve is kept before the first loss: most connections end without one.
+    later: Option<Box<Later>>,
+}
+
+/// After the first slow start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Later {
+    curve: Curve,
+    /// What the last loss has changed.
+    before: Option<Before>,
+}
+
+/// What the last loss has changed (RFC 9438 section 4.9.2).
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    cwnd: u32,
+    ssthresh: u32,
+    curve: Curve,
+}
+
+impl Cubic {
+    /// Before the handshake.
+    pub fn new() -> Cubic {
+        // 9438-4.10: with HyStart++.
+        let hystart = HyStart::new();
+        Cubic { cwnd: initial_window(536), ssthresh: u32::MAX, usage: Usage::new(), hystart, later: None }
+    }
+
+    /// What there is after the first slow start, which is over with this.
+    fn later(&mut self) -> &mut Later {
+        self.later.get_or_insert_default()
+    }
+
+    /// ssthresh after a loss, before its floor: 0.7 of what was in flight. What recovery has let out beyond cwnd is no reason
+    /// for a larger one.
+    // 9438-4.6-1
+    fn reduced(&self, loss: &Loss) -> u32 {
+        (u64::from(loss.flight.min(self.cwnd)) * BETA_TENTHS / 10) as u32
+    }
+
+    /// Keeps what was, and notes where the window was.
+    fn remember(&mut self) {
+        let (cwnd, ssthresh) = (self.cwnd, self.ssthresh);
+        let later = self.later();
+        later.before = Some(Before { cwnd, ssthresh, curve: later.curve });
+        let curve = &mut later.curve;
+        // 9438-4.7: a flow that has to give way makes room faster.
+        curve.w_max = if cwnd < curve.w_max { (u64::from(cwnd) * (10 + BETA_TENTHS) / 20) as u32 } else { cwnd };
+        curve.prior = cwnd;
+        curve.epoch = None;
+    }
+
+    /// A loss, or a mark of congestion, with the least window that it leaves.
+    fn reduce(&mut self, loss: &Loss, least: u32) {
+        let reduced = self.reduced(loss);
+        self.remember();
+        self.cwnd = reduced.max(least);
+        self.ssthresh = reduced.max(2 * loss.mss);
+    }
+
+    /// Slow start: up to ssthresh, and what is left of the ACK then counts in congestion avoidance.
+    fn slow_start(&mut self, acked: &Acked) {
+        let mut growth = acked.slow_start_growth();
+        // 9406-4.3: only the first.
+        if self.later.is_none() {
+            match self.hystart.acked(acked.una, acked.nxt, acked.rtt) {
+                Phase::SlowStart => {}
+                // 9406-4.2-3
+                Phase::Conservative => growth /= GROWTH_DIVISOR,
+                Phase::Over => {
+                    self.ssthresh = self.cwnd;
+                    let prior = self.cwnd;
+                    self.later().curve.prior = prior;
+                    return;
+                }
+            }
+        }
+        // A window that was not used gives no reason for a larger one (RFC 7661).
+        if self.usage.fills_half(self.cwnd) {
+            self.cwnd = self.cwnd.saturating_add(growth).min(self.ssthresh);
+        }
+    }
+}
+
+impl Default for Cubic {
+    fn default() -> Cubic {
+        Cubic::new()
+    }
+}
+
+impl Controller for Cubic {
+    fn window(&self) -> u32 {
+        self.cwnd
+    }
+
+    fn slow_start_threshold(&self) -> u32 {
+        self.ssthresh
+    }
+
+    fn start(&mut self, mss: u32, syn_losses: u8) {
+        // 5681-3.1-3, 6928-2-2
+        self.cwnd = if syn_losses > 1 { mss } else { initial_window(mss) };
+    }
+
+    fn adopt(&mut self, window: u32, slow_start_threshold: u32, _mss: u32) {
+        (self.cwnd, self.ssthresh) = (window, slow_start_threshold);
+        if slow_start_threshold != u32::MAX {
+            // 9406-4.3: HyStart++ is for the initial slow start alone.
+            self.later();
+        }
+    }
+
+    fn acked(&mut self, acked: &Acked) {
+        self.usage.acked(acked);
+        if acked.recovering {
+            return;
+        }
+        // 5681-3.1-1
+        if self.cwnd < self.ssthresh {
+            self.slow_start(acked);
+        } else {
+            let (cwnd, used) = (self.cwnd, self.usage.fills(self.cwnd, acked));
+            self.cwnd = self.later().curve.acked(cwnd, acked, used);
+        }
+    }
+
+    fn loss(&mut self, loss: &Loss) {
+        // 9406-4.2-4: in whatever phase it was.
+        self.reduce(loss, 2 * loss.mss);
+    }
+
+    fn congestion_experienced(&mut self, loss: &Loss) {
+        self.reduce(loss, loss.mss);
+    }
+
+    fn timeout(&mut self, loss: &Loss, first: bool) {
+        // 9438-4.8: ssthresh by 0.7, and the next stage begins at its own plateau.
+        if first {
+            self.reduce(loss, loss.mss);
+        }
+        let curve = &mut self.later().curve;
+        (curve.w_max, curve.epoch) = (0, None);
+        // 5681-3.1-9, 8961-4.3
+        self.cwnd = loss.mss;
+    }
+
+    fn undo(&mut self) {
+        let Some(later) = self.later.as_mut() else { return };
+        let Some(before) = later.before.take() else { return };
+        // 9438-4.9: only if the window is smaller than it was.
+        if self.cwnd < before.cwnd {
+            self.cwnd = before.cwnd;
+            self.ssthresh = self.ssthresh.max(before.ssthresh);
+            later.curve = before.curve;
+        }
+    }
+
+    fn recovered(&mut self, flight: u32, mss: u32) {
+        // RFC 6582 section 3.2 (3), first option: no burst after recovery.
+        self.cwnd = self.ssthresh.min(flight.max(mss).saturating_add(mss));
+    }
+
+    fn restart(&mut self, mss: u32) {
+        if let Some(later) = self.later.as_mut() {
+            // The window that the path had is found again by slow start (RFC 7661), and the curve begins anew there.
+            self.ssthresh = self.ssthresh.max(self.cwnd - self.cwnd / 4);
+            later.curve.epoch = None;
+        }
+        // 5681-4.1
+        self.cwnd = self.cwnd.min(initial_window(mss));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tcp::congestion::tests::{MSS, ack, loss};
+    use crate::tcp::sequence::SeqNumber;
+    use crate::time::Instant;
+
+    /// In congestion avoidance after a loss at this window, in segments.
+    fn after_loss(window: u32) -> Cubic {
+        let mut cubic = Cubic::new();
+        cubic.start(MSS, 0);
+        cubic.adopt(window * MSS, window * MSS, MSS);
+        cubic.loss(&loss(window * MSS));
+        cubic
+    }
+
+    /// One ACK for each segment, spread over the round trips, from `start` for `time`: the windows after each `step`.
+    fn run(cubic: &mut Cubic, start: Duration, rtt: Duration, time: Duration, step: Duration) -> Vec<u32> {
+        let (mut windows, mut elapsed) = (Vec::new(), Duration::ZERO);
+        while elapsed <= time {
+            let segments = cubic.window() / MSS;
+            for number in 0..segments {
+                let now = elapsed + rtt * number / segments;
+                while now >= step * windows.len() as u32 && step * windows.len() as u32 <= time {
+                    windows.push(cubic.window());
+                }
+                let flight = cubic.window();
+                cubic.acked(&Acked {
+                    now: Instant::ZERO + start + now,
+                    srtt: Some(rtt),
+                    in_flight: flight - MSS,
+                    ..ack(MSS, flight)
+                });
+            }
+            elapsed += rtt;
+        }
+        windows
+    }
+
+    /// 9438-4.2-1, 9438-4.3, 9438-4.4: whole flows over 5 to 100 s against a reference in floating point, within 1 %.
+    #[test]
+    fn the_window_by_a_reference() {
+        let table: [(u32, u64, u64, u64, [u32; 11]); 4] = [
+            (
+                100,
+                100,
+                20,
+                2_000,
+                [70000, 95605, 99992, 102799, 122588, 177360, 288548, 474451, 754261, 1147203, 1672454],
+            ),
+            (
+                1_000,
+                50,
+                20,
+                2_000,
+                [700000, 857675, 947370, 988239, 999485, 1000308, 1009910, 1047489, 1132243, 1283372, 1520076],
+            ),
+            (
+                1_000,
+                100,
+                100,
+                10_000,
+                [
+                    700000, 1000316, 1520114, 4659182, 12817724, 28395741, 53793223, 91410166, 143646566, 212902422,
+                    301577738,
+                ],
+            ),
+            (20, 10, 5, 500, [14000, 57303, 106800, 156386, 206172, 256041, 305862, 355670, 405526, 455414, 505323]),
+        ];
+        for (window, rtt, seconds, step, expected) in table {
+            let mut cubic = after_loss(window);
+            let seen = run(
+                &mut cubic,
+                Duration::from_secs(7),
+                Duration::from_millis(rtt),
+                Duration::from_secs(seconds),
+                Duration::from_millis(step),
+            );
+            assert_eq!(seen.len(), expected.len());
+            for (seen, expected) in seen.into_iter().zip(expected) {
+                assert!(seen.abs_diff(expected) <= expected / 100, "{window}, {rtt} ms: {seen}, not {expected}");
+            }
+        }
+    }
+
+    /// 9438-4.6-1
+    #[test]
+    fn a_loss_leaves_seven_tenths_of_what_was_in_flight() {
+        for (window, flight, cwnd, ssthresh) in [
+            (100, 100, 70, 70),
+            (100, 50, 35, 35),
+            // What recovery let out beyond the window does not count.
+            (100, 150, 70, 70),
+            (3, 3, 2, 2),
+            (2, 1, 2, 2),
+        ] {
+            let mut cubic = Cubic::new();
+            cubic.adopt(window * MSS, window * MSS, MSS);
+            cubic.loss(&loss(flight * MSS));
+            let seen = (cubic.window(), cubic.slow_start_threshold());
+            assert!(seen.0.abs_diff(cwnd * MSS) <= 100 && seen.1.abs_diff(ssthresh * MSS) <= 100, "{seen:?}");
+        }
+        // A mark of congestion may leave one segment in the window.
+        let mut cubic = Cubic::new();
+        cubic.adopt(MSS, MSS, MSS);
+        cubic.congestion_experienced(&loss(MSS));
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (MSS, 2 * MSS));
+    }
+
+    /// 9438-4.7: the second loss below the plateau of the first lowers it further.
+    #[test]
+    fn fast_convergence() {
+        let mut cubic = after_loss(100);
+        assert_eq!(cubic.later().curve.w_max, 100 * MSS);
+        cubic.loss(&loss(70 * MSS));
+        assert_eq!((cubic.later().curve.w_max, cubic.window()), (59_500, 49 * MSS));
+        // Not where the window has come further than last time.
+        let mut cubic = after_loss(100);
+        cubic.cwnd = 120 * MSS;
+        cubic.loss(&loss(120 * MSS));
+        assert_eq!(cubic.later().curve.w_max, 120 * MSS);
+    }
+
+    /// 9438-4.8: one segment, slow start to 0.7 of what was in flight, and from there a curve without a concave part.
+    #[test]
+    fn after_a_timeout_the_curve_begins_at_its_plateau() {
+        let mut cubic = after_loss(100);
+        cubic.timeout(&loss(70 * MSS), true);
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (MSS, 49 * MSS));
+        cubic.timeout(&loss(MSS), false);
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (MSS, 49 * MSS));
+        for _ in 0..48 {
+            let flight = cubic.window();
+            cubic.acked(&ack(MSS, flight));
+        }
+        assert_eq!(cubic.window(), 49 * MSS);
+        let rtt = Duration::from_secs(1);
+        let windows = run(&mut cubic, Duration::from_secs(1), rtt, Duration::from_secs(4), rtt);
+        let curve = &cubic.later().curve;
+        assert_eq!((curve.w_max, curve.k), (49 * MSS, 0));
+        // 0.4 t^3 beyond 49 segments, or what Reno would have: never less than before.
+        assert!(windows.windows(2).all(|pair| pair[0] < pair[1]), "{windows:?}");
+        assert!((70_000..85_000).contains(&windows[4]), "{windows:?}");
+    }
+
+    /// 9438-4.2-2, 9438-4.6-2: ten seconds in which the application sends little, or nothing at all, do not move the curve.
+    #[test]
+    fn time_in_which_the_window_is_not_used_does_not_count() {
+        let rtt = Duration::from_millis(100);
+        let two = Duration::from_secs(2);
+        let mut steady = after_loss(1_000);
+        let expected = run(&mut steady, Duration::ZERO, rtt, two * 2, two);
+        for idle in [false, true] {
+            let mut cubic = after_loss(1_000);
+            run(&mut cubic, Duration::ZERO, rtt, two - rtt, two);
+            let before = cubic.window();
+            if idle {
+                // The last ACK of a burst leaves nothing in flight.
+                let acked = Acked { in_flight: 0, srtt: Some(rtt), ..ack(MSS, before) };
+                cubic.acked(&Acked { now: Instant::ZERO + two, ..acked });
+            } else {
+                for round in 1..=100 {
+                    let now = Instant::ZERO + two + rtt * (round - 1);
+                    let una = SeqNumber(round * 20 * MSS);
+                    let little = Acked { now, srtt: Some(rtt), una, nxt: una + 10 * MSS, ..ack(MSS, 10 * MSS) };
+                    cubic.acked(&little);
+                }
+            }
+            assert!(cubic.window() - before < before / 100, "{} after {before}", cubic.window());
+            let after = run(&mut cubic, two + Duration::from_secs(10), rtt, two, two);
+            assert!(after[1].abs_diff(expected[2]) < expected[2] / 50, "{idle}: {after:?}, {expected:?}");
+        }
+    }
+
+    /// 9438-4.9
+    #[test]
+    fn a_spurious_loss_is_undone() {
+        for timeout in [false, true] {
+            let mut cubic = after_loss(100);
+            let rtt = Duration::from_millis(100);
+            run(&mut cubic, Duration::ZERO, rtt, Duration::from_secs(2), rtt);
+            let (window, threshold, curve) = (cubic.window(), cubic.slow_start_threshold(), cubic.later().curve);
+            if timeout {
+                cubic.timeout(&loss(window), true);
+            } else {
+                cubic.loss(&loss(window));
+            }
+            assert!(cubic.window() < window);
+            cubic.undo();
+            assert_eq!((cubic.window(), cubic.slow_start_threshold()), (window, threshold));
+            let undone = cubic.later().curve;
+            assert_eq!((undone.w_max, undone.k, undone.epoch), (curve.w_max, curve.k, curve.epoch));
+            // Once only.
+            cubic.cwnd = MSS;
+            cubic.undo();
+            assert_eq!(cubic.window(), MSS);
+        }
+    }
+
+    /// 9438-4.10, 9406-4.2-3, 9406-4.3: the round-trip time rises: a quarter of the growth for five rounds, then avoidance.
+    #[test]
+    fn slow_start_ends_before_there_is_a_loss() {
+        let mut cubic = Cubic::new();
+        cubic.start(MSS, 0);
+        let mut una = SeqNumber(1);
+        let mut windows = Vec::new();
+        for round in 0..12_u64 {
+            for _ in 0..cubic.window() / MSS {
+                una += MSS;
+                let rtt = Duration::from_millis(if round < 3 { 20 } else { 40 });
+                let nxt = una + cubic.window();
+                let now = Instant::from_millis(round * 40);
+                cubic.acked(&Acked { now, rtt: Some(rtt), srtt: Some(rtt), una, nxt, ..ack(MSS, cubic.window()) });
+            }
+            windows.push(cubic.window() / MSS);
+        }
+        // Doubled for three rounds and the beginning of a fourth, which the rise ends at its eighth sample.
+        assert_eq!(windows[..3], [20, 40, 80]);
+        assert!((100..=110).contains(&windows[3]), "{windows:?}");
+        assert!(windows[3..8].windows(2).all(|pair| pair[1] * 10 <= pair[0] * 13), "{windows:?}");
+        assert!(cubic.later.is_some() && cubic.slow_start_threshold() <= cubic.window());
+        // 9438-4.10: the curve begins at its plateau.
+        assert_eq!(cubic.later().curve.k, 0);
+    }
+
+    /// 9406-4.2-4, 9406-4.3: a loss ends it in either phase, and a later slow start is without it.
+    #[test]
+    fn a_loss_ends_slow_start() {
+        for conservative in [false, true] {
+            let mut cubic = Cubic::new();
+            cubic.start(MSS, 0);
+            for number in 0..40_u32 {
+                let rtt = Duration::from_millis(if conservative && number >= 10 { 60 } else { 20 });
+                let una = SeqNumber(number * MSS);
+                cubic.acked(&Acked { rtt: Some(rtt), una, nxt: una + 10 * MSS, ..ack(MSS, 40 * MSS) });
+            }
+            assert_eq!(cubic.hystart.is_conservative(), conservative);
+            let window = cubic.window();
+            cubic.loss(&loss(window));
+            assert_eq!(cubic.window(), cubic.slow_start_threshold());
+            assert!(cubic.window() < window && cubic.later.is_some());
+            let hystart = cubic.hystart;
+            cubic.timeout(&loss(window / 2), true);
+            cubic.acked(&Acked { rtt: Some(Duration::from_secs(1)), ..ack(MSS, MSS) });
+            assert_eq!((cubic.window(), cubic.hystart), (2 * MSS, hystart));
+        }
+    }
+
+    /// 9406-4.3: one ACK of 64 segments counts as eight, that of a super-segment in full.
+    #[test]
+    fn the_limit_of_slow_start_counts_pieces() {
+        for (piece, grows) in [(MSS, 8 * MSS), (44 * MSS, 64 * MSS)] {
+            let mut cubic = Cubic::new();
+            cubic.start(MSS, 0);
+            cubic.acked(&Acked { piece, ..ack(64 * MSS, 64 * MSS) });
+            assert_eq!(cubic.window(), 10 * MSS + grows, "{piece}");
+        }
+    }
+
+    /// 5681-4.1: and slow start finds what the path had.
+    #[test]
+    fn idleness_brings_the_restart_window() {
+        let mut cubic = after_loss(100);
+        cubic.restart(MSS);
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (10 * MSS, 70 * MSS));
+    }
+
+    #[test]
+    fn the_longest_time_does_not_overflow() {
+        let mut cubic = after_loss(1_000);
+        let acked = Acked { now: Instant::from_nanos(u64::MAX), srtt: Some(Duration::MAX), ..ack(u32::MAX, u32::MAX) };
+        cubic.acked(&ack(MSS, 1_000 * MSS));
+        cubic.acked(&acked);
+        cubic.acked(&acked);
+        assert!(cubic.window() >= 700 * MSS);
+    }
+}
