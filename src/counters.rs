@@ -156,6 +156,8 @@ pub struct Counters {
     pub timeouts: u64,
     /// Recoveries that were taken back, as nothing had been lost.
     pub spurious: u64,
+    /// Windows that were lowered for a mark of congestion (RFC 3168).
+    pub ecn_reductions: u64,
     /// Fast retransmits (entries into loss recovery by duplicate ACKs).
     pub fast_retransmits: u64,
     /// Connections opened by us.
@@ -193,6 +195,7 @@ impl Default for Counters {
             retransmits: 0,
             timeouts: 0,
             spurious: 0,
+            ecn_reductions: 0,
             fast_retransmits: 0,
             active_opens: 0,
             passive_opens: 0,
@@ -227,6 +230,7 @@ impl Counters {
             retransmits,
             timeouts,
             spurious,
+            ecn_reductions,
             fast_retransmits,
             active_opens,
             passive_opens,
@@ -251,6 +255,7 @@ impl Counters {
             (&mut self.retransmits, retransmits),
             (&mut self.timeouts, timeouts),
             (&mut self.spurious, spurious),
+            (&mut self.ecn_reductions, ecn_reductions),
             (&mut self.fast_retransmits, fast_retransmits),
             (&mut self.active_opens, active_opens),
             (&mut self.passive_opens, passive_opens),

@@ -95,6 +95,8 @@ impl Stack {
         let iss = self.cookies.make(&tuple, segment.seq, mss, now);
         let offset = self.sequence.timestamp_offset(&tuple);
         let mut record = HalfOpen::new(segment, iss, offset, announced, &options, &self.config.tcp);
+        // A cookie has no room to remember it.
+        record.agreed.ecn = false;
         if !record.agreed.timestamps {
             // Nothing can carry them.
             record.agreed.scaling = false;
@@ -146,6 +148,7 @@ impl Stack {
         let offset = self.sequence.timestamp_offset(&tuple);
         let mut syn = *segment;
         syn.seq = irs;
+        syn.flags = Flags::SYN;
         syn.options = Default::default();
         syn.options.mss = Some(mss);
         if let Some(timestamp) = segment.options.timestamp {

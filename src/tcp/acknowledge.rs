@@ -41,6 +41,9 @@ pub(super) fn acknowledge(
         AckRange::New => new_ack(connection, segment, cx),
         AckRange::Duplicate => duplicate_ack(connection, segment, cx),
     }
+    if connection.agreed.ecn {
+        loss::mark_echoed(connection, segment, cx);
+    }
     update_window(connection, segment, range == AckRange::New, cx);
     // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
     if connection.fin_acknowledged() && connection.advance(Cause::FinAcknowledged) {

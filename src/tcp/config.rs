@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::congestion::Algorithm;
+use super::ecn::EcnMode;
 
 /// The largest window that a shift count of 9 can express, just below 32 MiB: enough for 10 Gb/s over 25 ms. With a larger
 /// count, one step of the window field would be close to a whole segment.
@@ -55,6 +56,8 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Offer window scaling (RFC 7323). Default on.
     pub window_scaling: bool,
+    /// Explicit congestion notification (RFC 3168). Default: with those who ask.
+    pub ecn: EcnMode,
     /// Half-open records over all listeners; beyond it SYN cookies answer. Default 4,096.
     pub max_half_open: u32,
     /// Send SYN cookies when the SYN queue is full (RFC 4987 section 3.6). Default on.
@@ -104,6 +107,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            ecn: EcnMode::default(),
             max_half_open: 4_096,
             syn_cookies: true,
             max_connections: 1 << 20,

@@ -7,6 +7,7 @@ use super::FourTuple;
 use super::acceptance::Space;
 use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
+use super::ecn::{Ecn, EcnMode};
 use super::option::Agreed;
 use super::receiver::Owed;
 use super::recovery::frto::Frto;
@@ -194,6 +195,8 @@ pub struct Connection {
     pub agreed: Agreed,
     /// What is owed to the peer.
     pub owed: Owed,
+    /// Marks of congestion, in both directions.
+    pub ecn: Ecn,
     /// Text from SND.UNA on.
     pub send_buffer: SendBuffer,
     /// Text for the application, and text out of order.
@@ -273,6 +276,7 @@ impl Connection {
         let Opening { tuple, iss, timestamp_offset, mss, ref options } = *opening;
         let (capacity, _, tuned) = config.receive_bounds(options, mss);
         let largest = config.largest_receive_capacity(options);
+        let asks = origin == Origin::Active && config.ecn == EcnMode::Request;
         Connection {
             tuple,
             state: State::Closed,
@@ -312,7 +316,8 @@ impl Connection {
                 segment_size: 0,
                 quick_acks: config.quick_acks,
             },
-            agreed: Agreed { timestamp_offset, ..Agreed::default() },
+            agreed: Agreed { timestamp_offset, ecn: asks, ..Agreed::default() },
+            ecn: Ecn::default(),
             owed: Owed::default(),
             send_buffer: SendBuffer::default(),
             receive_buffer: ReceiveBuffer::default(),

@@ -116,7 +116,11 @@ mod tests {
         for (bits, asking, accepting) in
             [(NONE, false, false), (ECE, false, true), (CWR, false, false), (ECE | CWR, true, false)]
         {
-            assert_eq!((asks(Flags::SYN | bits), accepts(Flags::SYN | Flags::ACK | bits)), (asking, accepting), "{bits}");
+            assert_eq!(
+                (asks(Flags::SYN | bits), accepts(Flags::SYN | Flags::ACK | bits)),
+                (asking, accepting),
+                "{bits}"
+            );
         }
     }
 

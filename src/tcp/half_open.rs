@@ -6,6 +6,7 @@ use super::FourTuple;
 use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
+use super::ecn::{self, EcnMode};
 use super::option::{self, Agreed};
 use super::reset::Reply;
 use super::segment::Segment;
@@ -80,7 +81,8 @@ impl HalfOpen {
         options: &SocketOptions,
         config: &TcpConfig,
     ) -> HalfOpen {
-        let agreed = option::agree(config, &segment.options, timestamp_offset, segment.arrived);
+        let mut agreed = option::agree(config, &segment.options, timestamp_offset, segment.arrived);
+        agreed.ecn = config.ecn != EcnMode::Off && ecn::asks(segment.flags);
         let (capacity, _, _) = config.receive_bounds(options, announced);
         let ipv6 = segment.tuple.remote_addr.is_ipv6();
         let scaled = |shift| if agreed.scaling { shift } else { WindowShift::default() };
@@ -112,7 +114,8 @@ impl HalfOpen {
             tuple,
             seq: self.iss,
             ack: self.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            // 3168-6.1.1-1: only if the SYN has asked.
+            flags: Flags::SYN | Flags::ACK | if self.agreed.ecn { Flags::ECE } else { Flags::default() },
             // 7323-2.2-2: not scaled.
             window: WireWindow(self.offered),
             options: option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now)),
@@ -149,6 +152,8 @@ impl HalfOpen {
         self.answers += 1;
         // The SYN once more: our SYN-ACK may have been lost.
         let again = segment.syn() && !segment.has_ack() && segment.seq == self.irs;
+        // 3168-6.1.1.1: where the SYN that asks got no answer, it comes again without.
+        self.agreed.ecn &= !again || ecn::asks(segment.flags);
         let reply =
             if again { self.syn_ack(segment.tuple, segment.arrived) } else { self.ack(segment.tuple, segment.arrived) };
         Action::Answer(reply, reason)

@@ -20,6 +20,7 @@ use super::recovery::tail_loss_probe::{Answer, Fate};
 use super::recovery::{prr, prr::Prr};
 use super::segment::Segment;
 use crate::time::Instant;
+use crate::wire::tcp::Flags;
 
 /// Ranges that SACK blocks may make beyond as many as there are full segments in the peer's window. More are ignored: they
 /// are only advice (docs/decisions.md).
@@ -168,6 +169,7 @@ fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
     let flight = flight.max(mss);
     connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
     connection.recovery.enter(connection.snd.nxt);
+    connection.ecn.slowed_down(connection.snd.nxt);
     connection.undo.begin(connection.snd.una);
     connection.retransmit_now = true;
     connection.tail_probe = false;
@@ -192,7 +194,8 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 /// Outside fast recovery: the window may grow, by what is acknowledged by number.
 // 5681-3.2-3: SACK blocks let something new out, as less is in flight, but cwnd stays.
 fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
-    if !ack.advances {
+    // 3168-6.1.2-2: nor for an ACK that echoes a mark.
+    if !ack.advances || echoes_mark(connection, ack.segment) {
         return;
     }
     let mss = connection.segment_payload();
@@ -212,6 +215,27 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
         rate: None,
     };
     connection.congestion.get_mut().acked(&acked);
+}
+
+fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> bool {
+    connection.agreed.ecn && segment.flags.contains(Flags::ECE) && !segment.syn()
+}
+
+/// The peer may have got a packet that was marked on its way: congestion without a loss.
+// 3168-6.1.2-1
+pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    connection.ecn.acknowledged(connection.snd.una);
+    // While losses are repaired, the window has been lowered already.
+    if !echoes_mark(connection, segment) || !connection.ecn.is_news() || connection.recovery.phase != Phase::Open {
+        return;
+    }
+    let (flight, mss) = (connection.in_flight().max(connection.segment_payload()), connection.segment_payload());
+    connection.congestion.get_mut().congestion_experienced(&Loss { now: cx.now, flight, mss });
+    connection.ecn.slowed_down(connection.snd.nxt);
+    // What follows is no loss that could prove to be none.
+    connection.undo.forget();
+    cx.counters.ecn_reductions += 1;
+    tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "congestion experienced");
 }
 
 /// What a probe has shown.
@@ -343,6 +367,7 @@ fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
         if let Action::EnterRecovery { flight } = action {
             connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
             connection.undo.begin(connection.snd.una);
+            connection.ecn.slowed_down(connection.snd.nxt);
             cx.counters.fast_retransmits += 1;
             if let Some(transfer) = connection.transfer.as_mut() {
                 transfer.sent.mark_first_lost(mss);

@@ -12,6 +12,7 @@ pub mod acknowledge;
 pub mod config;
 pub mod congestion;
 pub mod connection;
+pub mod ecn;
 pub mod finish;
 pub mod half_open;
 pub mod initial_sequence;

@@ -21,6 +21,8 @@ pub struct Agreed {
     pub sack: bool,
     /// Both sides scale their windows.
     pub scaling: bool,
+    /// Both sides do ECN (RFC 3168); before the peer's SYN is there, our SYN asks for it.
+    pub ecn: bool,
     /// Added to our timestamp clock (RFC 7323 section 7.1).
     pub timestamp_offset: u32,
     /// TS.Recent.
@@ -70,6 +72,8 @@ pub fn agree(config: &TcpConfig, peer: &TcpOptions, timestamp_offset: u32, now: 
         sack: config.sack && peer.sack_permitted,
         // 7323-2.2-1: only if both SYNs carried it.
         scaling: config.window_scaling && peer.window_scale.is_some(),
+        // The control bits decide, not the options.
+        ecn: false,
         timestamp_offset,
         ts_recent: peer.timestamp.map_or(0, |timestamp| timestamp.value),
         ts_recent_at: now,

@@ -2,6 +2,7 @@
 
 use super::FourTuple;
 use super::connection::{Connection, Context};
+use super::ecn;
 use super::option;
 use super::plan::{Plan, Reason};
 use super::recovery::frto::Frto;
@@ -71,6 +72,9 @@ pub fn header(
     let acknowledges = plan.flags.contains(Flags::ACK);
     let (window, _) = connection.offer(plan.flags.contains(Flags::SYN), cx);
     let full = connection.segment_payload();
+    // 3168-6.1.1-2: text is sent after both SYNs.
+    let capable = connection.agreed.ecn && plan.is_new_text(connection);
+    let ecn = if capable { ecn::ECT_0 } else { ecn::NOT_ECT };
     let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
     let fields = Fields {
         tuple: connection.tuple,
@@ -82,7 +86,7 @@ pub fn header(
         urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
         options: options(connection, plan, cx),
         hop_limit: connection.options.hop_limit,
-        traffic_class: connection.options.traffic_class(),
+        traffic_class: connection.options.traffic_class() | ecn,
         gso_size: if plan.len > full { u16::try_from(full).unwrap_or(u16::MAX) } else { 0 },
     };
     build(&fields, payload, offload)
@@ -155,7 +159,9 @@ fn build(fields: &Fields, payload: &Pieces<'_>, offload: Offload) -> Header {
         TxChecksum::Complete
     };
     let len = ip_len + tcp_len;
-    Header { bytes, len, meta: TxMeta { checksum, gso_size: fields.gso_size, header_len: len as u16, ecn: false } }
+    // 3168-6.1.2-1: once, and not on each of the segments that the device makes of it.
+    let first_only = fields.gso_size > 0 && fields.flags.contains(Flags::CWR);
+    Header { bytes, len, meta: TxMeta { checksum, gso_size: fields.gso_size, header_len: len as u16, ecn: first_only } }
 }
 
 /// The text of a planned segment.
@@ -170,6 +176,7 @@ pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> Pieces<'a> {
 pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
     let octets = plan.len + u32::from(syn) + u32::from(fin);
+    connection.ecn.sent(plan.flags);
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;
     tracing::trace!(

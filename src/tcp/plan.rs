@@ -5,6 +5,7 @@
 //! here; [`super::output`] builds what is decided, and only its success changes the connection.
 
 use super::connection::Connection;
+use super::ecn;
 use super::nagle::{Offer, may_send};
 use super::receiver::ack_is_due;
 use super::recovery::new_reno::Phase;
@@ -78,6 +79,15 @@ pub struct Plan {
     pub reason: Reason,
 }
 
+impl Plan {
+    /// It carries text for the first time, and not to probe a window: what may be marked on its way.
+    // 3168-6.1.4, 3168-6.1.5, 3168-6.1.6: no pure ACK, no retransmission, no window probe. 3168-5: the loss of text is
+    // detected, and answered as a mark would be.
+    pub fn is_new_text(&self, connection: &Connection) -> bool {
+        self.len > 0 && self.seq == connection.snd.nxt && self.reason != Reason::Probe
+    }
+}
+
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -121,7 +131,13 @@ fn syn(connection: &Connection) -> Option<Plan> {
 }
 
 fn syn_flags(connection: &Connection) -> Flags {
-    if connection.state() == State::SynSent { Flags::SYN } else { Flags::SYN | Flags::ACK }
+    // 3168-6.1.1-1: ECE and CWR ask, ECE alone answers.
+    match (connection.state() == State::SynSent, connection.agreed.ecn) {
+        (true, false) => Flags::SYN,
+        (true, true) => Flags::SYN | ecn::ASKING,
+        (false, false) => Flags::SYN | Flags::ACK,
+        (false, true) => Flags::SYN | Flags::ACK | Flags::ECE,
+    }
 }
 
 /// After a timeout that may have been for nothing: new text before anything is sent again.
@@ -146,8 +162,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
     // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
     let hidden = connection.window_unit() - 1;
-    let in_window =
-        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) };
+    let in_window = if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) };
     // Once nothing is left in the network, one segment is always allowed.
     let nothing_in_network = sent.in_flight() == 0;
     let mut allowed = connection.usable_congestion_window();
@@ -274,7 +289,7 @@ fn keep_alive(connection: &Connection) -> Option<Plan> {
     connection.owed.keep_alive.then(|| Plan {
         seq: connection.snd.nxt - 1,
         len: 0,
-        flags: Flags::ACK,
+        flags: Flags::ACK | marks(connection, false),
         reason: Reason::KeepAlive,
     })
 }
@@ -283,7 +298,8 @@ fn keep_alive(connection: &Connection) -> Option<Plan> {
 // 9293-3.10.7.4-37: SEQ = SND.NXT where the peer takes it, ACK = RCV.NXT.
 fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
     let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
-    let plan = Plan { seq: connection.control_seq(), len: 0, flags: Flags::ACK, reason: Reason::Ack };
+    let flags = Flags::ACK | marks(connection, false);
+    let plan = Plan { seq: connection.control_seq(), len: 0, flags, reason: Reason::Ack };
     (due && connection.state() != State::SynSent).then_some(plan)
 }
 
@@ -311,7 +327,19 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
     if connection.snd.up.is_some_and(|up| up.gt(seq)) {
         flags |= Flags::URG;
     }
-    Plan { seq, len, flags, reason }
+    let mut plan = Plan { seq, len, flags, reason };
+    plan.flags |= marks(connection, plan.is_new_text(connection));
+    plan
+}
+
+/// The bits of ECN.
+// 3168-6.1.3: on every ACK; a segment of text acknowledges too.
+fn marks(connection: &Connection, new_text: bool) -> Flags {
+    if connection.agreed.ecn && connection.state() != State::SynSent {
+        connection.ecn.flags(new_text)
+    } else {
+        Flags::default()
+    }
 }
 
 /// Octets of text that may leave in one piece: one segment, or more where the device cuts.

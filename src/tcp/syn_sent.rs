@@ -2,6 +2,7 @@
 
 use super::acknowledge::acknowledge_syn;
 use super::connection::{Connection, Context};
+use super::ecn;
 use super::finish::finish;
 use super::input::Rejected;
 use super::option;
@@ -73,7 +74,11 @@ pub(super) fn segment_arrives(
 // 9293-3.10.7.3-6: RCV.NXT = SEG.SEQ + 1, IRS = SEG.SEQ.
 fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<'_>) {
     let config = cx.config;
+    let asked = connection.agreed.ecn;
     connection.agreed = option::agree(config, &segment.options, connection.agreed.timestamp_offset, cx.now);
+    // 3168-6.1.1-1: by a SYN,ACK for our SYN; where both open, the peer's SYN asks as ours does.
+    connection.agreed.ecn =
+        asked && if segment.has_ack() { ecn::accepts(segment.flags) } else { ecn::asks(segment.flags) };
     let ipv6 = connection.tuple.remote_addr.is_ipv6();
     connection.snd.mss = option::send_mss(segment.options.mss, connection.snd.mss, ipv6);
     connection.snd.shift = match segment.options.window_scale {

@@ -180,15 +180,17 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     cx.counters.timeouts += 1;
     if connection.syn_in_flight() {
         connection.snd.syn_losses = connection.snd.syn_losses.saturating_add(1);
+        // 3168-6.1.1.1: something on the path may drop SYNs that ask.
+        connection.agreed.ecn &= connection.state() != State::SynSent;
     } else {
         // 5682-2.1: only where nothing else had been sent again before.
-        connection.frto =
-            if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        connection.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
         if first {
             connection.undo.begin(connection.snd.una);
         }
         connection.congestion.get_mut().timeout(&loss, first);
         connection.recovery.timeout(connection.snd.nxt);
+        connection.ecn.slowed_down(connection.snd.nxt);
     }
     // 6298-5.5: doubled, and kept until new data is sent and acknowledged.
     connection.backoff = connection.backoff.saturating_add(1);

@@ -25,7 +25,7 @@ pub(super) struct View {
 
 impl View {
     /// The counters by name.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 19] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 20] {
         let c = &self.counters;
         [
             ("packets in", c.packets_in),
@@ -36,6 +36,7 @@ impl View {
             ("timeouts", c.timeouts),
             ("fast retransmits", c.fast_retransmits),
             ("spurious recoveries", c.spurious),
+            ("ECN reductions", c.ecn_reductions),
             ("active opens", c.active_opens),
             ("passive opens", c.passive_opens),
             ("cookies sent", c.cookies_sent),

@@ -111,13 +111,7 @@ fn is_open(sent: &SentRecords, left: SeqNumber, right: SeqNumber) -> bool {
 }
 
 /// Those that were sent again.
-fn judge_retransmissions(
-    sent: &mut SentRecords,
-    latest: Stamp,
-    patience: Duration,
-    now: Instant,
-    losses: &mut Losses,
-) {
+fn judge_retransmissions(sent: &mut SentRecords, latest: Stamp, patience: Duration, now: Instant, losses: &mut Losses) {
     while let Some(&again) = sent.again.front() {
         if !latest.is_after(Stamp { at: again.at, end: again.end }) {
             break;
