@@ -15,6 +15,7 @@ use super::recovery::new_reno::NewReno;
 use super::recovery::reordering::Reordering;
 use super::recovery::rto::{Rto, RtoBounds};
 use super::recovery::rtt::RttEstimator;
+use super::recovery::tail_loss_probe::Probe;
 use super::recovery::undo::Undo;
 use super::recovery::{Transfer, TransferPool};
 use super::sequence::SeqNumber;
@@ -212,6 +213,8 @@ pub struct Connection {
     pub undo: Undo,
     /// Whether a timeout was.
     pub frto: Frto,
+    /// The tail loss probe whose fate is not known: also when everything is acknowledged, the next ACK may tell.
+    pub probe: Option<Probe>,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
@@ -323,6 +326,7 @@ impl Connection {
             reordering: Reordering::default(),
             undo: Undo::default(),
             frto: Frto::default(),
+            probe: None,
             congestion: Congestion::new(options.congestion),
             backoff: 0,
             retransmit_now: false,

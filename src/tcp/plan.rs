@@ -146,8 +146,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
     // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
     let hidden = connection.window_unit() - 1;
-    let in_window =
-        if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) };
+    let in_window = if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) };
     // Once nothing is left in the network, one segment is always allowed.
     let nothing_in_network = sent.in_flight() == 0;
     let mut allowed = connection.usable_congestion_window();

@@ -169,10 +169,10 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         Some(limit) => transfer.sent.mark_lost_until(limit),
         None => transfer.sent.mark_all_lost(),
     }
-    transfer.probe = None;
     transfer.reorder_at = None;
     let sacked = transfer.sent.sacked().octets();
     connection.tail_probe = false;
+    connection.probe = None;
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
     let first = connection.recovery.phase != Phase::Timeout;
     let loss = Loss { now: cx.now, flight: connection.flight() - sacked, mss: connection.segment_payload() };
@@ -182,8 +182,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.snd.syn_losses = connection.snd.syn_losses.saturating_add(1);
     } else {
         // 5682-2.1: only where nothing else had been sent again before.
-        connection.frto =
-            if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        connection.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
         if first {
             connection.undo.begin(connection.snd.una);
         }
@@ -278,12 +277,10 @@ impl Connection {
     // 8985-7.2-1, 8985-7.3-1: not in recovery, not with SACKed data, not twice.
     fn may_probe(&self) -> bool {
         let clear = |transfer: &Transfer| {
-            transfer.probe.is_none()
-                && !transfer.probe_unmeasured
-                && transfer.sent.sacked().is_empty()
-                && transfer.sent.lost().is_empty()
+            !transfer.probe_unmeasured && transfer.sent.sacked().is_empty() && transfer.sent.lost().is_empty()
         };
         !self.tail_probe
+            && self.probe.is_none()
             && self.recovery.phase == Phase::Open
             && self.snd.syn_acknowledged
             && self.snd.wnd > 0

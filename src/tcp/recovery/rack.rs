@@ -47,6 +47,11 @@ impl Rack {
         }
     }
 
+    /// RACK.xmit_ts and RACK.end_seq, once something has arrived.
+    pub fn latest(&self) -> Option<Stamp> {
+        self.latest
+    }
+
     /// RACK.rtt, once something has arrived.
     pub fn rtt(&self) -> Option<Duration> {
         self.latest.map(|_| self.rtt)
@@ -111,13 +116,7 @@ fn is_open(sent: &SentRecords, left: SeqNumber, right: SeqNumber) -> bool {
 }
 
 /// Those that were sent again.
-fn judge_retransmissions(
-    sent: &mut SentRecords,
-    latest: Stamp,
-    patience: Duration,
-    now: Instant,
-    losses: &mut Losses,
-) {
+fn judge_retransmissions(sent: &mut SentRecords, latest: Stamp, patience: Duration, now: Instant, losses: &mut Losses) {
     while let Some(&again) = sent.again.front() {
         if !latest.is_after(Stamp { at: again.at, end: again.end }) {
             break;
