@@ -16,6 +16,7 @@ use super::recovery::new_reno::NewReno;
 use super::recovery::reordering::Reordering;
 use super::recovery::rto::{Rto, RtoBounds};
 use super::recovery::rtt::RttEstimator;
+use super::recovery::tail_loss_probe::Probe;
 use super::recovery::undo::Undo;
 use super::recovery::{Transfer, TransferPool};
 use super::sequence::SeqNumber;
@@ -215,6 +216,8 @@ pub struct Connection {
     pub undo: Undo,
     /// Whether a timeout was.
     pub frto: Frto,
+    /// The tail loss probe whose fate is not known: also when everything is acknowledged, the next ACK may tell.
+    pub probe: Option<Probe>,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
@@ -328,6 +331,7 @@ impl Connection {
             reordering: Reordering::default(),
             undo: Undo::default(),
             frto: Frto::default(),
+            probe: None,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,

@@ -12,7 +12,7 @@ use super::congestion::{Acked, Loss};
 use super::connection::{Connection, Context};
 use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::{Action, Phase};
-use super::recovery::rack::{self, Evidence};
+use super::recovery::rack::{self, Evidence, Rack};
 use super::recovery::reordering::is_threshold_reached;
 use super::recovery::scoreboard::{self, Report};
 use super::recovery::sent::Delivered;
@@ -84,9 +84,14 @@ pub(super) fn acknowledged(connection: &mut Connection, ack: &Ack<'_>, cx: &mut 
 /// An ACK in order, with nothing SACKed, lost, or sent again, and nothing to find out.
 fn is_quiet(connection: &Connection, ack: &Ack<'_>) -> bool {
     ack.advances
+        && ack.in_flight == ack.flight
         && ack.segment.options.sack.is_empty()
         && connection.recovery.phase == Phase::Open
-        && connection.transfer.as_ref().is_some_and(|transfer| transfer.sent.is_plain() && transfer.probe.is_none())
+        && connection.probe.is_none()
+        && connection
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.sent.is_plain() && transfer.reorder_at.is_none())
 }
 
 /// RACK-TLP and PRR.
@@ -242,13 +247,11 @@ pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx
 fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let repeats = ack.duplicate && ack.segment.options.sack.is_empty();
     let answer = Answer { ack: ack.segment.ack, duplicate: ack.report.duplicate, repeats };
-    let Some(transfer) = connection.transfer.as_mut() else { return };
-    let Some(probe) = transfer.probe else { return };
-    let fate = probe.fate(&answer);
+    let fate = connection.probe.map_or(Fate::Unknown, |probe| probe.fate(&answer));
     if fate == Fate::Unknown {
         return;
     }
-    transfer.probe = None;
+    connection.probe = None;
     if fate == Fate::Repaired && connection.recovery.phase == Phase::Open {
         // A loss like any other, of which nothing is left to repair.
         enter(connection, ack.in_flight, cx);
@@ -269,9 +272,8 @@ fn echo_time(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> 
 fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
     let mut mistake = false;
     if let Some(duplicate) = ack.report.duplicate {
-        let probed = connection.transfer.as_ref().and_then(|transfer| transfer.probe);
         // What the network has doubled, and a probe, say nothing of the reordering window.
-        if connection.statistics.retransmits > 0 && probed.is_none_or(|probe| probe.end != duplicate.1) {
+        if connection.statistics.retransmits > 0 && connection.probe.is_none_or(|probe| probe.end != duplicate.1) {
             connection.reordering.duplicate(connection.snd.una, connection.snd.nxt);
         }
         mistake |= connection.undo.is_all_duplicate(duplicate);
@@ -315,6 +317,8 @@ fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.retransmit_now = false;
     if let Some(transfer) = connection.transfer.as_mut() {
         transfer.sent.unmark_lost();
+        // What seemed to be the arrival of something sent again was that of its original.
+        transfer.rack = Rack::default();
     }
     connection.statistics.spurious += 1;
     cx.counters.spurious += 1;

@@ -219,8 +219,8 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
 /// A tail loss probe has left.
 fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
     connection.tail_probe = false;
+    connection.probe = Some(Probe { end: connection.snd.nxt, retransmission });
     if let Some(transfer) = connection.transfer.as_mut() {
-        transfer.probe = Some(Probe { end: connection.snd.nxt, retransmission });
         transfer.probe_unmeasured = true;
     }
     // 8985-7.3-3

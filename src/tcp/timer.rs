@@ -169,10 +169,10 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         Some(limit) => transfer.sent.mark_lost_until(limit),
         None => transfer.sent.mark_all_lost(),
     }
-    transfer.probe = None;
     transfer.reorder_at = None;
     let sacked = transfer.sent.sacked().octets();
     connection.tail_probe = false;
+    connection.probe = None;
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
     let first = connection.recovery.phase != Phase::Timeout;
     let loss = Loss { now: cx.now, flight: connection.flight() - sacked, mss: connection.segment_payload() };
@@ -280,12 +280,10 @@ impl Connection {
     // 8985-7.2-1, 8985-7.3-1: not in recovery, not with SACKed data, not twice.
     fn may_probe(&self) -> bool {
         let clear = |transfer: &Transfer| {
-            transfer.probe.is_none()
-                && !transfer.probe_unmeasured
-                && transfer.sent.sacked().is_empty()
-                && transfer.sent.lost().is_empty()
+            !transfer.probe_unmeasured && transfer.sent.sacked().is_empty() && transfer.sent.lost().is_empty()
         };
         !self.tail_probe
+            && self.probe.is_none()
             && self.recovery.phase == Phase::Open
             && self.snd.syn_acknowledged
             && self.snd.wnd > 0

@@ -128,6 +128,7 @@ pub(super) mod tests {
     use crate::counters::DropReason;
     use crate::tcp::congestion::Algorithm;
     use crate::tcp::connection::{Origin, Statistics};
+    use crate::tcp::recovery::new_reno::Phase;
     use crate::tcp::state::State;
 
     /// A view with an own connection, some others, and seven more.
@@ -152,6 +153,13 @@ pub(super) mod tests {
             cwnd: 14_480,
             ssthresh: u32::MAX,
             recovering: false,
+            phase: Phase::Open,
+            in_flight: 1_448,
+            sacked: 0,
+            lost: 0,
+            reordering: false,
+            reordering_multiplier: 1,
+            min_rtt: Some(Duration::from_micros(900)),
             snd_una: 1,
             snd_nxt: 1_449,
             snd_wnd: 64_256,

@@ -25,6 +25,8 @@ pub mod rto;
 pub mod rtt;
 pub mod scoreboard;
 pub mod sent;
+#[cfg(test)]
+mod sent_tests;
 pub mod tail_loss_probe;
 pub mod undo;
 
@@ -32,7 +34,6 @@ use crate::time::Instant;
 use prr::Prr;
 use rack::Rack;
 use sent::SentRecords;
-use tail_loss_probe::Probe;
 
 /// What exists only while something is in flight: boxed, and given back when everything is acknowledged.
 #[derive(Debug, Default)]
@@ -45,8 +46,6 @@ pub struct Transfer {
     pub prr: Prr,
     /// When the window was last reduced: a retransmission that was sent later and is lost reduces it again.
     pub reduced_at: Instant,
-    /// The tail loss probe whose fate is not known.
-    pub probe: Option<Probe>,
     /// No round-trip time was measured since the last probe.
     pub probe_unmeasured: bool,
     /// When the retransmission timeout is due, also while the timer runs for something earlier.

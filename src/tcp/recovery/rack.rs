@@ -47,6 +47,11 @@ impl Rack {
         }
     }
 
+    /// RACK.xmit_ts and RACK.end_seq, once something has arrived.
+    pub fn latest(&self) -> Option<Stamp> {
+        self.latest
+    }
+
     /// RACK.rtt, once something has arrived.
     pub fn rtt(&self) -> Option<Duration> {
         self.latest.map(|_| self.rtt)

@@ -1,0 +1,443 @@
+//! Tests of [`super::sent`] and [`super::rack`]: by table, and against a model that knows each octet.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::rack::{self, Evidence, Rack};
+use super::ranges::Range;
+use super::sent::{Delivered, SentRecord, SentRecords, Stamp};
+use crate::tcp::sequence::SeqNumber;
+use crate::time::Instant;
+
+const SEGMENT: u32 = 10;
+
+fn record(seq: SeqNumber, len: u32, at: Instant) -> SentRecord {
+    SentRecord { seq, len, sent_at: at, segment: SEGMENT as u16, transmissions: 1, syn: false, fin: false }
+}
+
+/// One record after the other, a millisecond apart, from time 0 on.
+fn records(base: u32, lens: &[u32]) -> SentRecords {
+    let mut sent = SentRecords::default();
+    let mut seq = SeqNumber(base);
+    for (number, &len) in lens.iter().enumerate() {
+        sent.push(record(seq, len, Instant::from_millis(number as u64)));
+        seq += len;
+    }
+    sent
+}
+
+fn acknowledge(sent: &mut SentRecords, una: SeqNumber) -> Delivered {
+    let mut done = Delivered::default();
+    sent.acknowledge(una, &mut done);
+    assert!(sent.is_consistent());
+    done
+}
+
+fn sack(sent: &mut SentRecords, block: Range) -> Delivered {
+    let mut done = Delivered::default();
+    let highest = sent.sacked().last().map(|range| range.1);
+    sent.sack(block, highest, usize::MAX, &mut done);
+    assert!(sent.is_consistent());
+    done
+}
+
+/// 9293-3.4-3
+#[test]
+fn an_ack_in_the_middle_keeps_exactly_the_rest() {
+    for base in [0, u32::MAX - 150, (1 << 31) - 150] {
+        let mut sent = records(base, &[100, 100, 100]);
+        let done = acknowledge(&mut sent, SeqNumber(base) + 150);
+        assert_eq!((done.acknowledged, done.octets), (150, 150));
+        let first = *sent.first().unwrap();
+        assert_eq!((first.seq, first.len, sent.len()), (SeqNumber(base) + 150, 50, 2));
+        assert_eq!(acknowledge(&mut sent, SeqNumber(base) + 150).acknowledged, 0);
+        assert_eq!(acknowledge(&mut sent, SeqNumber(base) + 300).acknowledged, 150);
+        assert!(sent.is_empty());
+    }
+}
+
+/// 6298-3-1, 8961-4.2d
+#[test]
+fn only_records_sent_once_give_a_sample() {
+    let mut sent = records(0, &[100, 100, 100]);
+    sent.mark_first_lost(100);
+    sent.retransmitted(SeqNumber(0), 100, 10, Instant::from_secs(5));
+    let done = acknowledge(&mut sent, SeqNumber(100));
+    let again = Stamp { at: Instant::from_secs(5), end: SeqNumber(100) };
+    assert_eq!((done.acked.once, done.acked.again), (None, Some(again)));
+    let done = acknowledge(&mut sent, SeqNumber(300));
+    let once = Stamp { at: Instant::from_millis(2), end: SeqNumber(300) };
+    assert_eq!((done.acked.once, done.acked.again), (Some(once), None));
+}
+
+/// 6675-4-1, 2018-8: a SACK block marks whole segments only, and takes nothing off; what it tells a second time is no news.
+#[test]
+fn sack_blocks_mark_whole_segments() {
+    let cases: [(&str, Range, &[(u32, u32)]); 8] = [
+        ("one segment", range(10, 20), &[(10, 20)]),
+        ("a part", range(11, 19), &[]),
+        ("a part at both sides", range(5, 35), &[(10, 30)]),
+        ("across records", range(30, 60), &[(30, 54)]),
+        ("to the short end of a record", range(40, 44), &[(40, 44)]),
+        ("not quite to it", range(40, 43), &[]),
+        ("the record behind counts from its own start", range(44, 54), &[(44, 54)]),
+        ("everything but the first", range(10, 104), &[(10, 104)]),
+    ];
+    for base in [0, u32::MAX - 30, 1 << 31] {
+        let shift = |range: Range| (range.0 + base, range.1 + base);
+        for (name, block, marked) in cases {
+            let mut sent = records(base, &[44, 60]);
+            let done = sack(&mut sent, shift(block));
+            let marked: Vec<Range> = marked.iter().map(|&(left, right)| shift(range(left, right))).collect();
+            assert_eq!(sent.sacked().iter().collect::<Vec<_>>(), marked, "{name}");
+            let octets: u32 = marked.iter().map(|range| range.1.since(range.0)).sum();
+            assert_eq!((done.octets, sent.in_flight(), sent.len()), (octets, 104 - octets, 2), "{name}");
+            assert_eq!(sack(&mut sent, shift(block)), Delivered::default(), "{name}");
+            // The cumulative ACK counts what is new.
+            let all = acknowledge(&mut sent, SeqNumber(base) + 104);
+            assert_eq!((all.acknowledged, all.octets), (104, 104 - octets), "{name}");
+        }
+    }
+}
+
+fn range(left: u32, right: u32) -> Range {
+    (SeqNumber(left), SeqNumber(right))
+}
+
+/// The number of separate ranges is limited; beyond it only what touches one of them counts.
+#[test]
+fn too_many_ranges_are_ignored() {
+    let mut sent = records(0, &[10; 40]);
+    let mut done = Delivered::default();
+    for at in [30, 50, 70, 90] {
+        sent.sack(range(at, at + 10), None, 3, &mut done);
+    }
+    assert_eq!((sent.sacked().len(), sent.sacked().octets()), (3, 30));
+    sent.sack(range(80, 90), None, 3, &mut done);
+    sent.sack(range(20, 30), None, 3, &mut done);
+    assert_eq!((sent.sacked().len(), sent.sacked().octets()), (3, 50));
+}
+
+/// 8985-6.2-3: late is what lies below something that was SACKed before, and was sent only once.
+#[test]
+fn reordering_is_seen_where_it_is() {
+    // One segment after the other arrives: no reordering, whatever order the blocks are in.
+    let mut sent = records(0, &[10; 10]);
+    assert!(!sack(&mut sent, range(20, 30)).reordered);
+    assert!(!sack(&mut sent, range(30, 60)).reordered);
+    // Behind what is SACKed, by a block or by number.
+    for by_number in [false, true] {
+        let mut sent = records(0, &[10; 10]);
+        sack(&mut sent, range(50, 60));
+        let done = if by_number { acknowledge(&mut sent, SeqNumber(10)) } else { sack(&mut sent, range(20, 30)) };
+        assert!(done.reordered);
+    }
+    // What was sent again fills a gap and shows nothing.
+    let mut sent = records(0, &[10; 10]);
+    sack(&mut sent, range(50, 60));
+    sent.mark_first_lost(10);
+    sent.retransmitted(SeqNumber(0), 10, 10, Instant::from_secs(1));
+    assert!(!acknowledge(&mut sent, SeqNumber(10)).reordered);
+}
+
+/// A retransmission of several segments is one record, cut out of those that it covers.
+#[test]
+fn a_retransmission_is_a_record_of_its_own() {
+    let mut sent = records(u32::MAX - 30, &[40, 40, 40]);
+    let at = |offset: u32| SeqNumber(u32::MAX - 30) + offset;
+    sack(&mut sent, (at(100), at(120)));
+    sent.mark_all_lost();
+    assert_eq!((sent.first_lost(), sent.in_flight()), (Some((at(0), 100)), 0));
+    sent.retransmitted(at(20), 40, 10, Instant::from_secs(1));
+    let lens: Vec<(u32, u8)> = sent.iter().map(|record| (record.len, record.transmissions)).collect();
+    assert_eq!(lens, [(20, 1), (40, 2), (20, 1), (40, 1)]);
+    assert_eq!((sent.lost().octets(), sent.in_flight()), (60, 40));
+    assert!(sent.is_consistent());
+    // A window probe again and again is one entry in the list of retransmissions.
+    for second in 0..100 {
+        sent.retransmitted(at(0), 1, 10, Instant::from_secs(second));
+    }
+    assert_eq!(sent.again.len(), 2);
+}
+
+/// 8985-6.2-5, 8985-6.2-2: ten segments of a millisecond each; the fifth arrives at 100 ms.
+#[test]
+fn what_was_sent_long_enough_before_is_lost() {
+    let ms = Duration::from_millis;
+    for window in [0, 1, 2, 3, 4, 5, 20] {
+        let mut sent = records(0, &[10; 10]);
+        let mut rack = Rack::default();
+        let arrived = Instant::from_millis(100);
+        let done = sack(&mut sent, range(40, 50));
+        rack.update(&done, &Evidence { arrived, min_rtt: None, echo_before: None });
+        assert_eq!(rack.rtt(), Some(ms(96)));
+        let losses = rack::detect(&mut sent, &rack, ms(window), arrived);
+        // The first was sent at 0 and is due at 96 + window.
+        let due = (0..4).filter(|at| at + 96 + window <= 100).count() as u32;
+        assert_eq!(losses.octets, due * 10, "{window}");
+        let expected = (0..4).map(|at| at + 96 + window).find(|&at| at > 100).map(Instant::from_millis);
+        assert_eq!(losses.next, expected, "{window}");
+        // By the timer, one after the other; never anything that was sent after the one that arrived.
+        let mut at = losses.next;
+        while let Some(now) = at {
+            at = rack::detect(&mut sent, &rack, ms(window), now).next;
+        }
+        assert_eq!((sent.lost().octets(), sent.in_flight()), (40, 50), "{window}");
+    }
+}
+
+/// 8985-6.2-2: what may be the ACK of the first copy says nothing of the second.
+#[test]
+fn ambiguous_arrivals_are_ignored() {
+    let ms = Duration::from_millis;
+    for (min_rtt, echo_before, counts) in [
+        (None, None, true),
+        (Some(ms(10)), None, true),
+        (Some(ms(11)), None, false),
+        (Some(ms(10)), Some(51), true),
+        (Some(ms(10)), Some(50), false),
+    ] {
+        let mut sent = records(0, &[10; 4]);
+        sent.mark_first_lost(10);
+        sent.retransmitted(SeqNumber(0), 10, 10, Instant::from_millis(50));
+        let done = acknowledge(&mut sent, SeqNumber(10));
+        let mut rack = Rack::default();
+        let echo_before = echo_before.map(Instant::from_millis);
+        rack.update(&done, &Evidence { arrived: Instant::from_millis(60), min_rtt, echo_before });
+        assert_eq!(rack.rtt(), counts.then_some(ms(10)), "{min_rtt:?} {echo_before:?}");
+    }
+}
+
+/// 8985-6.2-5: a lost retransmission is found as soon as something that was sent after it has arrived.
+#[test]
+fn a_lost_retransmission_is_found() {
+    let mut sent = records(0, &[10; 10]);
+    let mut rack = Rack::default();
+    let evidence = |millis| Evidence { arrived: Instant::from_millis(millis), min_rtt: None, echo_before: None };
+    let done = sack(&mut sent, range(20, 50));
+    rack.update(&done, &evidence(100));
+    assert_eq!(rack::detect(&mut sent, &rack, Duration::ZERO, Instant::from_millis(100)).octets, 20);
+    for (seq, millis) in [(0, 101), (10, 102)] {
+        sent.retransmitted(SeqNumber(seq), 10, 10, Instant::from_millis(millis));
+    }
+    // The second one arrives, the first does not.
+    let done = sack(&mut sent, range(10, 50));
+    rack.update(&done, &evidence(200));
+    let losses = rack::detect(&mut sent, &rack, Duration::ZERO, Instant::from_millis(200));
+    assert_eq!((losses.octets, losses.resent_at), (10 + 50, Some(Instant::from_millis(101))));
+    assert_eq!(sent.first_lost(), Some((SeqNumber(0), 10)));
+}
+
+/// 8985-6.3: the first, and what was sent until then.
+#[test]
+fn a_timeout_spares_what_was_just_sent() {
+    for (limit, lost) in [(0, 10), (4, 50), (100, 100)] {
+        let mut sent = records(0, &[10; 10]);
+        sent.mark_lost_until(Instant::from_millis(limit));
+        assert_eq!(sent.lost().octets(), lost);
+        sack(&mut sent, range(50, 60));
+        assert!(sent.is_consistent());
+        sent.unmark_lost();
+        assert_eq!(sent.in_flight(), 90);
+    }
+}
+
+/// The state of one octet in the model.
+#[derive(Clone, Copy, Debug, Default)]
+struct Octet {
+    at: u64,
+    again: bool,
+    sacked: bool,
+    lost: bool,
+    /// A retransmission whose mark was taken back: it is left to the timer.
+    spared: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Push(u32),
+    Acknowledge(u32),
+    Sack(u32, u32),
+    Retransmit(u32),
+    Probe,
+    Detect(u32),
+    LoseAll,
+    LoseUntil(u32),
+    Renege,
+    Unmark,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..60u32).prop_map(Step::Push),
+        3 => (0..40u32).prop_map(Step::Acknowledge),
+        6 => (0..150u32, 1..60u32).prop_map(|(at, len)| Step::Sack(at, len)),
+        4 => (1..50u32).prop_map(Step::Retransmit),
+        1 => Just(Step::Probe),
+        6 => (0..20u32).prop_map(Step::Detect),
+        1 => Just(Step::LoseAll),
+        1 => (0..30u32).prop_map(Step::LoseUntil),
+        1 => Just(Step::Renege),
+        1 => Just(Step::Unmark),
+    ]
+}
+
+/// The records beside a model.
+struct Pair {
+    sent: SentRecords,
+    rack: Rack,
+    model: Vec<Octet>,
+    una: SeqNumber,
+    now: u64,
+}
+
+impl Pair {
+    fn take(&mut self, step: Step) {
+        self.now += 1;
+        let now = Instant::from_millis(self.now);
+        let len = self.model.len() as u32;
+        match step {
+            Step::Push(octets) => {
+                self.sent.push(record(self.una + len, octets, now));
+                let octet = Octet { at: self.now, ..Octet::default() };
+                self.model.extend(std::iter::repeat_n(octet, octets as usize));
+            }
+            Step::Acknowledge(octets) => {
+                let octets = octets.min(len);
+                let done = acknowledge(&mut self.sent, self.una + octets);
+                let gone: Vec<Octet> = self.model.drain(..octets as usize).collect();
+                assert_eq!(done.octets as usize, gone.iter().filter(|octet| !octet.sacked).count());
+                self.una += octets;
+                self.rack.update(&done, &Evidence { arrived: now, min_rtt: None, echo_before: None });
+            }
+            Step::Sack(at, octets) => {
+                let (left, right) = (at.max(1), (at.max(1) + octets).min(len));
+                if left < right {
+                    let before = self.sent.sacked().clone();
+                    let done = sack(&mut self.sent, (self.una + left, self.una + right));
+                    assert_eq!(done.octets, self.sent.sacked().octets() - before.octets());
+                    for (at, octet) in self.model.iter_mut().enumerate() {
+                        let seq = self.una + at as u32;
+                        let marked = self.sent.sacked().covers(seq, seq + 1);
+                        let told = (left..right).contains(&(at as u32));
+                        assert!(marked == octet.sacked || (marked && told), "no more than was told");
+                        octet.sacked = marked;
+                        octet.lost &= !marked;
+                    }
+                    self.rack.update(&done, &Evidence { arrived: now, min_rtt: None, echo_before: None });
+                }
+            }
+            Step::Retransmit(limit) => {
+                if let Some((seq, run)) = self.sent.first_lost() {
+                    self.resend(seq, run.min(limit), now);
+                }
+            }
+            Step::Probe => {
+                if let Some(last) = self.sent.last() {
+                    self.resend(last.last_segment(), last.end().since(last.last_segment()), now);
+                }
+            }
+            Step::Detect(window) => self.detect(window, now),
+            Step::LoseAll => {
+                self.sent.mark_all_lost();
+                self.model.iter_mut().for_each(|octet| octet.lost = !octet.sacked);
+            }
+            Step::LoseUntil(millis) => {
+                let limit = self.now.saturating_sub(millis.into());
+                let first = self.sent.first().map_or(0, |first| first.len);
+                self.sent.mark_lost_until(Instant::from_millis(limit));
+                for (at, octet) in self.model.iter_mut().enumerate() {
+                    octet.lost |= !octet.sacked && (octet.at <= limit || (at as u32) < first);
+                }
+            }
+            Step::Renege => {
+                self.sent.forget_sacked();
+                for octet in &mut self.model {
+                    octet.spared |= octet.sacked && octet.again;
+                    octet.sacked = false;
+                }
+            }
+            Step::Unmark => {
+                self.sent.unmark_lost();
+                for octet in &mut self.model {
+                    octet.spared |= octet.lost && octet.again;
+                    octet.lost = false;
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn resend(&mut self, seq: SeqNumber, octets: u32, now: Instant) {
+        self.sent.retransmitted(seq, octets, SEGMENT as u16, now);
+        let from = seq.since(self.una) as usize;
+        for octet in &mut self.model[from..from + octets as usize] {
+            *octet = Octet { at: self.now, again: true, sacked: octet.sacked, ..Octet::default() };
+        }
+    }
+
+    /// By time alone everything that is due must be lost, and nothing else.
+    fn detect(&mut self, window: u32, now: Instant) {
+        let Some((latest, rtt)) = self.rack.latest().zip(self.rack.rtt()) else { return };
+        let losses = rack::detect(&mut self.sent, &self.rack, Duration::from_millis(window.into()), now);
+        let patience = rtt.as_millis() as u64 + u64::from(window);
+        let (mut marked, mut next) = (0, None::<u64>);
+        for (at, octet) in self.model.iter_mut().enumerate() {
+            let seq = self.una + at as u32;
+            let lost = self.sent.lost().covers(seq, seq + 1);
+            let before = Instant::from_millis(octet.at) < latest.at;
+            let candidate = !octet.sacked && !octet.lost;
+            if candidate && !octet.spared && before && octet.at + patience <= self.now {
+                assert!(lost, "{octet:?} at {seq} is due at {}", self.now);
+            }
+            if candidate && !octet.spared && before && octet.at + patience > self.now {
+                next = Some(next.map_or(octet.at + patience, |next| next.min(octet.at + patience)));
+            }
+            if lost && !octet.lost {
+                assert!(candidate && Instant::from_millis(octet.at) <= latest.at && octet.at + patience <= self.now);
+                marked += 1;
+            }
+            octet.lost = lost;
+        }
+        assert_eq!(losses.octets, marked);
+        if let Some(next) = next {
+            assert!(losses.next.is_some_and(|at| at <= Instant::from_millis(next)), "{losses:?} {next}");
+        }
+    }
+
+    /// 6675-4-2
+    fn check(&self) {
+        assert!(self.sent.is_consistent());
+        let in_flight = self.model.iter().filter(|octet| !octet.sacked && !octet.lost).count();
+        assert_eq!(self.sent.in_flight() as usize, in_flight);
+        for (at, octet) in self.model.iter().enumerate() {
+            let seq = self.una + at as u32;
+            let seen = (self.sent.sacked().covers(seq, seq + 1), self.sent.lost().covers(seq, seq + 1));
+            assert_eq!(seen, (octet.sacked, octet.lost), "{at}");
+        }
+        let octets: usize = self.sent.iter().map(|record| record.len as usize).sum();
+        assert_eq!(octets, self.model.len());
+        let mut seq = self.una;
+        for record in self.sent.iter() {
+            let octet = self.model[seq.since(self.una) as usize];
+            assert_eq!((record.sent_at, record.is_retransmission()), (Instant::from_millis(octet.at), octet.again));
+            seq = record.end();
+        }
+    }
+}
+
+proptest! {
+    /// 6675-4-1, 6675-4-2, 8985-6.2-5: whatever happens, the counts are those of the model.
+    #[test]
+    fn the_scoreboard_agrees_with_a_model(
+        base in prop::sample::select(vec![0, u32::MAX, u32::MAX - 200, (1 << 31) - 100]),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        let (sent, rack) = (SentRecords::default(), Rack::default());
+        let mut pair = Pair { sent, rack, model: Vec::new(), una: SeqNumber(base), now: 1_000 };
+        for step in steps {
+            pair.take(step);
+        }
+    }
+}
