@@ -67,8 +67,7 @@ pub(super) fn open_queues(options: &args::Stack, queues: usize) -> Result<Opened
         }
         mtu => mtu.unwrap_or(capabilities.mtu),
     };
-    let busy_poll = Duration::from_micros(options.busy_poll.into());
-    let config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
+    let config = Config { mtu, busy_poll: options.busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
     config.validate()?;
     let (name, skills) = (first.name().to_owned(), skills(&capabilities));
     tracing::info!(device = name, mtu, skills, queues, "opened");

@@ -211,7 +211,10 @@ fn keep_time(
         let next = before.0 + PROGRESS;
         sleep_until(until.map_or(next, |until| until.min(next)), &over);
         let now = (Instant::now(), octets(tallies), operations(tallies));
-        if !args.quiet && now.0 >= next {
+        if now.0 < next {
+            continue;
+        }
+        if !args.quiet {
             let time = (now.0 - before.0).as_secs_f64();
             let rate = if test.is_bulk() {
                 bits((now.1 - before.1) as f64 * 8.0 / time)
@@ -219,8 +222,8 @@ fn keep_time(
                 format!("{:.0} a second", (now.2 - before.2) as f64 / time)
             };
             progress(args.json, &format!("{:7.1} s  {rate}\n", (now.0 - started).as_secs_f64()));
-            before = now;
         }
+        before = now;
     }
     let interrupted = requests.end().is_some();
     let mark = Mark { started, bytes_at_start, ended: Instant::now(), bytes_at_end: octets(tallies), interrupted };
