@@ -111,6 +111,7 @@ fn measure(args: &Client, test: Test, network: &Network, requests: &Requests) ->
     // All are open before one of them moves anything. --crr opens its own.
     let count = if test == Test::ConnectRequestResponse { 0 } else { args.flows };
     let streams = (0..count).map(|_| connect(network, to)).collect::<Result<Vec<_>, _>>()?;
+    let begun = Instant::now();
     let (mark, ends) = thread::scope(|scope| {
         let spawned: io::Result<Vec<_>> = tallies
             .iter()
@@ -128,7 +129,7 @@ fn measure(args: &Client, test: Test, network: &Network, requests: &Requests) ->
                 Err(format!("no thread for a connection: {error}"))
             }
             Ok(threads) => {
-                let mark = keep_time(args, test, &run, &tallies, &threads, requests);
+                let mark = keep_time(args, test, &run, &tallies, &threads, requests, begun);
                 let ends: flow::Result<Vec<Done>> = threads
                     .into_iter()
                     .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread of the test died".into())))
@@ -192,13 +193,14 @@ fn keep_time(
     tallies: &[Tally],
     threads: &[ScopedJoinHandle<'_, flow::Result<Done>>],
     requests: &Requests,
+    begun: Instant,
 ) -> Mark {
     let warm_up = if args.bytes.is_some() { Duration::ZERO } else { args.warm_up };
     let all_ended = || threads.iter().all(ScopedJoinHandle::is_finished);
     let over = || requests.end().is_some() || run.phase() == Phase::Abandon || all_ended();
     sleep_until(Instant::now() + warm_up, &over);
-    let started = Instant::now();
-    let bytes_at_start = if args.bytes.is_some() { 0 } else { octets(tallies) };
+    // A few bytes may all have been moved before this thread comes here.
+    let (started, bytes_at_start) = if args.bytes.is_some() { (begun, 0) } else { (Instant::now(), octets(tallies)) };
     if run.phase() == Phase::WarmUp {
         run.enter(Phase::Measure);
     }
