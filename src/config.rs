@@ -21,12 +21,26 @@ pub struct Config {
     /// Send super-segments beyond 64 KiB over IPv4 where the device takes them (BIG TCP). The kernel reads them since
     /// Linux 6.3; what else looks at packets on their way may not. Default off.
     pub big_tcp: bool,
-    /// How long whoever drives asks the device again and again before it sleeps, at most [`MAX_BUSY_POLL`]. It saves the
-    /// time that waking up takes, and costs a processor as long as packets come more often than that. Default zero: none.
-    pub busy_poll: Duration,
+    /// Whether whoever drives asks the device again and again before it sleeps.
+    pub busy_poll: BusyPoll,
     /// TCP.
     pub tcp: TcpConfig,
 }
+
+/// How long a driver asks the device again and again before it sleeps. It saves both sides the time that waking up takes, and
+/// costs a processor as long as packets come more often than that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BusyPoll {
+    /// For up to [`EAGER`] where packets come so often, and as long as asking finds them: not where the peer needs the
+    /// processor on which the driver would ask.
+    #[default]
+    Adaptive,
+    /// For so long each time, at most [`MAX_BUSY_POLL`]; zero: not at all.
+    Always(Duration),
+}
+
+/// How long an adaptive driver asks. A round trip by way of another processor of the same machine takes a third of it.
+pub const EAGER: Duration = Duration::from_micros(50);
 
 /// The longest time to ask before sleeping: more would be a processor for nothing.
 pub const MAX_BUSY_POLL: Duration = Duration::from_millis(10);
@@ -45,7 +59,7 @@ impl Default for Config {
             max_queued_packets: 4_096,
             max_udp_sockets: 65_536,
             big_tcp: false,
-            busy_poll: Duration::ZERO,
+            busy_poll: BusyPoll::default(),
             tcp: TcpConfig::default(),
         }
     }
@@ -72,8 +86,10 @@ impl Config {
                 return Err(format!("{cidr} cannot be the address of a host"));
             }
         }
-        if self.busy_poll > MAX_BUSY_POLL {
-            return Err(format!("busy polling for {:?} is too long: {MAX_BUSY_POLL:?} at most", self.busy_poll));
+        if let BusyPoll::Always(time) = self.busy_poll
+            && time > MAX_BUSY_POLL
+        {
+            return Err(format!("busy polling for {time:?} is too long: {MAX_BUSY_POLL:?} at most"));
         }
         let tcp = &self.tcp;
         // 6298-2.5
@@ -111,9 +127,8 @@ mod tests {
         assert!(with(&["10.0.0.2/24"], 576).is_ok() && with(&["10.0.0.2/24"], 575).is_err());
         assert!(with(&["fd00:67::2/64"], 1_279).is_err() && with(&["fd00:67::2/64"], 1_280).is_ok());
         assert!(with(&["127.0.0.1/8"], 1_500).is_err() && with(&["10.0.0.255/24"], 1_500).is_err());
-        let patient = Config { busy_poll: MAX_BUSY_POLL, ..Config::default() };
-        assert!(patient.validate().is_ok());
-        assert!(Config { busy_poll: MAX_BUSY_POLL * 2, ..patient }.validate().is_err());
+        let busy = |time| Config { busy_poll: BusyPoll::Always(time), ..Config::default() }.validate();
+        assert!(busy(MAX_BUSY_POLL).is_ok() && busy(MAX_BUSY_POLL * 2).is_err());
         let changed = |change: fn(&mut TcpConfig)| {
             let mut config = Config::default();
             change(&mut config.tcp);

@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::log::Filter;
+use crate::config::{BusyPoll, MAX_BUSY_POLL};
 use crate::ip::IpCidr;
 use crate::tcp::congestion::Algorithm;
+use crate::tcp::ecn::EcnMode;
 
 /// A TCP/IP stack in user space, on a Linux TUN device, that you can see through
 #[derive(Debug, Parser)]
@@ -73,10 +75,20 @@ pub(super) struct Stack {
     /// Send super-segments of up to 256 KiB over IPv4 (BIG TCP; Linux 6.3 or later, with --device offload)
     #[arg(long, help_heading = "Network")]
     pub(super) big_tcp: bool,
-    /// Before it sleeps, ask the device again and again for so many microseconds (up to 10000): answers leave sooner, for a
-    /// processor that never rests while packets come
-    #[arg(long, value_name = "US", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000), help_heading = "Network")]
-    pub(super) busy_poll: u32,
+    /// Ask the device again and again before sleeping on it: auto, while that pays; or for so many microseconds (up to
+    /// 10000; 0: never). Answers leave sooner, for a processor that does not rest while packets come
+    #[arg(long, value_name = "US", default_value = "auto", value_parser = busy_poll, help_heading = "Network")]
+    pub(super) busy_poll: BusyPoll,
+    /// Explicit congestion notification: off, accept (with those who ask), or request (our own connections ask as well)
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Network"
+    )]
+    pub(super) ecn: Ecn,
     /// Write all packets to a pcapng file, as on a wire; - is standard output
     #[arg(long, value_name = "FILE", help_heading = "Look inside")]
     pub(super) pcap: Option<PathBuf>,
@@ -86,6 +98,39 @@ pub(super) struct Stack {
     /// What to log on standard error: a level (error, warn, info, debug, trace), or topics, see below
     #[arg(long, value_name = "WHAT", default_value = "warn", help_heading = "Look inside", long_help = LOG_HELP)]
     pub(super) log: Filter,
+}
+
+/// Whether to do ECN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Ecn {
+    /// Not at all.
+    Off,
+    /// With those who ask.
+    #[default]
+    Accept,
+    /// Ask as well.
+    Request,
+}
+
+impl From<Ecn> for EcnMode {
+    fn from(ecn: Ecn) -> EcnMode {
+        match ecn {
+            Ecn::Off => EcnMode::Off,
+            Ecn::Accept => EcnMode::Accept,
+            Ecn::Request => EcnMode::Request,
+        }
+    }
+}
+
+fn busy_poll(text: &str) -> Result<BusyPoll, String> {
+    if text == "auto" {
+        return Ok(BusyPoll::Adaptive);
+    }
+    let most = MAX_BUSY_POLL.as_micros();
+    match text.parse().map(Duration::from_micros) {
+        Ok(time) if time <= MAX_BUSY_POLL => Ok(BusyPoll::Always(time)),
+        _ => Err(format!("auto, or a number of microseconds from 0 to {most}")),
+    }
 }
 
 /// Which device to make of a TUN.

@@ -68,9 +68,10 @@ pub(super) fn open_queues(options: &args::Stack, congestion: Algorithm, queues: 
         }
         mtu => mtu.unwrap_or(capabilities.mtu),
     };
-    let busy_poll = Duration::from_micros(options.busy_poll.into());
+    let busy_poll = options.busy_poll;
     let mut config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
     config.tcp.socket.congestion = congestion;
+    config.tcp.ecn = options.ecn.into();
     config.validate()?;
     let (name, skills) = (first.name().to_owned(), skills(&capabilities));
     tracing::info!(device = name, mtu, skills, queues, "opened");

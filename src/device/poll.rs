@@ -81,6 +81,17 @@ impl<'a> PollFd<'a> {
     }
 }
 
+/// How often the system has taken the processor from this thread although it could have gone on: a count that only grows.
+#[allow(unsafe_code)]
+pub fn preemptions() -> i64 {
+    // SAFETY: a `rusage` of zeros is valid, and the call writes to nothing else; it fails for bad arguments only.
+    unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage.ru_nivcsw
+    }
+}
+
 /// Waits until something happens to one of the descriptors, at most for `timeout` (`None`: for ever). A signal ends the
 /// wait early, as if nothing had happened.
 ///

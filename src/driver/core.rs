@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use super::bell::Bell;
+use super::eager::Eagerness;
 use super::role::Role;
 use super::siblings::Inbox;
 use super::watch::{PollerId, Registration, Watches};
@@ -45,6 +46,8 @@ pub struct Core {
     pub role: Role,
     /// When somebody last looked what the device has.
     pub received: Instant,
+    /// Whether asking the device before sleeping on it has paid.
+    pub eagerness: Eagerness,
     /// The driver is in the middle of a batch of packets: it sends when it is through.
     pub in_batch: bool,
     /// Packets that came to siblings and are for this stack.
@@ -68,6 +71,7 @@ impl Core {
             watches: Watches::default(),
             role: Role::new(),
             received: Instant::ZERO,
+            eagerness: Eagerness::default(),
             in_batch: false,
             inbox: Inbox::default(),
             turned: Arc::default(),

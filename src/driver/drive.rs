@@ -7,11 +7,12 @@ use std::time::{Duration, Instant as Clock};
 
 use super::bell::Bell;
 use super::core::{Core, End, TRANSMIT_BUDGET};
+use super::eager::Waited;
 use super::role::Sleep;
 use super::{Shard, earlier};
 use crate::buffer::Chunk;
 use crate::counters::DropReason;
-use crate::device::poll::{Eventfd, PollFd, poll};
+use crate::device::poll::{self, Eventfd, PollFd};
 use crate::stack::Progress;
 use crate::time::Instant;
 
@@ -60,6 +61,8 @@ struct Woken {
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     timeout: Option<Duration>,
+    /// Before that, it asks for so long.
+    busy: Duration,
     for_room: bool,
 }
 
@@ -69,6 +72,8 @@ pub(super) struct Drive<'a> {
     /// By what it is woken.
     event: &'a Eventfd,
     woken: Woken,
+    /// How the last wait went, if there was one since the last turn.
+    waited: Option<Waited>,
 }
 
 /// Whatever happens to the thread that drives, nobody waits for it for ever.
@@ -149,7 +154,7 @@ impl Shard {
 
 impl<'a> Drive<'a> {
     pub(super) fn new(shard: &'a Shard, event: &'a Eventfd) -> Drive<'a> {
-        Drive { shard, event, woken: Woken::default() }
+        Drive { shard, event, woken: Woken::default(), waited: None }
     }
 
     /// Drives as the background thread, until an application takes the role or everything has ended.
@@ -256,6 +261,9 @@ impl<'a> Drive<'a> {
         if !core.inbox.is_empty() {
             core.open_inbox();
         }
+        if let Some(waited) = self.waited.take() {
+            core.eagerness.learn(waited, now.saturating_since(core.received));
+        }
         core.received = now;
         // 9293-MUST-58, 9293-MUST-59: the whole batch of packets is behind us, and nothing was sent before its end.
         core.in_batch = false;
@@ -269,7 +277,7 @@ impl<'a> Drive<'a> {
             // The application is about to act on what has arrived: its answer carries the acknowledgment that is due, and
             // its reading opens the window that this tells of. Coming back to wait sends what is left; if it stays away,
             // the background thread does.
-            return Rest { timeout: Some(Duration::ZERO), for_room: false };
+            return Rest { timeout: Some(Duration::ZERO), busy: Duration::ZERO, for_room: false };
         }
         let sent_before = core.stack.counters().packets_out;
         let progress = core.transmit(self.shard.device(), now, TRANSMIT_BUDGET);
@@ -286,16 +294,26 @@ impl<'a> Drive<'a> {
         if refused {
             timeout = earlier(timeout, Some(RETRY));
         }
-        Rest { timeout, for_room: blocked && !refused }
+        let busy = core.eagerness.before_sleep(self.shard.busy_poll);
+        Rest { timeout, busy, for_room: blocked && !refused }
     }
 
     /// Sleeps until the device, a call, or a deadline wants something; asks for a while first, where that is wanted.
     fn sleep(&mut self, rest: Rest) {
-        let busy = self.shard.busy_poll;
-        if !busy.is_zero() && rest.timeout.is_none_or(|timeout| timeout > busy) {
-            let until = Clock::now() + busy;
+        self.waited = Some(Waited::Slept);
+        if !rest.busy.is_zero() && rest.timeout.is_none_or(|timeout| timeout > rest.busy) {
+            // What is there already says nothing about asking for more.
+            if self.poll(Rest { timeout: Some(Duration::ZERO), ..rest }) {
+                return;
+            }
+            self.waited = Some(Waited::InVain);
+            let (until, preemptions) = (Clock::now() + rest.busy, poll::preemptions());
             while Clock::now() < until {
                 if self.poll(Rest { timeout: Some(Duration::ZERO), ..rest }) {
+                    // What somebody brought who had to take the processor from us would have come to a sleeper as well.
+                    if poll::preemptions() == preemptions {
+                        self.waited = Some(Waited::Found);
+                    }
                     return;
                 }
             }
@@ -349,7 +367,7 @@ struct Batch {
 }
 
 fn wait<const N: usize>(fds: &mut [PollFd<'_>; N], timeout: Option<Duration>) {
-    if let Err(error) = poll(fds, timeout) {
+    if let Err(error) = poll::poll(fds, timeout) {
         // Short of memory: without waiting this would be a busy loop.
         tracing::warn!(target: "glasstcp::driver", %error, "waiting failed");
         std::thread::sleep(RETRY);

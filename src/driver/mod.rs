@@ -10,6 +10,7 @@
 mod bell;
 mod core;
 mod drive;
+mod eager;
 #[cfg(test)]
 mod handover_tests;
 mod role;
@@ -29,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
-use crate::config::Config;
+use crate::config::{BusyPoll, Config};
 use crate::device::Device;
 use crate::device::poll::Eventfd;
 use crate::error::SocketError;
@@ -54,7 +55,7 @@ pub struct Shard {
     standby: Bell,
     started: Clock,
     /// See [`Config::busy_poll`].
-    busy_poll: Duration,
+    busy_poll: BusyPoll,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The shards of the same host on other queues of the device, if there are any.
     siblings: OnceLock<Box<[Weak<Shard>]>>,

@@ -111,6 +111,7 @@ fn measure(args: &Client, test: Test, network: &Network, requests: &Requests) ->
     // All are open before one of them moves anything. --crr opens its own.
     let count = if test == Test::ConnectRequestResponse { 0 } else { args.flows };
     let streams = (0..count).map(|_| connect(network, to)).collect::<Result<Vec<_>, _>>()?;
+    let begun = Instant::now();
     let (mark, ends) = thread::scope(|scope| {
         let spawned: io::Result<Vec<_>> = tallies
             .iter()
@@ -128,7 +129,7 @@ fn measure(args: &Client, test: Test, network: &Network, requests: &Requests) ->
                 Err(format!("no thread for a connection: {error}"))
             }
             Ok(threads) => {
-                let mark = keep_time(args, test, &run, &tallies, &threads, requests);
+                let mark = keep_time(args, test, &run, &tallies, &threads, requests, begun);
                 let ends: flow::Result<Vec<Done>> = threads
                     .into_iter()
                     .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread of the test died".into())))
@@ -192,13 +193,14 @@ fn keep_time(
     tallies: &[Tally],
     threads: &[ScopedJoinHandle<'_, flow::Result<Done>>],
     requests: &Requests,
+    begun: Instant,
 ) -> Mark {
     let warm_up = if args.bytes.is_some() { Duration::ZERO } else { args.warm_up };
     let all_ended = || threads.iter().all(ScopedJoinHandle::is_finished);
     let over = || requests.end().is_some() || run.phase() == Phase::Abandon || all_ended();
     sleep_until(Instant::now() + warm_up, &over);
-    let started = Instant::now();
-    let bytes_at_start = if args.bytes.is_some() { 0 } else { octets(tallies) };
+    // A few bytes may all have been moved before this thread comes here.
+    let (started, bytes_at_start) = if args.bytes.is_some() { (begun, 0) } else { (Instant::now(), octets(tallies)) };
     if run.phase() == Phase::WarmUp {
         run.enter(Phase::Measure);
     }
@@ -211,7 +213,10 @@ fn keep_time(
         let next = before.0 + PROGRESS;
         sleep_until(until.map_or(next, |until| until.min(next)), &over);
         let now = (Instant::now(), octets(tallies), operations(tallies));
-        if !args.quiet && now.0 >= next {
+        if now.0 < next {
+            continue;
+        }
+        if !args.quiet {
             let time = (now.0 - before.0).as_secs_f64();
             let rate = if test.is_bulk() {
                 bits((now.1 - before.1) as f64 * 8.0 / time)
@@ -219,8 +224,8 @@ fn keep_time(
                 format!("{:.0} a second", (now.2 - before.2) as f64 / time)
             };
             progress(args.json, &format!("{:7.1} s  {rate}\n", (now.0 - started).as_secs_f64()));
-            before = now;
         }
+        before = now;
     }
     let interrupted = requests.end().is_some();
     let mark = Mark { started, bytes_at_start, ended: Instant::now(), bytes_at_end: octets(tallies), interrupted };
