@@ -118,6 +118,7 @@ pub struct Impaired {
     line_free: Instant,
     drop_if: Option<DropIf>,
     counters: ImpairedCounters,
+    carried_bytes: u64,
     log: Option<Vec<LogEntry>>,
 }
 
@@ -166,6 +167,7 @@ impl Impaired {
             line_free: Instant::ZERO,
             drop_if: None,
             counters: ImpairedCounters::default(),
+            carried_bytes: 0,
             log: None,
         }
     }
@@ -193,6 +195,11 @@ impl Impaired {
     /// What happened so far.
     pub fn counters(&self) -> ImpairedCounters {
         self.counters
+    }
+
+    /// Bytes that were put on the line.
+    pub fn carried_bytes(&self) -> u64 {
+        self.carried_bytes
     }
 
     /// Keeps a log from now on of what befalls each packet. Its owner takes it by [`Impaired::take_log`], after each call.
@@ -380,6 +387,7 @@ impl Impaired {
         self.line_free = turn + self.impairment.time_on_line(len);
         self.queue.push_back((self.line_free, len));
         self.queued_bytes += len;
+        self.carried_bytes += len as u64;
         self.line_free
     }
 
