@@ -9,6 +9,7 @@ mod open;
 mod ping;
 mod serve;
 mod signals;
+mod sim;
 mod states;
 
 use std::error::Error;
@@ -26,6 +27,7 @@ pub fn main() -> ExitCode {
         Command::Nc(args) => nc::run(&args),
         Command::Ping(args) => ping::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Sim(args) => sim::run(*args),
         Command::States => states::run().map_err(Failure::from),
     };
     result.unwrap_or_else(|failure| {
