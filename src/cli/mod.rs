@@ -7,6 +7,7 @@ mod log;
 mod nc;
 mod open;
 mod ping;
+mod relay;
 mod serve;
 mod signals;
 mod sim;
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
         Command::Ping(args) => ping::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sim(args) => sim::run(*args),
+        Command::Relay(args) => relay::run(&args),
         Command::States => states::run().map_err(Failure::from),
     };
     result.unwrap_or_else(|failure| {

@@ -132,9 +132,13 @@ fn sequence(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), F
         title += &format!(" ({missing} more flows are not drawn)");
     }
     let mut chart = chart(area, &title, series.duration, top as f64 / scale, unit)?;
+    let height = top as f64 / scale / 250.0;
     let vertical = |mark: &Mark, style: ShapeStyle| {
         let at = seconds(mark.at);
-        PathElement::new(vec![(at, mark.start as f64 / scale), (at, mark.end as f64 / scale)], style)
+        // What is hardly a pixel high is still seen.
+        let (start, end) =
+            (mark.start as f64 / scale, (mark.end as f64 / scale).max(mark.start as f64 / scale + height));
+        PathElement::new(vec![(at, start), (at, end)], style)
     };
     for (number, flow, colour) in drawn(series) {
         let sent = merged(flow, MarkKind::Sent, series.duration);
