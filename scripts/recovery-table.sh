@@ -90,7 +90,7 @@ fairness_table() {
         name=${file##*/}
         name=${name%.shared.1}
         awk -v name="${name#fair-}" '{ s = ($1 + $2) ^ 2; q = 2 * ($1 ^ 2 + $2 ^ 2)
-            printf "| %s | %.2f | %.2f | %.3f |\n", name, $1 / 1e6, $2 / 1e6, q > 0 ? s / q : 0 }' "$file"
+            printf "| %s | %.2f | %.2f | %.3f |\n", name, $1 / 1e6, $2 / 1e6, (q > 0 ? s / q : 0) }' "$file"
     done
 }
 

@@ -153,7 +153,6 @@ choose_controllers() {
 # ---- the network ----------------------------------------------------------------------------------------------------
 
 in_server() { ip netns exec "$SERVER_NS" "$@"; }
-in_client() { ip netns exec "$CLIENT_NS" "$@"; }
 
 # Starts something in the background, with its output in $WORK/$1, and waits for a line of it.
 start() {
@@ -203,14 +202,14 @@ serve_ours() {
     local options=()
     ! grep -q -e '--congestion' "$WORK/serve-help" || options=(--congestion "$2")
     ADDRESS=10.0.$1.2
-    start "serve$1" '^ready$' in_server "$BIN" serve --device plain --tun "glass$1" --addr "$ADDRESS/24" --http 0 \
+    start "serve$1" '^ready$' ip netns exec "$SERVER_NS" "$BIN" serve --device plain --tun "glass$1" --addr "$ADDRESS/24" --http 0 \
         --ready-fd 1 "${options[@]}"
 }
 
 serve_kernel() {
     local base=$((20000 + 100 * $1))
     ADDRESS=10.9.0.1:$base
-    start "kernel$1" 'the kernel serves' in_server "$BIN" bench server --kernel --congestion "$2" "$ADDRESS"
+    start "kernel$1" 'the kernel serves' ip netns exec "$SERVER_NS" "$BIN" bench server --kernel --congestion "$2" "$ADDRESS"
 }
 
 # Ends what runs and removes the namespaces, however far things have come. The relay says what it has counted.

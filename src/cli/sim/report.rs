@@ -25,6 +25,9 @@ fn millis(time: Duration) -> String {
 }
 
 fn waits(wait: &Wait) -> String {
+    if wait.count() == 0 {
+        return "-".to_owned();
+    }
     format!("{} / {} / {}", millis(wait.mean()), millis(wait.percentile(95.0)), millis(wait.percentile(99.0)))
 }
 
