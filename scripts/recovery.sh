@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/recovery.sh: this stack and the Linux kernel's as senders over the same bad path, and beside smoltcp in the simulator.
+# scripts/recovery.sh: this stack and the Linux kernel's as senders over the same bad path; and beside smoltcp.
 #
 #     scripts/recovery.sh                 everything, about 85 minutes; what was measured before is not measured again
 #     scripts/recovery.sh --quick         2 cells, 1 repeat of 3 seconds, to see that everything works

@@ -130,3 +130,62 @@ impl Dumbbell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Experiment;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn dumbbell(rtts: &[Duration], octets: u64) -> Dumbbell {
+        let flow = |&rtt| DumbbellFlow { congestion: Algorithm::default(), rtt, start: 3 * MS, octets: Some(octets) };
+        Dumbbell {
+            rate: 1_000_000_000,
+            queue: QueueLength::BandwidthDelay(1_000),
+            discipline: Discipline::DropTail,
+            forward: Impairment::perfect(),
+            backward: Impairment::perfect(),
+            changes: Vec::new(),
+            flows: rtts.iter().map(flow).collect(),
+            mtu: 1_500,
+            duration: Duration::from_secs(10),
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn each_flow_has_its_round_trip() {
+        let rtts = [40 * MS, 20 * MS, 100 * MS];
+        let outcome = Experiment::new(dumbbell(&rtts, 1).plan(), None).unwrap().run();
+        for (flow, rtt) in outcome.flows.iter().zip(rtts) {
+            // Half for SYN, half for its answer, half for the octet and the FIN.
+            let took = flow.completed.unwrap();
+            assert!(took >= rtt * 3 / 2 && took < rtt * 3 / 2 + MS, "{took:?} for {rtt:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_as_long_as_it_is_said() {
+        let mut dumbbell = dumbbell(&[20 * MS, 10 * MS], 1);
+        assert_eq!(dumbbell.queue_bytes(), Some(2_500_000), "the longest round trip counts");
+        dumbbell.queue = QueueLength::BandwidthDelay(1);
+        assert_eq!(dumbbell.queue_bytes(), Some(3_000), "but room for two packets");
+        dumbbell.queue = QueueLength::Packets(7);
+        let bottleneck = dumbbell.plan().topology.links[0].impairments[0];
+        assert_eq!((bottleneck.queue_bytes, bottleneck.queue_packets), (None, Some(7)));
+    }
+
+    #[test]
+    fn a_line_of_limited_rate_takes_its_time() {
+        let mut dumbbell = dumbbell(&[20 * MS], 2_000_000);
+        dumbbell.rate = 8_000_000;
+        dumbbell.queue = QueueLength::BandwidthDelay(50_000);
+        let outcome = Experiment::new(dumbbell.plan(), None).unwrap().run();
+        let flow = &outcome.flows[0];
+        // 2 s for the text alone; headers and slow start on top.
+        assert!(flow.completed.unwrap() > Duration::from_millis(2_050), "{:?}", flow.completed);
+        assert!(flow.goodput() < 8_000_000 && flow.copies.octets >= 2_000_000);
+        assert!(outcome.line.utilisation().unwrap() <= 10_000);
+    }
+}

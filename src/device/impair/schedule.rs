@@ -33,6 +33,11 @@ impl Schedule {
 
     /// The next change, if its time has come.
     pub(super) fn due(&mut self, now: Instant) -> Option<Change> {
-        self.0.pop_front_if(|&mut (at, _)| at <= now).map(|(_, change)| change)
+        let &(at, change) = self.0.front()?;
+        if at > now {
+            return None;
+        }
+        self.0.pop_front();
+        Some(change)
     }
 }
