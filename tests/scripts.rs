@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SCRIPTS: [&str; 8] = ["run", "bench", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz"];
+const SCRIPTS: [&str; 10] =
+    ["run", "bench", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz", "recovery", "soak"];
 
 /// Plays `glasstcp serve`: says that it is ready, and ends as its name tells it to.
 const STAND_IN: &str = r#"#!/usr/bin/env bash
@@ -255,6 +256,35 @@ fn a_dry_run_prints_the_commands_and_touches_nothing() {
     let calls = fs::read_to_string(&log).unwrap_or_default();
     let reads = |call: &str| call.starts_with("ip ") && call.contains(" show") || call == "cargo --version";
     assert!(calls.lines().all(reads), "a dry run called:\n{calls}");
+}
+
+#[test]
+fn recovery_and_soak_say_what_they_would_do() {
+    let run = |name: &str, arguments: &[&str]| {
+        let output = script(name).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let cells = run("recovery", &["--list"]);
+    // Three round trips, each with four losses, with and without reordering, and an outage; and three kinds of sharing.
+    assert_eq!(cells.lines().count(), 3 * (4 * 2 + 1) + 3, "{cells}");
+    for cell in ["rtt1-loss0-reorder0", "rtt20-loss0.1-reorder2", "rtt100-outage", "fair-ours-kernel"] {
+        assert!(cells.lines().any(|line| line == cell), "no {cell} in {cells}");
+    }
+    let plan = run("recovery", &["--dry-run", "--only", "rtt1-outage", "--controllers=reno"]);
+    assert_eq!(
+        plan,
+        "rtt1-outage: glasstcp relay --rate 100mbit --delay 500us --outage 3s+200ms; reno; ours and kernel; 3 times 8 s\n"
+    );
+    for arguments in [["--only", "rtt7*"], ["--controllers", "vegas"], ["--repeats", "0"], ["--fresh", "none"]] {
+        let output = script("recovery").arg("--dry-run").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+    }
+    let blocks = run("soak", &["--dry-run", "--seeds", "600", "--from", "7", "--block", "250"]);
+    let expected = "sim_two_stacks 7 250\nsim_two_stacks 257 250\nsim_two_stacks 507 100\nsim_smoltcp 7 120\n";
+    assert_eq!(blocks, expected);
+    let output = script("soak").args(["--dry-run", "--seeds", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 }
 
 #[test]

@@ -10,7 +10,6 @@
 //! A seed that fails says how to run it again: `GLASSTCP_SEED=n cargo test --test sim_smoltcp replay`.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -25,63 +24,18 @@ use glasstcp::tcp::config::SocketOptions;
 use glasstcp::time::Instant;
 use glasstcp::{Config, SocketError, Stack};
 use smoltcp::iface::{self, Interface, PollResult, SocketHandle, SocketSet};
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp_device::Queues;
+
+mod smoltcp_device;
 
 /// A conversation without progress for longer is a stall.
 const LONGEST_STALL: Duration = Duration::from_secs(400);
 
 const OURS: u16 = 5_000;
 const THEIRS: u16 = 6_000;
-
-/// smoltcp's device: two queues of packets.
-#[derive(Default)]
-struct Queues {
-    mtu: usize,
-    received: VecDeque<Vec<u8>>,
-    sent: VecDeque<Vec<u8>>,
-}
-
-struct Received(Vec<u8>);
-
-struct Room<'a>(&'a mut VecDeque<Vec<u8>>);
-
-impl phy::RxToken for Received {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl phy::TxToken for Room<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut packet = vec![0; len];
-        let result = f(&mut packet);
-        self.0.push_back(packet);
-        result
-    }
-}
-
-impl phy::Device for Queues {
-    type RxToken<'a> = Received;
-    type TxToken<'a> = Room<'a>;
-
-    fn receive(&mut self, _: SmolInstant) -> Option<(Received, Room<'_>)> {
-        self.received.pop_front().map(|packet| (Received(packet), Room(&mut self.sent)))
-    }
-
-    fn transmit(&mut self, _: SmolInstant) -> Option<Room<'_>> {
-        Some(Room(&mut self.sent))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.max_transmission_unit = self.mtu;
-        capabilities.medium = Medium::Ip;
-        capabilities
-    }
-}
 
 thread_local! {
     /// smoltcp asks for timestamps by a function without an argument.
@@ -244,6 +198,8 @@ impl Run {
         });
         let [receive, send] = scenario.their_buffers.map(|size| tcp::SocketBuffer::new(vec![0; size]));
         let mut socket = tcp::Socket::new(receive, send);
+        // As it is without the features that tests/sim_smoltcp_recovery.rs asks for.
+        socket.set_congestion_control(tcp::CongestionControl::None);
         socket.set_nagle_enabled(scenario.nagle);
         if !scenario.ack_delay {
             socket.set_ack_delay(None);

@@ -48,6 +48,12 @@ pub(super) enum Command {
     /// Measure throughput, round trips and connections, over this stack or the kernel's
     #[command(after_help = super::bench::EXAMPLES)]
     Bench(super::bench::Bench),
+    /// Simulate flows over a network in virtual time, and measure and draw what becomes of them
+    #[command(after_help = super::sim::EXAMPLES)]
+    Sim(Box<super::sim::Sim>),
+    /// Be a bad path between two TUNs: rate, delay, queue, loss, reordering, outages
+    #[command(after_help = super::relay::EXAMPLES)]
+    Relay(Box<super::relay::Relay>),
     /// Print the state machine of TCP as a diagram and a table
     States,
 }

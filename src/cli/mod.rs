@@ -7,8 +7,10 @@ mod log;
 mod nc;
 mod open;
 mod ping;
+mod relay;
 mod serve;
 mod signals;
+mod sim;
 mod states;
 
 use std::error::Error;
@@ -26,6 +28,8 @@ pub fn main() -> ExitCode {
         Command::Nc(args) => nc::run(&args),
         Command::Ping(args) => ping::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Sim(args) => sim::run(*args),
+        Command::Relay(args) => relay::run(&args),
         Command::States => states::run().map_err(Failure::from),
     };
     result.unwrap_or_else(|failure| {

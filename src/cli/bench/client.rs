@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::args::{self, Client};
 use super::flow::{self, Done, Phase, Run, Tally};
-use super::histogram::Histogram;
 use super::idle;
 use super::network::{Network, Stream, hint};
 use super::report::{Report, bits};
 use crate::cli::open::{self, Opened};
 use crate::cli::signals::{self, Requests, Wanted};
 use crate::cli::{Failure, print};
+use crate::sim::histogram::Histogram;
 
 /// How often it is looked whether something is over. Seldom, as it takes time from what is measured.
 const TICK: Duration = Duration::from_millis(50);

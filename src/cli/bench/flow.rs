@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::histogram::Histogram;
 use super::network::{Network, Stream, hint};
 use crate::cli::chargen::Pattern;
+use crate::sim::histogram::Histogram;
 
 /// Octets per call.
 const PIECE: usize = 256 * 1024;

@@ -4,7 +4,6 @@
 mod args;
 mod client;
 mod flow;
-mod histogram;
 mod idle;
 mod network;
 mod report;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::histogram::Histogram;
+use crate::sim::histogram::Histogram;
 
 /// What was measured.
 #[derive(Debug)]

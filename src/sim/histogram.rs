@@ -11,19 +11,26 @@ const BUCKETS: usize = ((64 - PART_BITS + 1) as usize) * PARTS as usize;
 
 /// How often which time was seen, in nanoseconds.
 #[derive(Clone, Debug)]
-pub(super) struct Histogram {
+pub struct Histogram {
     buckets: Vec<u64>,
     count: u64,
     max: u64,
 }
 
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram::new()
+    }
+}
+
 impl Histogram {
-    pub(super) fn new() -> Histogram {
+    /// Nothing is counted yet.
+    pub fn new() -> Histogram {
         Histogram { buckets: vec![0; BUCKETS], count: 0, max: 0 }
     }
 
     /// Counts a time.
-    pub(super) fn add(&mut self, time: Duration) {
+    pub fn add(&mut self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanos)] += 1;
         self.count += 1;
@@ -31,23 +38,24 @@ impl Histogram {
     }
 
     /// Counts everything that the other one has counted.
-    pub(super) fn merge(&mut self, other: &Histogram) {
+    pub fn merge(&mut self, other: &Histogram) {
         self.buckets.iter_mut().zip(&other.buckets).for_each(|(own, other)| *own += other);
         self.count += other.count;
         self.max = self.max.max(other.max);
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// How many times were counted.
+    pub fn count(&self) -> u64 {
         self.count
     }
 
     /// The longest time, exactly, in nanoseconds.
-    pub(super) fn max(&self) -> u64 {
+    pub fn max(&self) -> u64 {
         self.max
     }
 
     /// The time that `percent` of all did not exceed, in nanoseconds, to within 1 %; 0 where nothing was counted.
-    pub(super) fn percentile(&self, percent: f64) -> u64 {
+    pub fn percentile(&self, percent: f64) -> u64 {
         let wanted = ((self.count as f64 * percent / 100.0).ceil() as u64).max(1);
         let mut seen = 0;
         for (number, count) in self.buckets.iter().enumerate() {
