@@ -25,7 +25,7 @@ pub(super) struct View {
 
 impl View {
     /// The counters by name.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 18] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 19] {
         let c = &self.counters;
         [
             ("packets in", c.packets_in),
@@ -127,6 +127,7 @@ pub(super) mod tests {
     use crate::counters::DropReason;
     use crate::tcp::congestion::Algorithm;
     use crate::tcp::connection::{Origin, Statistics};
+    use crate::tcp::recovery::new_reno::Phase;
     use crate::tcp::state::State;
 
     /// A view with an own connection, some others, and seven more.
@@ -151,6 +152,13 @@ pub(super) mod tests {
             cwnd: 14_480,
             ssthresh: u32::MAX,
             recovering: false,
+            phase: Phase::Open,
+            in_flight: 1_448,
+            sacked: 0,
+            lost: 0,
+            reordering: false,
+            reordering_multiplier: 1,
+            min_rtt: Some(Duration::from_micros(1_100)),
             snd_una: 1,
             snd_nxt: 1_449,
             snd_wnd: 64_256,
