@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use glasstcp::device::impair::{Burst, Change, CoDel, Discipline, Impairment, Red};
 use glasstcp::sim::dumbbell::{DumbbellFlow, QueueLength};
-use glasstcp::sim::{Dumbbell, Experiment, Outcome, controllers};
+use glasstcp::sim::{Dumbbell, Experiment, Outcome};
 use glasstcp::tcp::congestion::Algorithm;
 
 const RATES: [u64; 2] = [10_000_000, 100_000_000];
@@ -96,7 +96,7 @@ fn the_matrix_is_what_it_was() {
          #\n\
          # Mb/s RTT ms, loss %, controller: goodput kb/s, used %, retransmissions needed and spurious, timeouts, mean and p99 wait us\n",
     );
-    for &congestion in controllers::ALL {
+    for &congestion in &Algorithm::ALL {
         for rate in RATES {
             for rtt in RTTS_MS {
                 for loss in LOSSES {
@@ -106,7 +106,7 @@ fn the_matrix_is_what_it_was() {
         }
     }
     text += "#\n# 20 Mb/s, 40 ms, and something else than random loss; the same figures\n";
-    for &congestion in controllers::ALL {
+    for &congestion in &Algorithm::ALL {
         for name in SPECIAL {
             text += &special(name, congestion);
         }
@@ -133,7 +133,7 @@ fn the_matrix_is_what_it_was() {
 #[test]
 fn one_seed_decides_everything() {
     let figures = |seed| {
-        let plan = Dumbbell { seed, ..dumbbell(10_000_000, Duration::from_millis(20), 10_000, controllers::ALL[0]) };
+        let plan = Dumbbell { seed, ..dumbbell(10_000_000, Duration::from_millis(20), 10_000, Algorithm::ALL[0]) };
         let outcome = run(&plan);
         format!("{:?} {:?} {:?}", outcome.line.counters, outcome.flows[0].copies, outcome.line.wait.mean())
     };
@@ -145,7 +145,7 @@ fn one_seed_decides_everything() {
 #[test]
 fn the_figures_agree_with_each_other() {
     let octets = 3_000_000;
-    let mut plan = dumbbell(10_000_000, Duration::from_millis(20), 10_000, controllers::ALL[0]);
+    let mut plan = dumbbell(10_000_000, Duration::from_millis(20), 10_000, Algorithm::ALL[0]);
     plan.flows[0].octets = Some(octets);
     plan.flows.push(plan.flows[0]);
     plan.duration = Duration::from_secs(600);

@@ -8,7 +8,6 @@ use glasstcp::device::RxMeta;
 use glasstcp::device::impair::Impairment;
 use glasstcp::device::link::{Link, Side};
 use glasstcp::rng::KeyedRng;
-use glasstcp::sim::controllers;
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::congestion::Algorithm;
@@ -168,7 +167,7 @@ impl Run {
     }
 }
 
-/// Lossy cells in which smoltcp, with the best of its controllers, is ahead of one of ours. There should be none. These are
+/// Lossy cells in which smoltcp, with the best of its is ahead of one of ours. There should be none. These are
 /// long paths on which slow start has lost much at once: a peer without SACK gets that back one segment per round trip.
 const BEHIND: &[&str] = &["reno, 100 ms, 10", "reno, 100 ms, 100"];
 
@@ -180,14 +179,14 @@ fn ours_is_ahead_of_smoltcp_wherever_packets_are_lost() {
     println!(
         "10 Mb/s, a queue of one bandwidth-delay product, {time} s of virtual time, one way; goodput in kbit/s.\n"
     );
-    let names: String = controllers::ALL.iter().map(|algorithm| format!(" ours, {algorithm} |")).collect();
+    let names: String = Algorithm::ALL.iter().map(|algorithm| format!(" ours, {algorithm} |")).collect();
     println!("| round trip, ms | loss, % |{names} smoltcp, cubic | smoltcp, reno | smoltcp, none |");
-    println!("|---:|---:|{}", "---:|".repeat(controllers::ALL.len() + 3));
+    println!("|---:|---:|{}", "---:|".repeat(Algorithm::ALL.len() + 3));
     let mut behind = Vec::new();
     for rtt_ms in RTTS_MS {
         for loss in LOSSES {
             let run = |sender| Run::new(Cellular { rtt: Duration::from_millis(rtt_ms), loss, sender }).run();
-            let ours = controllers::ALL.iter().map(|&algorithm| (algorithm, run(Sender::Ours(algorithm))));
+            let ours = Algorithm::ALL.iter().map(|&algorithm| (algorithm, run(Sender::Ours(algorithm))));
             let ours: Vec<(Algorithm, u64)> = ours.collect();
             let theirs = [Cubic, Reno, None].map(|control| run(Sender::Theirs(control)));
             let rates: Vec<u64> = ours.iter().map(|&(_, rate)| rate).chain(theirs).collect();

@@ -5,7 +5,6 @@
 
 pub mod app;
 pub mod bulk;
-pub mod controllers;
 pub mod copies;
 pub mod dumbbell;
 pub mod experiment;

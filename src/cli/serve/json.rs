@@ -17,7 +17,8 @@
 //! A connection has `local` and `remote` (address and port), `state` (name in RFC 9293), `opened_by` (`us`, `peer`), `orphan`
 //! (the application has let go of it), `mss_send`, `mss_announced`, `segment_payload`, `timestamps`, `sack`,
 //! `window_shift_peer`, `window_shift_own`, `srtt_ns`, `rttvar_ns`, `rto_ns`, `backoff`, `congestion`, `cwnd`, `ssthresh`
-//! (`null` before the first loss), `recovering`, `snd_una`, `snd_nxt`, `rcv_nxt` (relative to the initial sequence numbers),
+//! (`null` before the first loss), `recovering`, `phase` (`open`, `fast recovery`, `timeout`), `in_flight`, `sacked`, `lost`
+//! (octets), `reordering`, `min_rtt_ns`, `spurious` (recoveries that were taken back), `snd_una`, `snd_nxt`, `rcv_nxt` (relative to the initial sequence numbers),
 //! `snd_wnd`, `rcv_wnd`, `flight`, `unsent`, `unread`, `out_of_order`, `octets_acknowledged`, `octets_received`,
 //! `segments_in`, `segments_out`, `retransmits`, `timeouts`.
 
@@ -83,6 +84,9 @@ fn connection(c: &Snapshot, out: &mut String) {
     o.number("cwnd", c.cwnd.into());
     o.optional("ssthresh", (c.ssthresh != u32::MAX).then_some(c.ssthresh.into()));
     o.truth("recovering", c.recovering);
+    o.string("phase", c.phase.as_str());
+    o.truth("reordering", c.reordering);
+    o.time("min_rtt_ns", c.min_rtt);
     for (name, value) in [
         ("snd_una", c.snd_una),
         ("snd_nxt", c.snd_nxt),
@@ -90,6 +94,9 @@ fn connection(c: &Snapshot, out: &mut String) {
         ("snd_wnd", c.snd_wnd),
         ("rcv_wnd", c.rcv_wnd),
         ("flight", c.flight),
+        ("in_flight", c.in_flight),
+        ("sacked", c.sacked),
+        ("lost", c.lost),
         ("unsent", c.unsent),
         ("unread", c.unread),
         ("out_of_order", c.out_of_order),
@@ -102,6 +109,7 @@ fn connection(c: &Snapshot, out: &mut String) {
     o.number("segments_out", c.statistics.segments_out.into());
     o.number("retransmits", c.statistics.retransmits.into());
     o.number("timeouts", c.statistics.timeouts.into());
+    o.number("spurious", c.statistics.spurious.into());
     o.end();
 }
 

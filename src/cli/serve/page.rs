@@ -62,19 +62,24 @@ fn own_connection(c: &Snapshot, out: &mut String) {
     fact("Smoothed RTT", c.srtt.map_or("not measured yet".into(), duration), &variation(c));
     let backoff = if c.backoff > 0 { format!("backed off {} times", c.backoff) } else { String::new() };
     fact("RTO", duration(c.rto), &backoff);
-    fact("Congestion control", c.congestion.to_string(), if c.recovering { "in recovery" } else { "" });
+    fact("Congestion control", c.congestion.to_string(), if c.recovering { c.phase.as_str() } else { "" });
     fact("cwnd", octets(c.cwnd), &format!("{} segments", c.cwnd / c.segment_payload.max(1)));
     fact("ssthresh", ssthresh(c.ssthresh), "");
     fact("Your window", octets(c.snd_wnd), "what we may send");
     fact("Our window", octets(c.rcv_wnd), "what you may send");
     fact("In flight", octets(c.flight), &format!("{} unsent", octets(c.unsent)));
+    fact("SACKed", octets(c.sacked), &format!("{} lost, {} in the network", octets(c.lost), octets(c.in_flight)));
     let s = &c.statistics;
     fact("Received", number(s.octets_received), &format!("in {} segments", octets(s.segments_in)));
     fact("Acknowledged by you", number(s.octets_acknowledged), &format!("{} segments sent", octets(s.segments_out)));
     fact("Sequence", format!("{} / {}", octets(c.snd_una), octets(c.snd_nxt)), "SND.UNA / SND.NXT");
     fact("Expected next", octets(c.rcv_nxt), &format!("{} out of order", octets(c.out_of_order)));
     let class = if s.retransmits > 0 { " class=\"bad\"" } else { "" };
-    fact("Retransmissions", format!("<span{class}>{}</span>", s.retransmits), &format!("{} timeouts", s.timeouts));
+    fact(
+        "Retransmissions",
+        format!("<span{class}>{}</span>", s.retransmits),
+        &format!("{} timeouts, {} for nothing", s.timeouts, s.spurious),
+    );
     out.push_str("</dl>\n</section>\n");
 }
 

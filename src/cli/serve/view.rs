@@ -159,7 +159,7 @@ pub(super) mod tests {
             lost: 0,
             reordering: false,
             reordering_multiplier: 1,
-            min_rtt: Some(Duration::from_micros(900)),
+            min_rtt: Some(Duration::from_micros(1_100)),
             snd_una: 1,
             snd_nxt: 1_449,
             snd_wnd: 64_256,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::sim::controllers;
 use crate::sim::dumbbell::QueueLength;
 use crate::tcp::congestion::Algorithm;
 
@@ -174,10 +173,7 @@ impl FromStr for Controller {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Controller, String> {
-        let found = controllers::by_name(text.trim());
-        found
-            .map(Controller)
-            .ok_or_else(|| format!("'{text}' is no congestion control here: there is {}", controllers::names()))
+        text.trim().parse().map(Controller).map_err(|error| format!("'{text}' is no congestion control: {error}"))
     }
 }
 

@@ -21,6 +21,17 @@ pub enum Phase {
     Timeout,
 }
 
+impl Phase {
+    /// In words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Open => "open",
+            Phase::FastRecovery => "fast recovery",
+            Phase::Timeout => "timeout",
+        }
+    }
+}
+
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {

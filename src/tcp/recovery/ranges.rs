@@ -56,7 +56,9 @@ impl Ranges {
 
     /// Gives memory back beyond room for so many ranges.
     pub fn shrink_to(&mut self, ranges: usize) {
-        self.list.shrink_to(ranges);
+        if self.list.capacity() > ranges {
+            self.list.shrink_to(ranges);
+        }
     }
 
     /// Whether the whole of `left..right` is in it.

@@ -194,19 +194,25 @@ impl SentRecords {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
+        if !self.is_plain() {
+            self.sacked.clear();
+            self.lost.clear();
+            self.again.clear();
+        }
         self.records.clear();
-        self.sacked.clear();
-        self.lost.clear();
-        self.again.clear();
         self.judged = None;
     }
 
     /// Gives memory back beyond room for `records`.
     pub fn shrink_to(&mut self, records: usize) {
-        self.records.shrink_to(records);
+        if self.records.capacity() > records {
+            self.records.shrink_to(records);
+        }
+        if self.again.capacity() > records {
+            self.again.shrink_to(records);
+        }
         self.sacked.shrink_to(records);
         self.lost.shrink_to(records);
-        self.again.shrink_to(records);
     }
 
     /// Notes a first transmission at the end.

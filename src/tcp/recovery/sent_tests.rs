@@ -74,7 +74,8 @@ fn only_records_sent_once_give_a_sample() {
 /// 6675-4-1, 2018-8: a SACK block marks whole segments only, and takes nothing off; what it tells a second time is no news.
 #[test]
 fn sack_blocks_mark_whole_segments() {
-    let cases: [(&str, Range, &[(u32, u32)]); 8] = [
+    type Case = (&'static str, Range, &'static [(u32, u32)]);
+    let cases: [Case; 8] = [
         ("one segment", range(10, 20), &[(10, 20)]),
         ("a part", range(11, 19), &[]),
         ("a part at both sides", range(5, 35), &[(10, 30)]),
@@ -185,6 +186,21 @@ fn what_was_sent_long_enough_before_is_lost() {
         }
         assert_eq!((sent.lost().octets(), sent.in_flight()), (40, 50), "{window}");
     }
+}
+
+/// 8985-4-2: what leaves a microsecond apart is told apart, also on a path of ten.
+#[test]
+fn microseconds_are_told_apart() {
+    let micros = |micros: u64| Instant::from_nanos(micros * 1_000);
+    let mut sent = SentRecords::default();
+    for at in 0..3u32 {
+        sent.push(record(SeqNumber(at * 10), 10, micros(1_000 + u64::from(at))));
+    }
+    let mut rack = Rack::default();
+    let done = sack(&mut sent, range(20, 30));
+    rack.update(&done, &Evidence { arrived: micros(1_012), min_rtt: None, echo_before: None });
+    let losses = rack::detect(&mut sent, &rack, Duration::from_micros(2), micros(1_012));
+    assert_eq!((losses.octets, losses.next), (10, Some(micros(1_013))));
 }
 
 /// 8985-6.2-2: what may be the ACK of the first copy says nothing of the second.
