@@ -32,6 +32,11 @@ impl Sent {
     pub fn flags(&self) -> Flags {
         self.header.flags
     }
+
+    /// The ECN bits of the IP header.
+    pub fn ecn(&self) -> u8 {
+        parse_ip(&self.packet).map_or(0, |ip| ip.traffic_class & 3)
+    }
 }
 
 /// A stack on 10.0.0.2 (or fd00:67::2) and a peer on 10.0.0.1 (fd00:67::1) that does what the script says.
@@ -53,6 +58,8 @@ pub struct Script {
     pub window: u16,
     /// The timestamp clock of the peer, once the options of the handshake carried one.
     pub timestamp: Option<u32>,
+    /// The ECN bits of the peer's packets, as a router on the way has left them (RFC 3168 section 5).
+    pub ecn: u8,
     /// The last timestamp value that the stack sent.
     pub last_tsval: u32,
 }
@@ -85,6 +92,7 @@ impl Script {
             ack: 0,
             window: 65_535,
             timestamp: None,
+            ecn: 0,
             last_tsval: 0,
         }
     }
@@ -168,7 +176,7 @@ impl Script {
 
     /// The packet of a segment from the peer.
     pub fn packet(&self, header: &TcpHeader, text: &[u8]) -> Vec<u8> {
-        packet(self.peer.ip(), self.local.ip(), header, text)
+        packet_of_class(self.peer.ip(), self.local.ip(), self.ecn, header, text)
     }
 
     /// Delivers a segment without looking at the answer.
@@ -296,6 +304,11 @@ impl Default for Script {
 
 /// A packet that carries one segment.
 pub fn packet(source: IpAddr, destination: IpAddr, header: &TcpHeader, text: &[u8]) -> Vec<u8> {
+    packet_of_class(source, destination, 0, header, text)
+}
+
+/// The same with this TOS octet or traffic class.
+fn packet_of_class(source: IpAddr, destination: IpAddr, traffic_class: u8, header: &TcpHeader, text: &[u8]) -> Vec<u8> {
     let ip_len = if source.is_ipv6() { 40 } else { 20 };
     let mut bytes = vec![0; ip_len + 60 + text.len()];
     let tcp_len = tcp::emit(header, &mut bytes[ip_len..]);
@@ -304,7 +317,7 @@ pub fn packet(source: IpAddr, destination: IpAddr, header: &TcpHeader, text: &[u
         destination,
         protocol: protocol::TCP,
         hop_limit: 64,
-        traffic_class: 0,
+        traffic_class,
         identification: 0,
         dont_fragment: true,
     };

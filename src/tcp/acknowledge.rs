@@ -79,6 +79,7 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
         transfer.sent.acknowledge(segment.ack, &mut done);
     }
     connection.snd.una = segment.ack;
+    connection.ecn.acknowledged(segment.ack);
     connection.snd.syn_acknowledged = true;
     // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
     connection.snd.short_end = connection.snd.short_end.max(segment.ack);

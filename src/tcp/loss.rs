@@ -172,10 +172,9 @@ pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut 
 fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
     let mss = connection.segment_payload();
     let flight = flight.max(mss);
-    connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
+    let answered = connection.recovery.phase == Phase::Open && is_answered(connection);
+    answer(connection, flight, answered, cx);
     connection.recovery.enter(connection.snd.nxt);
-    connection.ecn.slowed_down(connection.snd.nxt);
-    connection.undo.begin(connection.snd.una);
     connection.retransmit_now = true;
     connection.tail_probe = false;
     if let Some(transfer) = connection.transfer.as_mut() {
@@ -184,6 +183,25 @@ fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
     }
     cx.counters.fast_retransmits += 1;
     tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
+}
+
+/// A mark in the same window of data has lowered cwnd already for the congestion that a loss shows now.
+fn is_answered(connection: &Connection) -> bool {
+    connection.agreed.ecn && !connection.ecn.is_news()
+}
+
+/// Tells the controller of a loss, unless it knows of that congestion.
+// 3168-6.1.2-1
+fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context<'_>) {
+    if answered {
+        // Nothing was changed that could be taken back.
+        connection.undo.forget();
+        return;
+    }
+    let mss = connection.segment_payload();
+    connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
+    connection.ecn.slowed_down(connection.snd.nxt);
+    connection.undo.begin(connection.snd.una);
 }
 
 /// In fast recovery: how much may leave for this ACK.
@@ -229,7 +247,6 @@ fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> bool {
 /// The peer may have got a packet that was marked on its way: congestion without a loss.
 // 3168-6.1.2-1
 pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    connection.ecn.acknowledged(connection.snd.una);
     // While losses are repaired, the window has been lowered already.
     if !echoes_mark(connection, segment) || !connection.ecn.is_news() || connection.recovery.phase != Phase::Open {
         return;
@@ -369,9 +386,8 @@ fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
     for _ in 0..ack.segment.coalesced.max(1) {
         let action = connection.recovery.duplicate_ack(connection.snd.una, connection.snd.nxt, mss);
         if let Action::EnterRecovery { flight } = action {
-            connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
-            connection.undo.begin(connection.snd.una);
-            connection.ecn.slowed_down(connection.snd.nxt);
+            let answered = is_answered(connection);
+            answer(connection, flight, answered, cx);
             cx.counters.fast_retransmits += 1;
             if let Some(transfer) = connection.transfer.as_mut() {
                 transfer.sent.mark_first_lost(mss);
