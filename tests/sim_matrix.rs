@@ -141,6 +141,25 @@ fn one_seed_decides_everything() {
     assert_ne!(figures(1), figures(2));
 }
 
+/// 3168-6.1.2-1: where the queue marks, hardly anything is lost, the queue stays short, and the line is in use all the same.
+#[test]
+fn marks_take_the_place_of_losses() {
+    for &congestion in &Algorithm::ALL {
+        let mut plan = dumbbell(10_000_000, Duration::from_millis(20), 0, congestion);
+        plan.duration = Duration::from_secs(20);
+        let mut lost = Vec::new();
+        for ecn in [false, true] {
+            plan.discipline = Discipline::CoDel(CoDel { ecn, ..CoDel::default() });
+            let outcome = run(&plan);
+            let counters = outcome.line.counters;
+            lost.push(counters.managed + counters.overflowed);
+            assert_eq!(counters.marked > 0, ecn, "{congestion}: {counters:?}");
+            assert!(outcome.line.utilisation().unwrap() > 8_500, "{congestion}: {:?}", outcome.line.utilisation());
+        }
+        assert!(lost[1] < lost[0], "{congestion}: {lost:?}");
+    }
+}
+
 /// What the links say and what the copies say agrees, and each octet is read once.
 #[test]
 fn the_figures_agree_with_each_other() {

@@ -177,7 +177,7 @@ fn a_mark_outside_of_the_window_is_ignored() {
     assert_eq!(bits(&sent[0]), ECE);
 }
 
-/// 3168-6.1.2-1, 3168-6.1.2-2, 3168-5: as for a loss, once per window, told once, and nothing is sent again.
+/// 3168-6.1.2-1, 3168-6.1.2-3, 3168-5: as for a loss, once per window, told once, and nothing is sent again.
 #[test]
 fn an_echo_halves_the_window_once() {
     let (mut script, handle) = accepted_with_ecn();
@@ -211,7 +211,7 @@ fn an_echo_halves_the_window_once() {
     assert_eq!(window(&script, handle), ((before - SEGMENT) / 2).max(2 * SEGMENT));
 }
 
-/// 3168-6.1.2-1, 3168-6.1.2-2, 3168-6.1.5: a loss is answered once, also where a mark comes with it; what is sent again is
+/// 3168-6.1.2-1, 3168-6.1.2-3, 3168-6.1.5: a loss is answered once, also where a mark comes with it; what is sent again is
 /// neither marked nor says CWR, and the first new segment does.
 #[test]
 fn a_loss_and_a_mark_of_one_window_are_one_sign() {
@@ -232,7 +232,11 @@ fn a_loss_and_a_mark_of_one_window_are_one_sign() {
     assert_eq!((again[0].ecn(), bits(again[0])), (NOT_ECT, NONE));
     let connection = script.stack.tcp_connection(handle).unwrap();
     assert_eq!(connection.recovery.phase, Phase::FastRecovery);
-    assert_eq!(look(&script, handle).ssthresh, 9 * SEGMENT / 2, "half of the nine in flight at the mark, and not of that");
+    assert_eq!(
+        look(&script, handle).ssthresh,
+        9 * SEGMENT / 2,
+        "half of the nine in flight at the mark, and not of that"
+    );
     script.now += ms(50);
     sent.extend(ack_with(&mut script, start.wrapping_add(10 * SEGMENT), NONE));
     let new: Vec<&Sent> = sent.iter().filter(|segment| segment.header.seq != start).collect();

@@ -7,8 +7,10 @@ use super::network::{Direction, Network, Node, NodeKind, Topology};
 use super::outcome::{FlowOutcome, LineOutcome, Outcome};
 use super::record::{Recorder, Spy};
 use super::series::{LineSample, Sample, Series};
+use crate::config::Config;
 use crate::stack::Stack;
 use crate::tcp::congestion::Algorithm;
+use crate::tcp::ecn::EcnMode;
 use crate::time::Instant;
 
 /// Bulk data from one host to another.
@@ -72,7 +74,13 @@ impl<'a> Experiment<'a> {
         if plan.flows.is_empty() || plan.flows.len() > MAX_FLOWS {
             return Err(format!("{} flows: 1 to {MAX_FLOWS} are possible", plan.flows.len()));
         }
-        let mut network = Network::new(&plan.topology, |config| config.mtu = plan.mtu, START, plan.seed)?;
+        let marks = plan.topology.links.iter().flat_map(|link| &link.impairments).any(|path| path.discipline.marks());
+        let configure = |config: &mut Config| {
+            config.mtu = plan.mtu;
+            // Where a queue can mark, the hosts are those who want it to.
+            config.tcp.ecn = if marks { EcnMode::Request } else { EcnMode::default() };
+        };
+        let mut network = Network::new(&plan.topology, configure, START, plan.seed)?;
         let mut bulks = Vec::new();
         for (number, flow) in plan.flows.iter().enumerate() {
             if !network.has_route(flow.from, flow.to) || !network.has_route(flow.to, flow.from) {

@@ -52,6 +52,7 @@ pub fn accepts(flags: Flags) -> bool {
 }
 
 /// Where both roles stand, on a connection whose two sides do it.
+// 9293-SHLD-8
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ecn {
     /// As receiver: a mark has arrived, and the peer has not said yet that it has slowed down.
@@ -89,7 +90,7 @@ impl Ecn {
     }
 
     /// Bits of a segment that acknowledges; with `new_text`, of one that carries text for the first time.
-    // 3168-6.1.2-2: no CWR on retransmissions.
+    // 3168-6.1.2-3: no CWR on retransmissions.
     pub fn flags(&self, new_text: bool) -> Flags {
         let ece = if self.echo { Flags::ECE } else { Flags::default() };
         let cwr = if self.tell && new_text { Flags::CWR } else { Flags::default() };
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(ecn.flags(false), ECE, "a mark on the segment that says CWR is a new one");
     }
 
-    /// 3168-6.1.2-1, 3168-6.1.2-2
+    /// 3168-6.1.2-1, 3168-6.1.2-3
     #[test]
     fn one_answer_for_one_window_and_it_is_told_once_with_new_text() {
         for una in [0, u32::MAX - 5_000, (1 << 31) - 5_000].map(SeqNumber) {

@@ -217,7 +217,7 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 /// Outside fast recovery: the window may grow, by what is acknowledged by number.
 // 5681-3.2-3: SACK blocks let something new out, as less is in flight, but cwnd stays.
 fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
-    // 3168-6.1.2-2: nor for an ACK that echoes a mark.
+    // 3168-6.1.2-3: nor for an ACK that echoes a mark.
     if !ack.advances || echoes_mark(connection, ack.segment) {
         return;
     }

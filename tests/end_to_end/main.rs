@@ -6,6 +6,7 @@ mod big_tcp;
 mod captures;
 mod clients;
 mod crowd;
+mod ecn;
 mod memory;
 mod namespace;
 mod queues;

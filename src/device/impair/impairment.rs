@@ -59,6 +59,17 @@ pub enum Discipline {
     Red(Red),
 }
 
+impl Discipline {
+    /// It marks the packets of those who do ECN instead of dropping them.
+    pub fn marks(&self) -> bool {
+        match self {
+            Discipline::DropTail => false,
+            Discipline::CoDel(codel) => codel.ecn,
+            Discipline::Red(red) => red.ecn,
+        }
+    }
+}
+
 impl Impairment {
     /// A path that does nothing to packets.
     pub fn perfect() -> Impairment {
