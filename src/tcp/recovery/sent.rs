@@ -205,14 +205,13 @@ impl SentRecords {
 
     /// Gives memory back beyond room for `records`.
     pub fn shrink_to(&mut self, records: usize) {
-        if self.records.capacity() > records {
+        let ranges = self.sacked.capacity().max(self.lost.capacity());
+        if self.records.capacity().max(self.again.capacity()).max(ranges) > records {
             self.records.shrink_to(records);
-        }
-        if self.again.capacity() > records {
             self.again.shrink_to(records);
+            self.sacked.shrink_to(records);
+            self.lost.shrink_to(records);
         }
-        self.sacked.shrink_to(records);
-        self.lost.shrink_to(records);
     }
 
     /// Notes a first transmission at the end.
