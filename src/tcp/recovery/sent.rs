@@ -416,10 +416,21 @@ impl SentRecords {
     /// Something of this retransmission is neither delivered, nor lost, nor sent once more.
     pub(super) fn is_under_way(&self, again: &Again) -> bool {
         let records = self.records.range(self.index_at(again.seq)..).take_while(|record| record.seq.lt(again.end));
-        records.filter(|record| record.is_retransmission() && record.sent_at == again.at).any(|record| {
-            let left = record.seq.max(again.seq);
-            self.sacked.gap(left, record.end()).is_some_and(|gap| !self.lost.covers(gap.0, gap.1))
-        })
+        records
+            .filter(|record| record.is_retransmission() && record.sent_at == again.at)
+            .any(|record| self.is_open(record.seq.max(again.seq), record.end().min(again.end)))
+    }
+
+    /// Something in `left..right` is neither SACKed nor taken for lost.
+    pub(super) fn is_open(&self, left: SeqNumber, right: SeqNumber) -> bool {
+        let mut from = left;
+        while let Some((start, end)) = self.sacked.gap(from, right) {
+            if !self.lost.covers(start, end) {
+                return true;
+            }
+            from = end;
+        }
+        false
     }
 
     /// The index of the first record that ends after `seq`.
