@@ -14,6 +14,7 @@
 //!                                                   listener; else nobody (tcp/reset.rs)
 //!       tcp/input.rs           segment_arrives      the steps of RFC 9293 section 3.10.7.4, by name:
 //!                                                   sequence, reset, syn, acknowledge, urgent, text, finish
+//!       tcp/loss.rs            acknowledged         loss recovery (tcp/recovery) and congestion control (tcp/congestion)
 //!       tcp/state.rs           transition           the only place where a state changes
 //!       buffer/receive.rs      write_at             copy 1, in or out of order by the same call
 //!       stack/ready.rs         poll_ready           the reader is told

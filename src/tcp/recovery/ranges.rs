@@ -54,11 +54,14 @@ impl Ranges {
         self.octets = 0;
     }
 
+    /// Ranges for which there is memory.
+    pub fn capacity(&self) -> usize {
+        self.list.capacity()
+    }
+
     /// Gives memory back beyond room for so many ranges.
     pub fn shrink_to(&mut self, ranges: usize) {
-        if self.list.capacity() > ranges {
-            self.list.shrink_to(ranges);
-        }
+        self.list.shrink_to(ranges);
     }
 
     /// Whether the whole of `left..right` is in it.

@@ -205,14 +205,13 @@ impl SentRecords {
 
     /// Gives memory back beyond room for `records`.
     pub fn shrink_to(&mut self, records: usize) {
-        if self.records.capacity() > records {
+        let ranges = self.sacked.capacity().max(self.lost.capacity());
+        if self.records.capacity().max(self.again.capacity()).max(ranges) > records {
             self.records.shrink_to(records);
-        }
-        if self.again.capacity() > records {
             self.again.shrink_to(records);
+            self.sacked.shrink_to(records);
+            self.lost.shrink_to(records);
         }
-        self.sacked.shrink_to(records);
-        self.lost.shrink_to(records);
     }
 
     /// Notes a first transmission at the end.
@@ -417,10 +416,21 @@ impl SentRecords {
     /// Something of this retransmission is neither delivered, nor lost, nor sent once more.
     pub(super) fn is_under_way(&self, again: &Again) -> bool {
         let records = self.records.range(self.index_at(again.seq)..).take_while(|record| record.seq.lt(again.end));
-        records.filter(|record| record.is_retransmission() && record.sent_at == again.at).any(|record| {
-            let left = record.seq.max(again.seq);
-            self.sacked.gap(left, record.end()).is_some_and(|gap| !self.lost.covers(gap.0, gap.1))
-        })
+        records
+            .filter(|record| record.is_retransmission() && record.sent_at == again.at)
+            .any(|record| self.is_open(record.seq.max(again.seq), record.end().min(again.end)))
+    }
+
+    /// Something in `left..right` is neither SACKed nor taken for lost.
+    pub(super) fn is_open(&self, left: SeqNumber, right: SeqNumber) -> bool {
+        let mut from = left;
+        while let Some((start, end)) = self.sacked.gap(from, right) {
+            if !self.lost.covers(start, end) {
+                return true;
+            }
+            from = end;
+        }
+        false
     }
 
     /// The index of the first record that ends after `seq`.
