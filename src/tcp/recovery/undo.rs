@@ -12,8 +12,10 @@ pub struct Undo {
     since: Option<SeqNumber>,
     /// Octets sent again since, of which no second arrival is reported.
     unproven: u32,
-    /// Our timestamp in the first segment that was sent again.
+    /// Our timestamp in the first segment that was sent again, until an ACK has been judged by it.
     first_stamp: Option<u32>,
+    /// One was: what is sent again later proves nothing.
+    judged: bool,
 }
 
 impl Undo {
@@ -26,14 +28,18 @@ impl Undo {
     pub fn retransmitted(&mut self, octets: u32, stamp: Option<u32>) {
         if self.since.is_some() {
             self.unproven = self.unproven.saturating_add(octets);
-            self.first_stamp = self.first_stamp.or(stamp);
+            if !self.judged {
+                self.first_stamp = self.first_stamp.or(stamp);
+            }
         }
     }
 
     /// The first ACK of something new, with this echo: true if the echo is older than what was sent again, so that the
     /// original has arrived.
     pub fn is_original(&mut self, echo: Option<u32>) -> bool {
-        let (Some(first), Some(echo)) = (self.first_stamp.take(), echo) else { return false };
+        let Some(first) = self.first_stamp.take() else { return false };
+        self.judged = true;
+        let Some(echo) = echo else { return false };
         let original = self.since.is_some() && echo != 0 && is_before(echo, first);
         if original {
             *self = Undo::default();
@@ -84,8 +90,11 @@ mod tests {
             undo.retransmitted(100, first);
             undo.retransmitted(100, first.map(|first| first + 9));
             assert_eq!(undo.is_original(echo), original, "{first:?} {echo:?}");
-            // Only the first ACK tells.
+            // Only the first ACK tells, also where more is sent again behind it: the ACKs that are on their way then echo
+            // what was sent again before.
             assert!(!undo.is_original(Some(1)));
+            undo.retransmitted(100, first.map(|first| first + 20));
+            assert!(first.is_none() || !undo.is_original(Some(600)) && !undo.is_original(Some(1)));
         }
         let mut undo = Undo::default();
         undo.retransmitted(100, Some(500));
