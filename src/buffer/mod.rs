@@ -40,7 +40,7 @@ pub const PIECES: usize = 5;
 pub type Pieces<'a> = [&'a [u8]; PIECES];
 
 pub use pool::{Chunk, ChunkSize, LARGE, Pool, SMALL};
-pub use range_set::{MAX_RANGES, RangeSet};
+pub use range_set::RangeSet;
 pub use receive::{MAX_SPAN, ReceiveBuffer, WORTH_A_CHUNK, Written};
 pub use send::SendBuffer;
 
@@ -49,7 +49,7 @@ pub use send::SendBuffer;
 pub enum Full {
     /// The pool is at its limit.
     Memory,
-    /// The out-of-order data would need more than [`MAX_RANGES`] ranges.
+    /// The out-of-order data would need more ranges than there may be.
     Ranges,
     /// The bytes end more than [`MAX_SPAN`] after the read position.
     Span,

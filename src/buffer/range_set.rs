@@ -4,8 +4,16 @@ use std::collections::VecDeque;
 
 use super::Full;
 
-/// Ranges a set holds at most (4 KiB of memory). A peer that sends every second byte meets this limit, not our memory.
-pub const MAX_RANGES: usize = 256;
+/// Ranges a set holds whatever their length (4 KiB of memory). A peer that sends every second byte meets this limit, not our
+/// memory.
+pub const FREE_RANGES: usize = 256;
+
+/// Bytes in the set for which it may hold one range more. Where every other segment of a long fat path is lost, ranges are
+/// many; a segment on the Internet carries no less than this.
+const BYTES_PER_RANGE: u64 = 512;
+
+/// Ranges a set holds at most (256 KiB of memory): with segments of 1,460 bytes, half of 48 MB.
+pub const MAX_RANGES: usize = 16_384;
 
 /// Ordered, disjoint ranges `(start, end)` of positions, `end` excluded. Two ranges never touch: they would be one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,14 +31,14 @@ impl RangeSet {
     /// Adds the positions from `start` up to, not including, `end`; merges ranges that overlap or touch.
     ///
     /// # Errors
-    /// [`Full::Ranges`] where it would need one range more than [`MAX_RANGES`]; the set is unchanged then.
+    /// [`Full::Ranges`] where it would need one range more than there may be; the set is unchanged then.
     pub fn insert(&mut self, start: u64, end: u64) -> Result<(), Full> {
         if start >= end {
             return Ok(());
         }
         let (first, after) = self.touching(start, end);
         if first == after {
-            if self.ranges.len() >= MAX_RANGES {
+            if self.ranges.len() >= self.limit() {
                 return Err(Full::Ranges);
             }
             self.ranges.insert(first, (start, end));
@@ -45,9 +53,15 @@ impl RangeSet {
         Ok(())
     }
 
+    /// How many ranges there may be: [`FREE_RANGES`], and more as they carry more, up to [`MAX_RANGES`].
+    fn limit(&self) -> usize {
+        let earned = usize::try_from(self.bytes / BYTES_PER_RANGE).unwrap_or(MAX_RANGES);
+        (FREE_RANGES + earned).min(MAX_RANGES)
+    }
+
     /// Whether [`RangeSet::insert`] of the same range would succeed.
     pub fn admits(&self, start: u64, end: u64) -> bool {
-        if start >= end || self.ranges.len() < MAX_RANGES {
+        if start >= end || self.ranges.len() < self.limit() {
             return true;
         }
         let (first, after) = self.touching(start, end);
@@ -221,17 +235,29 @@ mod tests {
     }
 
     #[test]
+    fn ranges_of_whole_segments_are_many() {
+        let mut ranges = RangeSet::new();
+        let segments = (0..).map(|i| (3_000 * i, 3_000 * i + 1_460));
+        let held = segments.take_while(|&(start, end)| ranges.insert(start, end).is_ok()).count();
+        assert_eq!(held, MAX_RANGES);
+        // Each second byte earns nothing, however many there are.
+        let mut ranges = RangeSet::new();
+        let bytes = (0..).map(|i| (2 * i, 2 * i + 1));
+        assert_eq!(bytes.take_while(|&(start, end)| ranges.insert(start, end).is_ok()).count(), FREE_RANGES);
+    }
+
+    #[test]
     fn the_number_of_ranges_is_limited() {
         let mut ranges = RangeSet::new();
-        (0..MAX_RANGES as u64).for_each(|i| ranges.insert(10 * i, 10 * i + 5).unwrap());
+        (0..FREE_RANGES as u64).for_each(|i| ranges.insert(10 * i, 10 * i + 1).unwrap());
         let full = ranges.clone();
         assert!(!ranges.admits(7, 8));
         assert_eq!(ranges.insert(7, 8), Err(Full::Ranges));
         assert_eq!(ranges, full);
         // What touches a range still fits, and makes room where it joins two.
-        assert!(ranges.admits(5, 10));
-        ranges.insert(5, 10).unwrap();
+        assert!(ranges.admits(1, 10));
+        ranges.insert(1, 10).unwrap();
         ranges.insert(17, 18).unwrap();
-        assert_eq!(ranges.len(), MAX_RANGES);
+        assert_eq!(ranges.len(), FREE_RANGES);
     }
 }

@@ -222,7 +222,7 @@ impl ReceiveBuffer {
 #[cfg(test)]
 mod tests {
     use super::super::pool::{LARGE, SMALL};
-    use super::super::range_set::MAX_RANGES;
+    use super::super::range_set::FREE_RANGES;
     use super::*;
 
     fn written(advanced: u64, new: u64, filled_gap: bool) -> Result<Written, Full> {
@@ -350,7 +350,7 @@ mod tests {
     fn the_limit_of_ranges_does_not_stop_data_in_order() {
         let mut pool = Pool::new(usize::MAX);
         let mut buffer = ReceiveBuffer::new();
-        let most = 2 * MAX_RANGES as u64;
+        let most = 2 * FREE_RANGES as u64;
         (1..=most).step_by(2).for_each(|position| assert!(buffer.write_at(&mut pool, position, b"x").is_ok()));
         assert_eq!(buffer.write_at(&mut pool, most + 1, b"x"), Err(Full::Ranges));
         assert_eq!(buffer.write_at(&mut pool, 0, b"x"), written(2, 1, true));
