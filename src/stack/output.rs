@@ -176,8 +176,14 @@ impl Stack {
                 again = plan.reason == Reason::Retransmission;
                 emit(connection, &plan, offload, cx, send).map(|()| true)
             }
+            Decision::Paced(at) => {
+                connection.settle_timers(cx);
+                connection.deadlines.pacing.set(at);
+                Ok(false)
+            }
             Decision::Wait(_) | Decision::Idle => {
                 connection.settle_timers(cx);
+                connection.deadlines.pacing.cancel();
                 Ok(false)
             }
         });

@@ -232,11 +232,17 @@ fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
 fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Context<'_>) {
     let segment = u16::try_from(connection.segment_payload()).unwrap_or(u16::MAX);
     let transfer = connection.transfer.get_or_insert_with(|| cx.transfers.take());
+    // The handshake says nothing of the path's rate.
+    let told = connection.congestion.models_path() && !plan.flags.contains(Flags::SYN);
+    let in_flight = transfer.sent.in_flight();
     if connection.recovery.phase == Phase::FastRecovery {
         transfer.prr.sent(octets);
     }
     if plan.seq.lt(connection.snd.nxt) {
         transfer.sent.retransmitted(plan.seq, octets, segment, cx.now);
+        if told {
+            transfer.sent.stamp(plan.seq, connection.congestion.on_send(cx.now, in_flight, octets));
+        }
         connection.retransmit_now = false;
         if plan.reason == Reason::Retransmission {
             let stamp = connection.agreed.timestamps.then(|| connection.timestamp_value(cx.now));
@@ -267,6 +273,9 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
         syn: plan.flags.contains(Flags::SYN),
         fin: plan.flags.contains(Flags::FIN),
     });
+    if told {
+        transfer.sent.stamp(plan.seq, connection.congestion.on_send(cx.now, in_flight, octets));
+    }
     connection.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
     connection.overridden = false;

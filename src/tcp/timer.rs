@@ -2,7 +2,7 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
-use super::loss;
+use super::{loss, model};
 use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
@@ -85,13 +85,15 @@ pub struct Deadlines {
     pub user_timeout: Deadline,
     /// The end of FIN-WAIT-2 for an orphan.
     pub fin_wait_2: Deadline,
+    /// The turn of the next piece, by pacing.
+    pub pacing: Deadline,
 }
 
 impl Deadlines {
     /// The earliest.
     pub fn earliest(&self) -> Option<Instant> {
-        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
-        let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2];
+        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2, pacing } = *self;
+        let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2, pacing];
         all.into_iter().filter_map(Deadline::at).min()
     }
 }
@@ -108,6 +110,10 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         // may still send, and that is CLOSED's.
         connection.end(Cause::UserTimeout, None, cx.pool, cx.transfers);
         return;
+    }
+    if connection.deadlines.pacing.is_due(now) {
+        // What waits for it leaves next.
+        connection.deadlines.pacing.cancel();
     }
     if connection.deadlines.keep_alive.is_due(now) {
         connection.keep_alive_timeout(cx);
@@ -171,6 +177,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     }
     transfer.reorder_at = None;
     let sacked = transfer.sent.sacked().octets();
+    model::lost(connection, cx.now);
     connection.tail_probe = false;
     connection.probe = None;
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.

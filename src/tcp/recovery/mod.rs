@@ -27,6 +27,7 @@ pub mod scoreboard;
 pub mod sent;
 #[cfg(test)]
 mod sent_tests;
+mod stamps;
 pub mod tail_loss_probe;
 pub mod undo;
 
