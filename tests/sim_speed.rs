@@ -338,30 +338,22 @@ fn steady(algorithm: Algorithm, round_trip: Duration, loss: u32, pieces: Pieces)
     (Bulk::percent(octets, Duration::from_secs(10), rate), delays[5])
 }
 
-/// BBR fills a path whatever it loses by chance, and keeps its queue short, where CUBIC takes each loss for congestion.
+/// BBR fills a path whatever it loses by chance, and keeps its queue short, where CUBIC takes each loss for congestion and
+/// fills the queue without any. 96 % is what headers leave of the path.
 #[test]
 fn bbr_fills_the_path_with_and_without_losses() {
     for pieces in [Pieces::Plain, Pieces::Cut, Pieces::Whole] {
-        for round_trip in [20 * MS, 100 * MS] {
-            for loss in [0, 1_000, 10_000] {
-                let (bbr, delay) = steady(Algorithm::Bbr, round_trip, loss, pieces);
-                let (cubic, standing) = steady(Algorithm::Cubic, round_trip, loss, pieces);
-                println!("{round_trip:?}, {loss} of a million, {pieces:?}: {bbr} % in {delay} us, CUBIC {cubic} % in {standing} us");
-            }
+        for (round_trip, loss, least) in
+            [(20, 0, 91), (20, 1_000, 83), (20, 10_000, 75), (100, 0, 90), (100, 1_000, 83), (100, 10_000, 78)]
+        {
+            let (bbr, delay) = steady(Algorithm::Bbr, round_trip * MS, loss, pieces);
+            let (cubic, standing) = steady(Algorithm::Cubic, round_trip * MS, loss, pieces);
+            let what = format!("{round_trip} ms, {loss} of a million, {pieces:?}");
+            println!("{what}: BBR {bbr} % in {delay} us, CUBIC {cubic} % in {standing} us");
+            assert!(bbr >= least, "{what}: {bbr} %");
+            // The serialization of one piece comes with it.
+            assert!(delay <= u64::from(round_trip) * 1_000 + 1_500, "{what}: {delay} us");
+            assert!(loss < 10_000 || bbr > 2 * cubic, "{what}: {bbr} %, CUBIC {cubic} %");
         }
     }
 }
-    #[test]
-    fn debug_trace() {
-        let rate = 100_000_000;
-        let round_trip = 20*MS;
-        let path = path(rate, round_trip).loss(10_000).queue(2 * rate as usize / 8 / 1_000 * round_trip.as_millis() as usize);
-        let mut bulk = Bulk::open(path, Pieces::Plain, |config| config.tcp.socket.congestion = Algorithm::Bbr);
-        for n in 0..600 {
-            let got = bulk.run(25*MS, 1 << 20, Duration::ZERO);
-            let c = bulk.client();
-            let con = bulk.world.stack(Side::A).tcp_connection(bulk.client).unwrap();
-            let st = con.congestion.model().unwrap().state();
-            println!("{n} {} % {:?} bw {} pace {} srtt {:?} minrtt {:?}/{:?} cwnd {} pipe {} rec {:?} rto {} spur {} retx {}", Bulk::percent(got, 25*MS, rate), st, c.bandwidth.unwrap(), c.pacing_rate.unwrap(), c.srtt.unwrap(), c.model_min_rtt, c.min_rtt, c.cwnd, c.in_flight, c.phase, c.statistics.timeouts, c.statistics.spurious, c.statistics.retransmits);
-        }
-    }

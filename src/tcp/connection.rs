@@ -230,6 +230,8 @@ pub struct Connection {
     pub probe_now: bool,
     /// The override timer of silly-window avoidance has expired: the next segment leaves however short it is.
     pub overridden: bool,
+    /// What could be sent waits for its turn, by pacing.
+    pub paced: bool,
     /// Keep-alives sent without an answer.
     pub keep_alive_probes: u8,
     /// Challenge ACKs sent in the current second.
@@ -338,6 +340,7 @@ impl Connection {
             tail_probe: false,
             probe_now: false,
             overridden: false,
+            paced: false,
             keep_alive_probes: 0,
             challenges: 0,
             challenges_since: now,
@@ -471,6 +474,7 @@ impl Connection {
         self.retransmit_now = false;
         self.tail_probe = false;
         self.probe_now = false;
+        self.paced = false;
         self.events.add(Events::READ);
         self.events.add(Events::WRITE);
         self.events.add(Events::ERROR);

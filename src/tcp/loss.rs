@@ -290,7 +290,8 @@ fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
     }
     if ack.advances && connection.recovery.phase != Phase::Open {
         let echo = ack.segment.options.timestamp.filter(|_| connection.agreed.timestamps);
-        mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo));
+        let again = ack.done.begins_again.map(|at| connection.timestamp_value(at));
+        mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo), again);
     }
     mistake | is_timeout_spurious(connection, ack)
 }

@@ -122,7 +122,7 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     match (plan, turn) {
         (Some(plan), _) => Decision::Send(plan),
         (None, Err(at)) if again().or_else(new).is_some() => Decision::Paced(at),
-        (None, _) => connection.deadlines.earliest().map_or(Decision::Idle, Decision::Wait),
+        (None, _) => connection.next_deadline().map_or(Decision::Idle, Decision::Wait),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
-use super::{loss, model};
 use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
 use super::state::{Cause, State};
+use super::{loss, model};
 use crate::error::SocketError;
 use crate::time::Instant;
 
@@ -85,15 +85,13 @@ pub struct Deadlines {
     pub user_timeout: Deadline,
     /// The end of FIN-WAIT-2 for an orphan.
     pub fin_wait_2: Deadline,
-    /// The turn of the next piece, by pacing.
-    pub pacing: Deadline,
 }
 
 impl Deadlines {
-    /// The earliest.
-    pub fn earliest(&self) -> Option<Instant> {
-        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2, pacing } = *self;
-        let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2, pacing];
+    /// The earliest; see [`Connection::next_deadline`] for what else there is to wait for.
+    fn earliest(&self) -> Option<Instant> {
+        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
+        let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2];
         all.into_iter().filter_map(Deadline::at).min()
     }
 }
@@ -111,10 +109,8 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.end(Cause::UserTimeout, None, cx.pool, cx.transfers);
         return;
     }
-    if connection.deadlines.pacing.is_due(now) {
-        // What waits for it leaves next.
-        connection.deadlines.pacing.cancel();
-    }
+    // What waits for its turn leaves next, or goes on waiting.
+    connection.paced = false;
     if connection.deadlines.keep_alive.is_due(now) {
         connection.keep_alive_timeout(cx);
     }
@@ -227,8 +223,16 @@ fn patience(connection: &Connection, now: Instant) -> Option<Instant> {
 }
 
 impl Connection {
-    /// Nothing can be sent now: sets the timers that wait for that to change.
-    pub fn settle_timers(&mut self, cx: &Context<'_>) {
+    /// When something is to be done next, if nothing happens until then.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let turn = if self.paced { self.congestion.next_turn() } else { None };
+        let earliest = self.deadlines.earliest();
+        turn.map_or(earliest, |turn| Some(earliest.map_or(turn, |earliest| earliest.min(turn))))
+    }
+
+    /// Nothing can be sent now, perhaps because its turn by pacing has not come: sets the timers that wait for that to change.
+    pub fn settle_timers(&mut self, paced: bool, cx: &Context<'_>) {
+        self.paced = paced;
         self.settle_persist(cx);
         self.settle_keep_alive();
     }
@@ -322,6 +326,7 @@ impl Connection {
     pub(super) fn stop_timers(&mut self) {
         // 9293-3.10.7.4-43: the others stop; the 2 MSL timer is the record's.
         self.deadlines = Deadlines::default();
+        self.paced = false;
     }
 
     /// Starts the end of FIN-WAIT-2, once nobody is left to read.

@@ -297,6 +297,14 @@ impl Congestion {
         }
     }
 
+    /// When the next piece may leave, for one that paces.
+    pub fn next_turn(&self) -> Option<Instant> {
+        match self {
+            Congestion::Bbr(bbr) => Some(bbr.pacer.next()),
+            _ => None,
+        }
+    }
+
     /// `octets` octets leave, first or again, while `in_flight` octets are in the network: what their record remembers.
     pub fn on_send(&mut self, now: Instant, in_flight: u32, octets: u32) -> RateStamp {
         match self {

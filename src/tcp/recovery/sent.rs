@@ -103,6 +103,8 @@ pub struct Delivered {
     pub acked: Latest,
     /// Of these, what a block reported.
     pub sacked: Latest,
+    /// When that with which they begin was last sent, where the number acknowledged it and it was sent again.
+    pub begins_again: Option<Instant>,
     /// Of these, the first that was sent only once.
     pub first_once: Option<SeqNumber>,
     /// Something arrived late that was sent only once: the path reorders (RFC 8985 section 6.2 step 3).
@@ -247,6 +249,7 @@ impl SentRecords {
     // 9293-3.4-3: a record counts as acknowledged only when its end is; a partial acknowledgment trims it.
     pub fn acknowledge(&mut self, una: SeqNumber, done: &mut Delivered) {
         let highest = self.sacked.last().map(|range| range.1);
+        done.begins_again = self.records.front().filter(|first| first.is_retransmission()).map(|first| first.sent_at);
         while let Some(first) = self.records.front_mut() {
             if first.seq.ge(una) {
                 break;
@@ -306,7 +309,9 @@ impl SentRecords {
         let mut from = left;
         while let Some((start, end)) = self.sacked.gap(from, right) {
             let index = self.index_at(start);
-            for (index, record) in (index..).zip(self.records.range(index..)).take_while(|(_, record)| record.seq.lt(end)) {
+            for (index, record) in
+                (index..).zip(self.records.range(index..)).take_while(|(_, record)| record.seq.lt(end))
+            {
                 let (start, end) = (record.seq.max(start), record.end().min(end));
                 done.sacked.note(record, end);
                 if let Some(stamps) = &mut self.stamps {

@@ -30,10 +30,18 @@ impl Undo {
         }
     }
 
-    /// The first ACK of something new, with this echo: true if the echo is older than what was sent again, so that the
-    /// original has arrived.
-    pub fn is_original(&mut self, echo: Option<u32>) -> bool {
-        let (Some(first), Some(echo)) = (self.first_stamp.take(), echo) else { return false };
+    /// An ACK of something new, with this echo, that begins with what was last sent with our timestamp `again` if it was
+    /// sent again: true if the echo is older than what was sent again first, so that the original has arrived.
+    ///
+    /// The first such ACK tells. Not one that begins with what an earlier recovery has sent again: its echo is older in any
+    /// case, and so is that of an ACK that begins with what was sent once.
+    pub fn is_original(&mut self, echo: Option<u32>, again: Option<u32>) -> bool {
+        let (Some(first), Some(again)) = (self.first_stamp, again) else { return false };
+        if is_before(again, first) {
+            return false;
+        }
+        self.first_stamp = None;
+        let Some(echo) = echo else { return false };
         let original = self.since.is_some() && echo != 0 && is_before(echo, first);
         if original {
             *self = Undo::default();
@@ -83,13 +91,16 @@ mod tests {
             undo.begin(SeqNumber(1));
             undo.retransmitted(100, first);
             undo.retransmitted(100, first.map(|first| first + 9));
-            assert_eq!(undo.is_original(echo), original, "{first:?} {echo:?}");
+            // What was sent once, or again by an earlier recovery, says nothing.
+            assert!(!undo.is_original(echo, None));
+            assert!(!undo.is_original(echo, first.map(|first| first.wrapping_sub(1))));
+            assert_eq!(undo.is_original(echo, first), original, "{first:?} {echo:?}");
             // Only the first ACK tells.
-            assert!(!undo.is_original(Some(1)));
+            assert!(!undo.is_original(Some(1), first));
         }
         let mut undo = Undo::default();
         undo.retransmitted(100, Some(500));
-        assert!(!undo.is_original(Some(499)), "nothing to undo");
+        assert!(!undo.is_original(Some(499), Some(500)), "nothing to undo");
     }
 
     #[test]
