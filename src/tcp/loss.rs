@@ -298,7 +298,7 @@ fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
 
 /// F-RTO.
 fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
-    if connection.frto == Frto::Idle || !(ack.advances || ack.duplicate || ack.done.octets > 0) {
+    if connection.frto() == Frto::Idle || !(ack.advances || ack.duplicate || ack.done.octets > 0) {
         return false;
     }
     let una = connection.snd.una;
@@ -310,8 +310,9 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
         unsent: connection.unsent().min(connection.usable_window()),
         mss: connection.segment_payload(),
     };
-    let waited = connection.frto.waits(seen.mss);
-    let verdict = connection.frto.acked(&seen);
+    let Some(transfer) = connection.transfer.as_mut() else { return false };
+    let waited = transfer.frto.waits(seen.mss);
+    let verdict = transfer.frto.acked(&seen);
     // The new segments fill the window of a sender that starts over, so the next retransmission needs leave.
     connection.retransmit_now |= verdict == Verdict::Loss && waited;
     verdict == Verdict::Spurious
@@ -324,14 +325,14 @@ fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.congestion.get_mut().undo();
     connection.recovery.abandon();
     connection.undo.forget();
-    connection.frto = Frto::Idle;
     connection.retransmit_now = false;
     if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.frto = Frto::Idle;
         transfer.sent.unmark_lost();
         // What seemed to be the arrival of something sent again was that of its original.
         transfer.rack = Rack::default();
     }
-    connection.statistics.spurious += 1;
+    connection.statistics.spurious = connection.statistics.spurious.saturating_add(1);
     cx.counters.spurious += 1;
     tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, "sent again for nothing");
 }

@@ -234,7 +234,7 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     let transfer = connection.transfer.get_or_insert_with(|| cx.transfers.take());
     // The handshake says nothing of the path's rate.
     let told = connection.congestion.models_path() && !plan.flags.contains(Flags::SYN);
-    let in_flight = transfer.sent.in_flight();
+    let in_flight = if told { transfer.sent.in_flight() } else { 0 };
     if connection.recovery.phase == Phase::FastRecovery {
         transfer.prr.sent(octets);
     }
@@ -245,12 +245,12 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
         }
         connection.retransmit_now = false;
         if plan.reason == Reason::Retransmission {
+            if transfer.frto != Frto::Retransmitted {
+                // What is sent again now, its ACK cannot tell apart.
+                transfer.frto = Frto::Idle;
+            }
             let stamp = connection.agreed.timestamps.then(|| connection.timestamp_value(cx.now));
             connection.undo.retransmitted(octets, stamp);
-            if connection.frto != Frto::Retransmitted {
-                // What is sent again now, its ACK cannot tell apart.
-                connection.frto = Frto::Idle;
-            }
         }
         connection.statistics.retransmits += 1;
         cx.counters.retransmits += 1;
@@ -276,7 +276,7 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     if told {
         transfer.sent.stamp(plan.seq, connection.congestion.on_send(cx.now, in_flight, octets));
     }
-    connection.frto.sent(octets);
+    transfer.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
     connection.overridden = false;
     if !plan.len.is_multiple_of(connection.segment_payload()) {

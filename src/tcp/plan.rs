@@ -148,7 +148,7 @@ fn syn_flags(connection: &Connection) -> Flags {
 
 /// After a timeout that may have been for nothing: new text before anything is sent again.
 fn early_text(connection: &Connection, limits: &Limits) -> Option<Plan> {
-    let allowance = connection.frto.allowance();
+    let allowance = connection.frto().allowance();
     (allowance > 0).then(|| text(connection, allowance, limits)).flatten()
 }
 
@@ -162,7 +162,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
         return connection.retransmit_now.then_some(plan);
     }
     let mss = connection.segment_payload();
-    if connection.frto.waits(mss) {
+    if connection.frto().waits(mss) {
         return None;
     }
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
@@ -214,7 +214,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
     }
     // What is lost goes first (and is all that the congestion window allows).
     let lost = connection.transfer.as_ref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
-    if lost && connection.frto.allowance() == 0 {
+    if lost && connection.frto().allowance() == 0 {
         return None;
     }
     // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.

@@ -179,7 +179,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
     let first = connection.recovery.phase != Phase::Timeout;
     let loss = Loss { now: cx.now, flight: connection.flight() - sacked, mss: connection.segment_payload() };
-    connection.statistics.timeouts += 1;
+    connection.statistics.timeouts = connection.statistics.timeouts.saturating_add(1);
     cx.counters.timeouts += 1;
     if connection.syn_in_flight() {
         connection.snd.syn_losses = connection.snd.syn_losses.saturating_add(1);
@@ -187,7 +187,9 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.agreed.ecn &= connection.state() != State::SynSent;
     } else {
         // 5682-2.1: only where nothing else had been sent again before.
-        connection.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        if let Some(transfer) = connection.transfer.as_mut() {
+            transfer.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        }
         if first {
             connection.undo.begin(connection.snd.una);
         }

@@ -32,6 +32,7 @@ pub mod tail_loss_probe;
 pub mod undo;
 
 use crate::time::Instant;
+use frto::Frto;
 use prr::Prr;
 use rack::Rack;
 use sent::SentRecords;
@@ -45,6 +46,8 @@ pub struct Transfer {
     pub rack: Rack,
     /// How much may leave in this fast recovery.
     pub prr: Prr,
+    /// Whether the timeout that comes before was a mistake.
+    pub frto: Frto,
     /// When the window was last reduced: a retransmission that was sent later and is lost reduces it again.
     pub reduced_at: Instant,
     /// No round-trip time was measured since the last probe.

@@ -5,28 +5,33 @@ use super::ranges::Range;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::timestamp::is_before;
 
-/// One reduction of the congestion window that may turn out to be a mistake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Undo {
-    /// SND.UNA when it began, as long as it can be undone.
-    since: Option<SeqNumber>,
+/// What one reduction of the congestion window was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Episode {
+    /// SND.UNA when it began.
+    since: SeqNumber,
     /// Octets sent again since, of which no second arrival is reported.
     unproven: u32,
     /// Our timestamp in the first segment that was sent again.
     first_stamp: Option<u32>,
 }
 
+/// A reduction of the congestion window that may turn out to be a mistake, as long as it can be undone. Boxed, as most
+/// connections never lose anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo(Option<Box<Episode>>);
+
 impl Undo {
     /// The congestion window is reduced while `una` is the first octet in flight.
     pub fn begin(&mut self, una: SeqNumber) {
-        *self = Undo { since: Some(una), ..Undo::default() };
+        self.0 = Some(Box::new(Episode { since: una, unproven: 0, first_stamp: None }));
     }
 
     /// Something is sent again, with this timestamp of ours.
     pub fn retransmitted(&mut self, octets: u32, stamp: Option<u32>) {
-        if self.since.is_some() {
-            self.unproven = self.unproven.saturating_add(octets);
-            self.first_stamp = self.first_stamp.or(stamp);
+        if let Some(episode) = &mut self.0 {
+            episode.unproven = episode.unproven.saturating_add(octets);
+            episode.first_stamp = episode.first_stamp.or(stamp);
         }
     }
 
@@ -36,34 +41,34 @@ impl Undo {
     /// The first such ACK tells. Not one that begins with what an earlier recovery has sent again: its echo is older in any
     /// case, and so is that of an ACK that begins with what was sent once.
     pub fn is_original(&mut self, echo: Option<u32>, again: Option<u32>) -> bool {
-        let (Some(first), Some(again)) = (self.first_stamp, again) else { return false };
-        if is_before(again, first) {
-            return false;
-        }
-        self.first_stamp = None;
-        let Some(echo) = echo else { return false };
-        let original = self.since.is_some() && echo != 0 && is_before(echo, first);
+        let (Some(episode), Some(again)) = (&mut self.0, again) else { return false };
+        let Some(first) = episode.first_stamp.filter(|&first| !is_before(again, first)) else { return false };
+        episode.first_stamp = None;
+        let original = echo.is_some_and(|echo| echo != 0 && is_before(echo, first));
         if original {
-            *self = Undo::default();
+            self.0 = None;
         }
         original
     }
 
     /// A D-SACK: true if by now everything that was sent again has arrived twice.
     pub fn is_all_duplicate(&mut self, (left, right): Range) -> bool {
-        let Some(since) = self.since.filter(|since| since.le(left) && self.unproven > 0) else { return false };
-        debug_assert!(since.lt(right), "a range is not empty");
-        self.unproven = self.unproven.saturating_sub(right.since(left));
-        let all = self.unproven == 0;
+        let Some(episode) = &mut self.0 else { return false };
+        if left.lt(episode.since) || episode.unproven == 0 {
+            return false;
+        }
+        debug_assert!(left.lt(right), "a range is not empty");
+        episode.unproven = episode.unproven.saturating_sub(right.since(left));
+        let all = episode.unproven == 0;
         if all {
-            *self = Undo::default();
+            self.0 = None;
         }
         all
     }
 
     /// It is too late to undo it.
     pub fn forget(&mut self) {
-        *self = Undo::default();
+        self.0 = None;
     }
 }
 
