@@ -8,6 +8,7 @@ use flow_support::*;
 use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Script, Sent, Side};
 use glasstcp::stack::TcpHandle;
+use glasstcp::tcp::congestion::Algorithm;
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::tcp::timer::Purpose;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
@@ -17,7 +18,7 @@ const SEGMENT: u32 = MSS as u32;
 const RTT: Duration = Duration::from_millis(20);
 
 /// A peer with SACK, 20 ms away: ten segments are in flight, `queued` octets wait behind them, and half of the round trip
-/// has passed twice.
+/// has passed twice. The numbers are those of Reno.
 struct Ten {
     script: Script,
     handle: TcpHandle,
@@ -26,7 +27,7 @@ struct Ten {
 
 impl Ten {
     fn with(queued: usize, options: TcpOptions) -> Ten {
-        let (mut script, handle) = accepted_over(RTT, options, |_| {});
+        let (mut script, handle) = accepted_over(RTT, options, |config| config.tcp.socket.congestion = Algorithm::Reno);
         let start = script.ack;
         let payload = look(&script, handle).segment_payload as usize;
         let sent = script.send(handle, &text(10 * payload + queued));

@@ -176,8 +176,8 @@ impl Stack {
                 again = plan.reason == Reason::Retransmission;
                 emit(connection, &plan, offload, cx, send).map(|()| true)
             }
-            Decision::Wait(_) | Decision::Idle => {
-                connection.settle_timers(cx);
+            decision @ (Decision::Paced(_) | Decision::Wait(_) | Decision::Idle) => {
+                connection.settle_timers(matches!(decision, Decision::Paced(_)), cx);
                 Ok(false)
             }
         });
@@ -210,7 +210,7 @@ impl Stack {
         if entry.detached {
             return;
         }
-        let Some(at) = entry.connection.deadlines.earliest() else { return };
+        let Some(at) = entry.connection.next_deadline() else { return };
         if self.wheel.deadline(entry.timer).is_none_or(|set| at < set) {
             self.wheel.reschedule(entry.timer, at);
         }

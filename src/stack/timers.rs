@@ -26,7 +26,7 @@ impl Stack {
 
     fn connection_deadline(&mut self, key: SlabKey, now: Instant) {
         let Some(entry) = self.connections.get(key) else { return };
-        match entry.connection.deadlines.earliest() {
+        match entry.connection.next_deadline() {
             Some(at) if at <= now => {}
             // What the timer was set for has moved on or is over.
             Some(at) => return self.wheel.reschedule(entry.timer, at),

@@ -63,6 +63,9 @@ pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>
     connection.congestion.get_mut().start(mss, connection.snd.syn_losses);
     new_ack(connection, segment, cx);
     connection.backoff = 0;
+    if let Some(srtt) = connection.rtt.srtt() {
+        connection.congestion.round_trip_known(srtt);
+    }
     connection.events.add(Events::WRITE);
     if connection.snd.fin.is_some() {
         // 9293-3.10.4-3: the application closed while text was waiting for this.
@@ -73,6 +76,7 @@ pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>
 /// SND.UNA < SEG.ACK =< SND.NXT.
 // 9293-3.10.7.4-24
 fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    connection.check_app_limited(cx.now);
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
     let mut done = Delivered::default();
     if let Some(transfer) = connection.transfer.as_mut() {
@@ -194,7 +198,7 @@ fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.probe_now = false;
     if let Some(transfer) = connection.transfer.as_mut() {
         // What was in flight met a closed window: the peer has dropped it. That says nothing of congestion.
-        transfer.sent.mark_all_lost();
+        transfer.sent.mark_all_to_resend();
         connection.retransmit_now = true;
     }
     connection.restart_timers(cx);

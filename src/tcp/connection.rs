@@ -159,10 +159,10 @@ pub struct Statistics {
     pub octets_received: u64,
     /// Segments retransmitted.
     pub retransmits: u32,
-    /// Retransmission timeouts.
-    pub timeouts: u32,
-    /// Recoveries that were taken back, as nothing had been lost.
-    pub spurious: u32,
+    /// Retransmission timeouts, as far as 16 bits count.
+    pub timeouts: u16,
+    /// Recoveries that were taken back, as nothing had been lost; as far as 16 bits count.
+    pub spurious: u16,
     /// Segments received.
     pub segments_in: u32,
     /// Segments sent.
@@ -214,8 +214,6 @@ pub struct Connection {
     pub reordering: Reordering,
     /// What may turn out to have been a mistake.
     pub undo: Undo,
-    /// Whether a timeout was.
-    pub frto: Frto,
     /// The tail loss probe whose fate is not known: also when everything is acknowledged, the next ACK may tell.
     pub probe: Option<Probe>,
     /// The congestion controller.
@@ -230,6 +228,8 @@ pub struct Connection {
     pub probe_now: bool,
     /// The override timer of silly-window avoidance has expired: the next segment leaves however short it is.
     pub overridden: bool,
+    /// What could be sent waits for its turn, by pacing.
+    pub paced: bool,
     /// Keep-alives sent without an answer.
     pub keep_alive_probes: u8,
     /// Challenge ACKs sent in the current second.
@@ -330,7 +330,6 @@ impl Connection {
             recovery: NewReno::new(iss),
             reordering: Reordering::default(),
             undo: Undo::default(),
-            frto: Frto::default(),
             probe: None,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
@@ -338,6 +337,7 @@ impl Connection {
             tail_probe: false,
             probe_now: false,
             overridden: false,
+            paced: false,
             keep_alive_probes: 0,
             challenges: 0,
             challenges_since: now,
@@ -386,6 +386,11 @@ impl Connection {
     /// and not sent again (pipe).
     pub fn in_flight(&self) -> u32 {
         self.transfer.as_ref().map_or(0, |transfer| transfer.sent.in_flight())
+    }
+
+    /// Whether the last timeout was a mistake.
+    pub fn frto(&self) -> Frto {
+        self.transfer.as_ref().map_or(Frto::Idle, |transfer| transfer.frto)
     }
 
     /// Our SYN has left and is not acknowledged.
@@ -471,6 +476,7 @@ impl Connection {
         self.retransmit_now = false;
         self.tail_probe = false;
         self.probe_now = false;
+        self.paced = false;
         self.events.add(Events::READ);
         self.events.add(Events::WRITE);
         self.events.add(Events::ERROR);

@@ -59,8 +59,9 @@ pub struct Ecn {
     echo: bool,
     /// As sender: it has slowed down and the peer does not know yet.
     tell: bool,
-    /// Echoes of what was sent before this are of the congestion to which the sender has answered.
-    answered: Option<SeqNumber>,
+    /// As sender: it has slowed down, and echoes of what was sent before this are of the congestion to which it was the answer.
+    waits: bool,
+    answered: SeqNumber,
 }
 
 impl Ecn {
@@ -72,20 +73,18 @@ impl Ecn {
 
     /// An ACK of everything before `una` has come.
     pub fn acknowledged(&mut self, una: SeqNumber) {
-        if self.answered.is_some_and(|end| una.ge(end)) {
-            self.answered = None;
-        }
+        self.waits &= una.lt(self.answered);
     }
 
     /// An ACK echoes a mark: whether it asks for less than is sent now. Tell the controller, and then [`Ecn::slowed_down`].
     // 3168-6.1.2-1: once per window of data.
     pub fn is_news(&self) -> bool {
-        self.answered.is_none()
+        !self.waits
     }
 
     /// The sender has lowered its window, for a mark or for a loss, with everything before `nxt` sent.
     pub fn slowed_down(&mut self, nxt: SeqNumber) {
-        self.answered = Some(nxt);
+        (self.waits, self.answered) = (true, nxt);
         self.tell = true;
     }
 

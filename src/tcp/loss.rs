@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::congestion::{Acked, Loss};
 use super::connection::{Connection, Context};
+use super::model;
 use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::{Action, Phase};
 use super::recovery::rack::{self, Evidence, Rack};
@@ -70,11 +71,12 @@ pub(super) fn take_blocks(connection: &mut Connection, segment: &Segment<'_>, do
 
 /// What an ACK means, once SND.UNA, the records and the round-trip time are what they are after it.
 pub(super) fn acknowledged(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
+    model::delivered(connection, ack, cx.now);
     if !connection.agreed.sack {
         without_sack(connection, ack, cx);
     } else if is_quiet(connection, ack) {
         connection.recovery.advance(connection.snd.una);
-        grow(connection, ack, cx);
+        adjust(connection, ack, Phase::Open, 0, cx);
         connection.restart_timers(cx);
     } else {
         with_sack(connection, ack, cx);
@@ -126,11 +128,7 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
         None => {}
     }
     let lost = find_losses(connection, ack.in_flight, cx);
-    if connection.recovery.phase == Phase::FastRecovery {
-        reduce(connection, ack, lost);
-    } else if before != Phase::FastRecovery {
-        grow(connection, ack, cx);
-    }
+    adjust(connection, ack, before, lost, cx);
     if ack.advances {
         connection.restart_timers(cx);
     } else {
@@ -138,23 +136,24 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     }
 }
 
-/// Finds what is lost by now, and reacts to it; true if there is something new.
-pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut Context<'_>) -> bool {
+/// Finds what is lost by now, and reacts to it; the octets that are newly found.
+pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut Context<'_>) -> u32 {
     let mss = connection.segment_payload();
     let (min_rtt, srtt) = (connection.min_rtt.get(), connection.rtt.srtt());
     let open = connection.recovery.phase == Phase::Open;
     let reordering = connection.reordering;
-    let Some(transfer) = connection.transfer.as_mut() else { return false };
+    let Some(transfer) = connection.transfer.as_mut() else { return 0 };
     let sacked = transfer.sent.sacked();
     let certain = !open || is_threshold_reached(sacked.octets(), sacked.len(), mss);
     let window = reordering.window(min_rtt, srtt, certain);
     let losses = rack::detect(&mut transfer.sent, &transfer.rack, window, cx.now);
     transfer.reorder_at = losses.next;
     if losses.octets == 0 {
-        return false;
+        return 0;
     }
     // 5681-4.3-1: the loss of what was sent again is one more sign of congestion, once for each reduction.
     let resent = losses.resent_at.is_some_and(|at| at >= transfer.reduced_at);
+    model::lost(connection, cx.now);
     match connection.recovery.phase {
         Phase::Open => enter(connection, in_flight, cx),
         Phase::FastRecovery if resent => {
@@ -164,7 +163,7 @@ pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut 
         }
         Phase::FastRecovery | Phase::Timeout => {}
     }
-    true
+    losses.octets
 }
 
 /// Fast recovery begins, with so many octets in the network before what was found to be lost.
@@ -202,6 +201,17 @@ fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context
     connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
     connection.ecn.slowed_down(connection.snd.nxt);
     connection.undo.begin(connection.snd.una);
+}
+
+/// What may be in flight after this ACK, which has come in the phase `before` and shows the loss of `lost` octets.
+fn adjust(connection: &mut Connection, ack: &Ack<'_>, before: Phase, lost: u32, cx: &Context<'_>) {
+    if connection.congestion.models_path() {
+        model::acked(connection, ack, before == Phase::FastRecovery, lost, cx);
+    } else if connection.recovery.phase == Phase::FastRecovery && connection.agreed.sack {
+        reduce(connection, ack, lost > 0);
+    } else if before != Phase::FastRecovery {
+        grow(connection, ack, cx);
+    }
 }
 
 /// In fast recovery: how much may leave for this ACK.
@@ -297,14 +307,15 @@ fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
     }
     if ack.advances && connection.recovery.phase != Phase::Open {
         let echo = ack.segment.options.timestamp.filter(|_| connection.agreed.timestamps);
-        mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo));
+        let again = ack.done.begins_again.map(|at| connection.timestamp_value(at));
+        mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo), again);
     }
     mistake | is_timeout_spurious(connection, ack)
 }
 
 /// F-RTO.
 fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
-    if connection.frto == Frto::Idle || !(ack.advances || ack.duplicate || ack.done.octets > 0) {
+    if connection.frto() == Frto::Idle || !(ack.advances || ack.duplicate || ack.done.octets > 0) {
         return false;
     }
     let una = connection.snd.una;
@@ -316,8 +327,9 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
         unsent: connection.unsent().min(connection.usable_window()),
         mss: connection.segment_payload(),
     };
-    let waited = connection.frto.waits(seen.mss);
-    let verdict = connection.frto.acked(&seen);
+    let Some(transfer) = connection.transfer.as_mut() else { return false };
+    let waited = transfer.frto.waits(seen.mss);
+    let verdict = transfer.frto.acked(&seen);
     // The new segments fill the window of a sender that starts over, so the next retransmission needs leave.
     connection.retransmit_now |= verdict == Verdict::Loss && waited;
     verdict == Verdict::Spurious
@@ -330,14 +342,14 @@ fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.congestion.get_mut().undo();
     connection.recovery.abandon();
     connection.undo.forget();
-    connection.frto = Frto::Idle;
     connection.retransmit_now = false;
     if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.frto = Frto::Idle;
         transfer.sent.unmark_lost();
         // What seemed to be the arrival of something sent again was that of its original.
         transfer.rack = Rack::default();
     }
-    connection.statistics.spurious += 1;
+    connection.statistics.spurious = connection.statistics.spurious.saturating_add(1);
     cx.counters.spurious += 1;
     tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, "sent again for nothing");
 }
@@ -356,14 +368,15 @@ fn without_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>
 
 fn new_reno_ack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let mss = connection.segment_payload();
-    let in_recovery = connection.recovery.phase == Phase::FastRecovery;
+    let (before, mut lost) = (connection.recovery.phase, 0);
     let mut restart_timer = true;
     match connection.recovery.new_ack(connection.snd.una, ack.done.acknowledged, mss) {
         Action::Retransmit { restart_timer: restart } => {
             if let Some(transfer) = connection.transfer.as_mut() {
-                transfer.sent.mark_first_lost(mss);
+                lost = transfer.sent.mark_first_lost(mss);
                 connection.retransmit_now = true;
             }
+            model::lost(connection, cx.now);
             restart_timer = restart;
         }
         Action::LeaveRecovery => {
@@ -372,28 +385,30 @@ fn new_reno_ack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>
         }
         Action::None | Action::EnterRecovery { .. } => {}
     }
-    if !in_recovery {
-        grow(connection, ack, cx);
-    }
+    adjust(connection, ack, before, lost, cx);
     if restart_timer || connection.flight() == 0 {
         connection.restart_timers(cx);
     }
 }
 
 fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
-    let mss = connection.segment_payload();
+    let (mss, before, mut lost) = (connection.segment_payload(), connection.recovery.phase, 0);
     // The device may have merged several into one.
     for _ in 0..ack.segment.coalesced.max(1) {
         let action = connection.recovery.duplicate_ack(connection.snd.una, connection.snd.nxt, mss);
         if let Action::EnterRecovery { flight } = action {
+            if let Some(transfer) = connection.transfer.as_mut() {
+                lost += transfer.sent.mark_first_lost(mss);
+                connection.retransmit_now = true;
+            }
+            model::lost(connection, cx.now);
             let answered = is_answered(connection);
             answer(connection, flight, answered, cx);
             cx.counters.fast_retransmits += 1;
-            if let Some(transfer) = connection.transfer.as_mut() {
-                transfer.sent.mark_first_lost(mss);
-                connection.retransmit_now = true;
-            }
             tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
         }
+    }
+    if connection.congestion.models_path() {
+        model::acked(connection, ack, before == Phase::FastRecovery, lost, cx);
     }
 }

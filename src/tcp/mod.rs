@@ -20,6 +20,7 @@ pub mod input;
 pub mod keep_alive;
 pub mod listener;
 pub mod loss;
+mod model;
 pub mod nagle;
 pub mod option;
 pub mod output;

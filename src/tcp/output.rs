@@ -232,19 +232,25 @@ fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
 fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Context<'_>) {
     let segment = u16::try_from(connection.segment_payload()).unwrap_or(u16::MAX);
     let transfer = connection.transfer.get_or_insert_with(|| cx.transfers.take());
+    // The handshake says nothing of the path's rate.
+    let told = connection.congestion.models_path() && !plan.flags.contains(Flags::SYN);
+    let in_flight = if told { transfer.sent.in_flight() } else { 0 };
     if connection.recovery.phase == Phase::FastRecovery {
         transfer.prr.sent(octets);
     }
     if plan.seq.lt(connection.snd.nxt) {
         transfer.sent.retransmitted(plan.seq, octets, segment, cx.now);
+        if told {
+            transfer.sent.stamp(plan.seq, connection.congestion.on_send(cx.now, in_flight, octets));
+        }
         connection.retransmit_now = false;
         if plan.reason == Reason::Retransmission {
+            if transfer.frto != Frto::Retransmitted {
+                // What is sent again now, its ACK cannot tell apart.
+                transfer.frto = Frto::Idle;
+            }
             let stamp = connection.agreed.timestamps.then(|| connection.timestamp_value(cx.now));
             connection.undo.retransmitted(octets, stamp);
-            if connection.frto != Frto::Retransmitted {
-                // What is sent again now, its ACK cannot tell apart.
-                connection.frto = Frto::Idle;
-            }
         }
         connection.statistics.retransmits += 1;
         cx.counters.retransmits += 1;
@@ -267,7 +273,10 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
         syn: plan.flags.contains(Flags::SYN),
         fin: plan.flags.contains(Flags::FIN),
     });
-    connection.frto.sent(octets);
+    if told {
+        transfer.sent.stamp(plan.seq, connection.congestion.on_send(cx.now, in_flight, octets));
+    }
+    transfer.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
     connection.overridden = false;
     if !plan.len.is_multiple_of(connection.segment_payload()) {

@@ -95,6 +95,8 @@ pub enum Decision {
     Send(Plan),
     /// Nothing before this time, unless something happens.
     Wait(Instant),
+    /// Something waits for its turn until this time: pacing.
+    Paced(Instant),
     /// Nothing until something happens.
     Idle,
 }
@@ -105,18 +107,22 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     if matches!(connection.state(), State::Closed | State::TimeWait) {
         return Decision::Idle;
     }
+    // Text waits for its turn, also where it is sent again. Acknowledgments and probes do not.
+    let turn = connection.congestion.may_send(now);
+    let again = || early_text(connection, limits).or_else(|| retransmission(connection, limits));
+    let new = || text(connection, connection.usable_congestion_window(), limits);
     let plan = syn(connection)
         .or_else(|| report(connection, now))
-        .or_else(|| early_text(connection, limits))
-        .or_else(|| retransmission(connection, limits))
+        .or_else(|| turn.ok().and_then(|()| again()))
         .or_else(|| tail_probe(connection))
-        .or_else(|| text(connection, connection.usable_congestion_window(), limits))
+        .or_else(|| turn.ok().and_then(|()| new()))
         .or_else(|| probe(connection))
         .or_else(|| keep_alive(connection))
         .or_else(|| acknowledgment(connection, now));
-    match plan {
-        Some(plan) => Decision::Send(plan),
-        None => connection.deadlines.earliest().map_or(Decision::Idle, Decision::Wait),
+    match (plan, turn) {
+        (Some(plan), _) => Decision::Send(plan),
+        (None, Err(at)) if again().or_else(new).is_some() => Decision::Paced(at),
+        (None, _) => connection.next_deadline().map_or(Decision::Idle, Decision::Wait),
     }
 }
 
@@ -142,7 +148,7 @@ fn syn_flags(connection: &Connection) -> Flags {
 
 /// After a timeout that may have been for nothing: new text before anything is sent again.
 fn early_text(connection: &Connection, limits: &Limits) -> Option<Plan> {
-    let allowance = connection.frto.allowance();
+    let allowance = connection.frto().allowance();
     (allowance > 0).then(|| text(connection, allowance, limits)).flatten()
 }
 
@@ -156,7 +162,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
         return connection.retransmit_now.then_some(plan);
     }
     let mss = connection.segment_payload();
-    if connection.frto.waits(mss) {
+    if connection.frto().waits(mss) {
         return None;
     }
     // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
@@ -208,7 +214,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
     }
     // What is lost goes first (and is all that the congestion window allows).
     let lost = connection.transfer.as_ref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
-    if lost && connection.frto.allowance() == 0 {
+    if lost && connection.frto().allowance() == 0 {
         return None;
     }
     // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.
@@ -358,5 +364,8 @@ fn max_new_payload(connection: &Connection, limits: &Limits) -> u32 {
 fn payload_of(connection: &Connection, packet: u32) -> u32 {
     let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
     let options = u32::from(connection.snd.mss) - connection.segment_payload();
-    packet.saturating_sub(headers + options).max(connection.segment_payload())
+    let (most, mss) = (packet.saturating_sub(headers + options), connection.segment_payload());
+    // What leaves at once is no more than a quantum, in whole segments.
+    let quantum = connection.congestion.send_quantum();
+    if quantum < most { (quantum - quantum % mss).max(mss) } else { most.max(mss) }
 }

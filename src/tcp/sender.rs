@@ -44,7 +44,9 @@ impl Connection {
     // 6675-5-3: with SACK the scoreboard knows what has left, and PRR says how much may be in flight during a recovery.
     pub fn usable_congestion_window(&self) -> u32 {
         let Some(transfer) = self.transfer.as_ref() else { return self.congestion.get().window() };
-        let window = if self.agreed.sack && self.recovery.phase == Phase::FastRecovery {
+        let window = if self.congestion.governs_recovery() {
+            self.congestion.get().window()
+        } else if self.agreed.sack && self.recovery.phase == Phase::FastRecovery {
             transfer.prr.window()
         } else {
             self.congestion.get().window().saturating_add(self.recovery.inflation())
@@ -57,6 +59,9 @@ impl Connection {
         let seed = u64::from(self.snd.iss.0) << 32 | u64::from(self.agreed.timestamp_offset);
         let mss = self.segment_payload();
         self.congestion.switch(algorithm, seed, mss);
+        if let Some(srtt) = self.rtt.srtt() {
+            self.congestion.round_trip_known(srtt);
+        }
     }
 
     /// Our timestamp clock: milliseconds, with the offset of this connection.
@@ -125,7 +130,7 @@ impl Connection {
         self.snd.mss = mss;
         // What was sent too large is sent again in smaller pieces. 8201-5.4: that is no sign of congestion.
         if let Some(transfer) = self.transfer.as_mut() {
-            transfer.sent.mark_all_lost();
+            transfer.sent.mark_all_to_resend();
             self.retransmit_now = true;
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::config::TcpConfig;
-use super::congestion::Algorithm;
+use super::congestion::{Algorithm, Rate};
 use super::connection::{Connection, Origin, Statistics};
 use super::recovery::new_reno::Phase;
 use super::state::State;
@@ -48,6 +48,12 @@ pub struct Snapshot {
     pub cwnd: u32,
     /// ssthresh, in octets; `u32::MAX` before the first loss.
     pub ssthresh: u32,
+    /// What text leaves at, at most, where the algorithm paces.
+    pub pacing_rate: Option<Rate>,
+    /// What the path can take, where the algorithm models it; zero before the first sample.
+    pub bandwidth: Option<Rate>,
+    /// The least round-trip time of that model, once known.
+    pub model_min_rtt: Option<Duration>,
     /// Loss recovery is going on.
     pub recovering: bool,
     /// Which phase of it.
@@ -91,6 +97,7 @@ impl Snapshot {
     // 9293-3.10.6-1
     pub fn new(connection: &Connection, config: &TcpConfig) -> Snapshot {
         let controller = connection.congestion.get();
+        let model = connection.congestion.model();
         let sent = connection.transfer.as_ref().map(|transfer| &transfer.sent);
         let shifts = (connection.snd.shift.count(), connection.rcv.shift.count());
         Snapshot {
@@ -112,6 +119,9 @@ impl Snapshot {
             congestion: connection.congestion.algorithm(),
             cwnd: controller.window(),
             ssthresh: controller.slow_start_threshold(),
+            pacing_rate: controller.pacing_rate(),
+            bandwidth: model.map(|model| model.bandwidth()),
+            model_min_rtt: model.and_then(|model| model.min_rtt()),
             recovering: connection.recovery.phase != Phase::Open,
             phase: connection.recovery.phase,
             in_flight: connection.in_flight(),

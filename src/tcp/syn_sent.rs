@@ -53,7 +53,7 @@ pub(super) fn segment_arrives(
         connection.advance(Cause::Syn);
         connection.take_window(segment);
         if let Some(transfer) = connection.transfer.as_mut() {
-            transfer.sent.mark_all_lost();
+            transfer.sent.mark_all_to_resend();
         }
         connection.retransmit_now = true;
         return Ok(());

@@ -2,11 +2,11 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
-use super::loss;
 use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
 use super::state::{Cause, State};
+use super::{loss, model};
 use crate::error::SocketError;
 use crate::time::Instant;
 
@@ -88,8 +88,8 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// The earliest.
-    pub fn earliest(&self) -> Option<Instant> {
+    /// The earliest; see [`Connection::next_deadline`] for what else there is to wait for.
+    fn earliest(&self) -> Option<Instant> {
         let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
         let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2];
         all.into_iter().filter_map(Deadline::at).min()
@@ -109,6 +109,8 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.end(Cause::UserTimeout, None, cx.pool, cx.transfers);
         return;
     }
+    // What waits for its turn leaves next, or goes on waiting.
+    connection.paced = false;
     if connection.deadlines.keep_alive.is_due(now) {
         connection.keep_alive_timeout(cx);
     }
@@ -171,12 +173,13 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     }
     transfer.reorder_at = None;
     let sacked = transfer.sent.sacked().octets();
+    model::lost(connection, cx.now);
     connection.tail_probe = false;
     connection.probe = None;
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
     let first = connection.recovery.phase != Phase::Timeout;
     let loss = Loss { now: cx.now, flight: connection.flight() - sacked, mss: connection.segment_payload() };
-    connection.statistics.timeouts += 1;
+    connection.statistics.timeouts = connection.statistics.timeouts.saturating_add(1);
     cx.counters.timeouts += 1;
     if connection.syn_in_flight() {
         connection.snd.syn_losses = connection.snd.syn_losses.saturating_add(1);
@@ -184,7 +187,9 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.agreed.ecn &= connection.state() != State::SynSent;
     } else {
         // 5682-2.1: only where nothing else had been sent again before.
-        connection.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        if let Some(transfer) = connection.transfer.as_mut() {
+            transfer.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
+        }
         if first {
             connection.undo.begin(connection.snd.una);
         }
@@ -220,8 +225,16 @@ fn patience(connection: &Connection, now: Instant) -> Option<Instant> {
 }
 
 impl Connection {
-    /// Nothing can be sent now: sets the timers that wait for that to change.
-    pub fn settle_timers(&mut self, cx: &Context<'_>) {
+    /// When something is to be done next, if nothing happens until then.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let turn = if self.paced { self.congestion.next_turn() } else { None };
+        let earliest = self.deadlines.earliest();
+        turn.map_or(earliest, |turn| Some(earliest.map_or(turn, |earliest| earliest.min(turn))))
+    }
+
+    /// Nothing can be sent now, perhaps because its turn by pacing has not come: sets the timers that wait for that to change.
+    pub fn settle_timers(&mut self, paced: bool, cx: &Context<'_>) {
+        self.paced = paced;
         self.settle_persist(cx);
         self.settle_keep_alive();
     }
@@ -315,6 +328,7 @@ impl Connection {
     pub(super) fn stop_timers(&mut self) {
         // 9293-3.10.7.4-43: the others stop; the 2 MSL timer is the record's.
         self.deadlines = Deadlines::default();
+        self.paced = false;
     }
 
     /// Starts the end of FIN-WAIT-2, once nobody is left to read.

@@ -27,6 +27,7 @@ impl Connection {
             return Ok(0);
         }
         self.restart_after_idle(cx);
+        self.check_app_limited(cx.now);
         // 9293-3.10.2-3: also in SYN-SENT and SYN-RECEIVED, where it waits. 9293-3.10.2-4: and in CLOSE-WAIT.
         let capacity = self.send_capacity(cx.config) as usize;
         match self.send_buffer.write(cx.pool, data, capacity) {

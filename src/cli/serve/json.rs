@@ -17,8 +17,10 @@
 //! A connection has `local` and `remote` (address and port), `state` (name in RFC 9293), `opened_by` (`us`, `peer`), `orphan`
 //! (the application has let go of it), `mss_send`, `mss_announced`, `segment_payload`, `timestamps`, `sack`,
 //! `window_shift_peer`, `window_shift_own`, `srtt_ns`, `rttvar_ns`, `rto_ns`, `backoff`, `congestion`, `cwnd`, `ssthresh`
-//! (`null` before the first loss), `recovering`, `phase` (`open`, `fast recovery`, `timeout`), `in_flight`, `sacked`, `lost`
-//! (octets), `reordering`, `min_rtt_ns`, `spurious` (recoveries that were taken back), `snd_una`, `snd_nxt`, `rcv_nxt` (relative to the initial sequence numbers),
+//! (`null` before the first loss), `pacing_rate`, `bandwidth` (both in octets per second) and `model_min_rtt_ns` (`null` where the
+//! algorithm does not pace and models no path), `recovering`, `phase` (`open`, `fast recovery`, `timeout`), `in_flight`, `sacked`,
+//! `lost` (octets), `reordering`, `min_rtt_ns`, `spurious` (recoveries that were taken back), `snd_una`, `snd_nxt`, `rcv_nxt`
+//! (relative to the initial sequence numbers),
 //! `snd_wnd`, `rcv_wnd`, `flight`, `unsent`, `unread`, `out_of_order`, `octets_acknowledged`, `octets_received`,
 //! `segments_in`, `segments_out`, `retransmits`, `timeouts`.
 
@@ -83,6 +85,9 @@ fn connection(c: &Snapshot, out: &mut String) {
     o.string("congestion", &c.congestion.to_string());
     o.number("cwnd", c.cwnd.into());
     o.optional("ssthresh", (c.ssthresh != u32::MAX).then_some(c.ssthresh.into()));
+    o.optional("pacing_rate", c.pacing_rate.map(|rate| rate.octets_per_sec()));
+    o.optional("bandwidth", c.bandwidth.map(|rate| rate.octets_per_sec()));
+    o.time("model_min_rtt_ns", c.model_min_rtt);
     o.truth("recovering", c.recovering);
     o.string("phase", c.phase.as_str());
     o.truth("reordering", c.reordering);

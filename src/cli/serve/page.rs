@@ -65,6 +65,10 @@ fn own_connection(c: &Snapshot, out: &mut String) {
     fact("Congestion control", c.congestion.to_string(), if c.recovering { c.phase.as_str() } else { "" });
     fact("cwnd", octets(c.cwnd), &format!("{} segments", c.cwnd / c.segment_payload.max(1)));
     fact("ssthresh", ssthresh(c.ssthresh), "");
+    if let Some(rate) = c.pacing_rate {
+        let model = c.bandwidth.map_or(String::new(), |bandwidth| format!("of a path of {bandwidth}"));
+        fact("Pacing rate", rate.to_string(), &model);
+    }
     fact("Your window", octets(c.snd_wnd), "what we may send");
     fact("Our window", octets(c.rcv_wnd), "what you may send");
     fact("In flight", octets(c.flight), &format!("{} unsent", octets(c.unsent)));

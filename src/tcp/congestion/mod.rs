@@ -118,8 +118,8 @@ pub trait Controller {
     fn timeout(&mut self, loss: &Loss, first: bool);
     /// The last loss or timeout proved spurious: back to what was before it (RFC 4015, RFC 9438 section 4.9).
     fn undo(&mut self);
-    /// Fast recovery is over, with this many octets in flight; the new window is at most a segment more than that. Where
-    /// recovery has kept the flight in bounds itself (PRR), `u32::MAX`.
+    /// Fast recovery is over. The new window is at most a segment more than `flight`: the octets in flight, and with PRR as
+    /// many more as may leave at once.
     fn recovered(&mut self, flight: u32, mss: u32);
     /// Sending starts again after an idle time of more than an RTO.
     fn restart(&mut self, mss: u32);
@@ -258,6 +258,50 @@ impl Congestion {
         match self {
             Congestion::Bbr(bbr) => bbr.pacer.may_send(now),
             _ => Ok(()),
+        }
+    }
+
+    /// It wants to be told of each record: all others ignore what follows.
+    pub fn models_path(&self) -> bool {
+        matches!(self, Congestion::Bbr(_))
+    }
+
+    /// As [`Controller::governs_recovery`].
+    pub fn governs_recovery(&self) -> bool {
+        match self {
+            Congestion::Bbr(bbr) => bbr.governs_recovery(),
+            _ => false,
+        }
+    }
+
+    /// As [`Controller::send_quantum`].
+    pub fn send_quantum(&self) -> u32 {
+        match self {
+            Congestion::Bbr(bbr) => bbr.send_quantum(),
+            _ => u32::MAX,
+        }
+    }
+
+    /// The model of the path, where there is one.
+    pub fn model(&self) -> Option<&Bbr> {
+        match self {
+            Congestion::Bbr(bbr) => Some(bbr),
+            _ => None,
+        }
+    }
+
+    /// The round-trip time is known before the first ACK of text, by the handshake or since another algorithm began.
+    pub fn round_trip_known(&mut self, rtt: Duration) {
+        if let Congestion::Bbr(bbr) = self {
+            bbr.round_trip_known(rtt);
+        }
+    }
+
+    /// When the next piece may leave, for one that paces.
+    pub fn next_turn(&self) -> Option<Instant> {
+        match self {
+            Congestion::Bbr(bbr) => Some(bbr.pacer.next()),
+            _ => None,
         }
     }
 

@@ -27,10 +27,12 @@ pub mod scoreboard;
 pub mod sent;
 #[cfg(test)]
 mod sent_tests;
+mod stamps;
 pub mod tail_loss_probe;
 pub mod undo;
 
 use crate::time::Instant;
+use frto::Frto;
 use prr::Prr;
 use rack::Rack;
 use sent::SentRecords;
@@ -44,6 +46,8 @@ pub struct Transfer {
     pub rack: Rack,
     /// How much may leave in this fast recovery.
     pub prr: Prr,
+    /// Whether the timeout that comes before was a mistake.
+    pub frto: Frto,
     /// When the window was last reduced: a retransmission that was sent later and is lost reduces it again.
     pub reduced_at: Instant,
     /// No round-trip time was measured since the last probe.
@@ -57,11 +61,11 @@ pub struct Transfer {
 impl Transfer {
     /// Nothing is in flight; keeps the memory.
     fn reset(&mut self) {
-        let Transfer { sent, rack, prr, reduced_at, probe_unmeasured, timeout_at, reorder_at } = self;
+        let Transfer { sent, rack, prr, reduced_at, probe_unmeasured, timeout_at, reorder_at, frto } = self;
         sent.clear();
         sent.shrink_to(MAX_SPARE_RECORDS);
         (*rack, *prr, *reduced_at) = (Rack::default(), Prr::default(), Instant::ZERO);
-        (*probe_unmeasured, *timeout_at, *reorder_at) = (false, None, None);
+        (*probe_unmeasured, *timeout_at, *reorder_at, *frto) = (false, None, None, Frto::Idle);
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::tcp::sequence::SeqNumber;
 
 /// Duplicate ACKs that show a loss (RFC 5681 section 3.2).
-const DUPLICATE_THRESHOLD: u32 = 3;
+const DUPLICATE_THRESHOLD: u8 = 3;
 
 /// Where recovery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct NewReno {
     /// Recovery ends when everything before this is acknowledged; also the mark below which a new one does not begin.
     recover: SeqNumber,
     /// Duplicate ACKs in a row.
-    duplicates: u32,
+    duplicates: u8,
     /// Octets by which cwnd counts as larger than it is.
     inflation: u32,
     /// A partial ACK has come in this recovery.
@@ -111,7 +111,7 @@ impl NewReno {
                 }
                 // 5681-3.2-3, 3042-2: each of the first two lets one new segment out, and cwnd stays as it is.
                 if self.duplicates < DUPLICATE_THRESHOLD {
-                    self.inflation = self.duplicates * mss;
+                    self.inflation = u32::from(self.duplicates) * mss;
                     return Action::None;
                 }
                 // 6582-3.2-1, 5681-4.3-1: not a second time for the same window of data.
@@ -123,7 +123,7 @@ impl NewReno {
                 let flight = nxt.since(una).saturating_sub(limited).max(mss);
                 self.phase = Phase::FastRecovery;
                 self.recover = nxt - 1;
-                self.inflation = DUPLICATE_THRESHOLD * mss;
+                self.inflation = u32::from(DUPLICATE_THRESHOLD) * mss;
                 self.partial_seen = false;
                 // 5681-3.2-2: the third duplicate retransmits without waiting for the timer.
                 Action::EnterRecovery { flight }

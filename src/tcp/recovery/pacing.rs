@@ -39,6 +39,11 @@ impl Pacer {
         if self.next <= now { Ok(()) } else { Err(self.next) }
     }
 
+    /// When the next piece may leave; the past where one may leave now.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
     /// `octets` octets have left, at this pacing rate.
     ///
     /// Where the timer for them ran late, the time counts from when it was due: what the clock of the machine costs is not

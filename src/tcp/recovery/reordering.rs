@@ -20,13 +20,14 @@ pub struct Reordering {
     multiplier: u8,
     /// RACK.reo_wnd_persist: recoveries for which it stays so.
     persist: u8,
-    /// RACK.dsack_round: no second step before this is acknowledged.
-    round: Option<SeqNumber>,
+    /// RACK.dsack_round: no second step before this is acknowledged, if there was one.
+    stepped: bool,
+    round: SeqNumber,
 }
 
 impl Default for Reordering {
     fn default() -> Reordering {
-        Reordering { seen: false, multiplier: 1, persist: PERSISTENCE, round: None }
+        Reordering { seen: false, multiplier: 1, persist: PERSISTENCE, stepped: false, round: SeqNumber(0) }
     }
 }
 
@@ -34,8 +35,8 @@ impl Reordering {
     /// A D-SACK: something was sent again for nothing, so the window was too small. Once in a round trip.
     // 8985-6.2-4
     pub fn duplicate(&mut self, una: SeqNumber, nxt: SeqNumber) {
-        if self.round.is_none_or(|round| una.ge(round)) {
-            self.round = Some(nxt);
+        if !self.stepped || una.ge(self.round) {
+            (self.stepped, self.round) = (true, nxt);
             self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSISTENCE;
         }

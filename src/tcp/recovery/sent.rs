@@ -13,7 +13,9 @@
 use std::collections::VecDeque;
 
 use super::Records;
+use super::delivery_rate::RateStamp;
 use super::ranges::{Range, Ranges};
+use super::stamps::{LostPart, Stamps};
 use crate::tcp::sequence::SeqNumber;
 use crate::time::Instant;
 
@@ -101,6 +103,8 @@ pub struct Delivered {
     pub acked: Latest,
     /// Of these, what a block reported.
     pub sacked: Latest,
+    /// When that with which they begin was last sent, where the number acknowledged it and it was sent again.
+    pub begins_again: Option<Instant>,
     /// Of these, the first that was sent only once.
     pub first_once: Option<SeqNumber>,
     /// Something arrived late that was sent only once: the path reorders (RFC 8985 section 6.2 step 3).
@@ -135,6 +139,8 @@ pub struct SentRecords {
     pub(super) again: VecDeque<Again>,
     /// Whatever was sent once and lies before this is known to be lost or delivered; see [`super::rack`].
     pub(super) judged: Option<SeqNumber>,
+    /// What a controller that models the path wants to remember of the records.
+    stamps: Option<Box<Stamps>>,
 }
 
 impl SentRecords {
@@ -201,6 +207,9 @@ impl SentRecords {
         }
         self.records.clear();
         self.judged = None;
+        if let Some(stamps) = &mut self.stamps {
+            stamps.clear();
+        }
     }
 
     /// Gives memory back beyond room for `records`.
@@ -212,6 +221,26 @@ impl SentRecords {
             self.sacked.shrink_to(records);
             self.lost.shrink_to(records);
         }
+        if let Some(stamps) = &mut self.stamps {
+            stamps.shrink_to(records);
+        }
+    }
+
+    /// The record that begins at `seq`, sent just now, remembers this.
+    pub fn stamp(&mut self, seq: SeqNumber, stamp: RateStamp) {
+        let last = self.records.len().saturating_sub(1);
+        let index = if self.records.back().is_some_and(|last| last.seq == seq) { last } else { self.index_at(seq) };
+        self.stamps.get_or_insert_default().set(index, stamp);
+    }
+
+    /// The stamp of the newest record among what was delivered since the last call, and when that record was sent.
+    pub fn take_newest(&mut self) -> Option<(RateStamp, Instant)> {
+        self.stamps.as_mut()?.take_newest()
+    }
+
+    /// What was newly marked as lost since the last call, with its stamps.
+    pub fn take_lost_parts(&mut self) -> impl Iterator<Item = LostPart> + '_ {
+        self.stamps.iter_mut().flat_map(|stamps| stamps.take_lost())
     }
 
     /// Notes a first transmission at the end.
@@ -225,6 +254,7 @@ impl SentRecords {
     // 9293-3.4-3: a record counts as acknowledged only when its end is; a partial acknowledgment trims it.
     pub fn acknowledge(&mut self, una: SeqNumber, done: &mut Delivered) {
         let highest = self.sacked.last().map(|range| range.1);
+        done.begins_again = self.records.front().filter(|first| first.is_retransmission()).map(|first| first.sent_at);
         while let Some(first) = self.records.front_mut() {
             if first.seq.ge(una) {
                 break;
@@ -235,6 +265,9 @@ impl SentRecords {
             // What was SACKed before is no news.
             if highest.is_none() || self.sacked.gap(first.seq, end).is_some() {
                 done.acked.note(first, end);
+                if let Some(stamps) = &mut self.stamps {
+                    stamps.delivered(0, first.sent_at);
+                }
                 if !first.is_retransmission() {
                     done.first_once.get_or_insert(first.seq);
                     done.reordered |= highest.is_some_and(|highest| end.lt(highest));
@@ -249,6 +282,9 @@ impl SentRecords {
             }
             done.fin |= first.fin;
             self.records.pop_front();
+            if let Some(stamps) = &mut self.stamps {
+                stamps.pop_front();
+            }
         }
         done.octets = done.acknowledged;
         if !self.is_plain() {
@@ -277,9 +313,15 @@ impl SentRecords {
         }
         let mut from = left;
         while let Some((start, end)) = self.sacked.gap(from, right) {
-            for record in self.records.range(self.index_at(start)..).take_while(|record| record.seq.lt(end)) {
+            let index = self.index_at(start);
+            for (index, record) in
+                (index..).zip(self.records.range(index..)).take_while(|(_, record)| record.seq.lt(end))
+            {
                 let (start, end) = (record.seq.max(start), record.end().min(end));
                 done.sacked.note(record, end);
+                if let Some(stamps) = &mut self.stamps {
+                    stamps.delivered(index, record.sent_at);
+                }
                 if !record.is_retransmission() {
                     done.first_once.get_or_insert(start);
                     // 8985-6.2-3
@@ -321,10 +363,26 @@ impl SentRecords {
     pub fn mark_lost(&mut self, left: SeqNumber, right: SeqNumber) -> u32 {
         let (mut from, mut marked) = (left, 0);
         while let Some((start, end)) = self.sacked.gap(from, right) {
+            self.stamp_lost(start, end);
             marked += self.lost.insert(start, end);
             from = end;
         }
         marked
+    }
+
+    /// Notes whose records lie in `left..right`, as far as it is not taken for lost yet.
+    fn stamp_lost(&mut self, left: SeqNumber, right: SeqNumber) {
+        let Some(stamps) = self.stamps.as_mut().filter(|stamps| !stamps.is_empty()) else { return };
+        let mut from = left;
+        while let Some((start, end)) = self.lost.gap(from, right) {
+            let index = self.records.partition_point(|record| record.end().le(start));
+            let inside = self.records.range(index..).take_while(|record| record.seq.lt(end));
+            for (index, record) in (index..).zip(inside) {
+                let (start, end) = (record.seq.max(start), record.end().min(end));
+                stamps.lost(index, start, end.since(start));
+            }
+            from = end;
+        }
     }
 
     /// Marks everything in flight as lost that is not SACKed.
@@ -338,6 +396,13 @@ impl SentRecords {
         self.judged = None;
     }
 
+    /// The same where everything is to be sent again although the path has lost nothing: a controller that models it does
+    /// not hear of this.
+    pub fn mark_all_to_resend(&mut self) {
+        self.mark_all_lost();
+        self.take_lost_parts().for_each(drop);
+    }
+
     /// Marks the first record as lost, and all that was sent until `limit`.
     pub fn mark_lost_until(&mut self, limit: Instant) {
         for at in 0..self.records.len() {
@@ -349,12 +414,11 @@ impl SentRecords {
         self.judged = None;
     }
 
-    /// Marks the first `octets` octets as lost, for a fast retransmit.
-    pub fn mark_first_lost(&mut self, octets: u32) {
-        if let Some(first) = self.records.front() {
-            let (left, all) = (first.seq, self.octets());
-            self.mark_lost(left, left + octets.min(all));
-        }
+    /// Marks the first `octets` octets as lost, for a fast retransmit; those that were not marked before.
+    pub fn mark_first_lost(&mut self, octets: u32) -> u32 {
+        let Some(first) = self.records.front() else { return 0 };
+        let (left, all) = (first.seq, self.octets());
+        self.mark_lost(left, left + octets.min(all))
     }
 
     /// Nothing is lost after all.
@@ -399,6 +463,9 @@ impl SentRecords {
         }
         if first.seq.lt(seq) {
             self.records.insert(from, SentRecord { len: seq.since(first.seq), fin: false, ..first });
+        }
+        if let Some(stamps) = &mut self.stamps {
+            stamps.replace(from, to, first.seq.lt(seq), end.lt(last.end()));
         }
         self.lost.remove(seq, end);
         match self.again.back_mut() {
@@ -447,6 +514,7 @@ impl SentRecords {
         let disjoint = self.lost.iter().all(|(left, right)| self.sacked.gap(left, right) == Some((left, right)));
         let whole = self.records.iter().zip(self.records.iter().skip(1)).all(|(one, next)| one.end() == next.seq);
         let total: u32 = self.records.iter().map(|record| record.len).sum();
-        whole && disjoint && inside(&self.sacked) && inside(&self.lost) && total == self.octets()
+        let stamped = self.stamps.as_ref().is_none_or(|stamps| stamps.len() <= self.records.len());
+        whole && disjoint && stamped && inside(&self.sacked) && inside(&self.lost) && total == self.octets()
     }
 }

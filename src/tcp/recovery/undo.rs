@@ -5,11 +5,11 @@ use super::ranges::Range;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::timestamp::is_before;
 
-/// One reduction of the congestion window that may turn out to be a mistake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Undo {
-    /// SND.UNA when it began, as long as it can be undone.
-    since: Option<SeqNumber>,
+/// What one reduction of the congestion window was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Episode {
+    /// SND.UNA when it began.
+    since: SeqNumber,
     /// Octets sent again since, of which no second arrival is reported.
     unproven: u32,
     /// Our timestamp in the first segment that was sent again, until an ACK has been judged by it.
@@ -18,50 +18,61 @@ pub struct Undo {
     judged: bool,
 }
 
+/// A reduction of the congestion window that may turn out to be a mistake, as long as it can be undone. Boxed, as most
+/// connections never lose anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo(Option<Box<Episode>>);
+
 impl Undo {
     /// The congestion window is reduced while `una` is the first octet in flight.
     pub fn begin(&mut self, una: SeqNumber) {
-        *self = Undo { since: Some(una), ..Undo::default() };
+        self.0 = Some(Box::new(Episode { since: una, unproven: 0, first_stamp: None, judged: false }));
     }
 
     /// Something is sent again, with this timestamp of ours.
     pub fn retransmitted(&mut self, octets: u32, stamp: Option<u32>) {
-        if self.since.is_some() {
-            self.unproven = self.unproven.saturating_add(octets);
-            if !self.judged {
-                self.first_stamp = self.first_stamp.or(stamp);
+        if let Some(episode) = &mut self.0 {
+            episode.unproven = episode.unproven.saturating_add(octets);
+            if !episode.judged {
+                episode.first_stamp = episode.first_stamp.or(stamp);
             }
         }
     }
 
-    /// The first ACK of something new, with this echo: true if the echo is older than what was sent again, so that the
-    /// original has arrived.
-    pub fn is_original(&mut self, echo: Option<u32>) -> bool {
-        let Some(first) = self.first_stamp.take() else { return false };
-        self.judged = true;
-        let Some(echo) = echo else { return false };
-        let original = self.since.is_some() && echo != 0 && is_before(echo, first);
+    /// An ACK of something new, with this echo, that begins with what was last sent with our timestamp `again` if it was
+    /// sent again: true if the echo is older than what was sent again first, so that the original has arrived.
+    ///
+    /// The first such ACK tells. Not one that begins with what an earlier recovery has sent again: its echo is older in any
+    /// case, and so is that of an ACK that begins with what was sent once.
+    pub fn is_original(&mut self, echo: Option<u32>, again: Option<u32>) -> bool {
+        let (Some(episode), Some(again)) = (&mut self.0, again) else { return false };
+        let Some(first) = episode.first_stamp.filter(|&first| !is_before(again, first)) else { return false };
+        (episode.first_stamp, episode.judged) = (None, true);
+        let original = echo.is_some_and(|echo| echo != 0 && is_before(echo, first));
         if original {
-            *self = Undo::default();
+            self.0 = None;
         }
         original
     }
 
     /// A D-SACK: true if by now everything that was sent again has arrived twice.
     pub fn is_all_duplicate(&mut self, (left, right): Range) -> bool {
-        let Some(since) = self.since.filter(|since| since.le(left) && self.unproven > 0) else { return false };
-        debug_assert!(since.lt(right), "a range is not empty");
-        self.unproven = self.unproven.saturating_sub(right.since(left));
-        let all = self.unproven == 0;
+        let Some(episode) = &mut self.0 else { return false };
+        if left.lt(episode.since) || episode.unproven == 0 {
+            return false;
+        }
+        debug_assert!(left.lt(right), "a range is not empty");
+        episode.unproven = episode.unproven.saturating_sub(right.since(left));
+        let all = episode.unproven == 0;
         if all {
-            *self = Undo::default();
+            self.0 = None;
         }
         all
     }
 
     /// It is too late to undo it.
     pub fn forget(&mut self) {
-        *self = Undo::default();
+        self.0 = None;
     }
 }
 
@@ -89,16 +100,18 @@ mod tests {
             undo.begin(SeqNumber(1));
             undo.retransmitted(100, first);
             undo.retransmitted(100, first.map(|first| first + 9));
-            assert_eq!(undo.is_original(echo), original, "{first:?} {echo:?}");
-            // Only the first ACK tells, also where more is sent again behind it: the ACKs that are on their way then echo
-            // what was sent again before.
-            assert!(!undo.is_original(Some(1)));
+            // What was sent once, or again by an earlier recovery, says nothing.
+            assert!(!undo.is_original(echo, None));
+            assert!(!undo.is_original(echo, first.map(|first| first.wrapping_sub(1))));
+            assert_eq!(undo.is_original(echo, first), original, "{first:?} {echo:?}");
+            // Only the first ACK tells, also where more is sent again behind it.
+            assert!(!undo.is_original(Some(1), first));
             undo.retransmitted(100, first.map(|first| first + 20));
-            assert!(first.is_none() || !undo.is_original(Some(600)) && !undo.is_original(Some(1)));
+            assert!(!undo.is_original(Some(1), first.map(|first| first + 20)));
         }
         let mut undo = Undo::default();
         undo.retransmitted(100, Some(500));
-        assert!(!undo.is_original(Some(499)), "nothing to undo");
+        assert!(!undo.is_original(Some(499), Some(500)), "nothing to undo");
     }
 
     #[test]

@@ -33,11 +33,8 @@ impl Bbr {
     }
 
     pub(super) fn update_controls(&mut self, acked: &Acked) {
-        if let Some(rtt) = acked.rtt
-            && !self.has_seen_rtt
-        {
-            self.has_seen_rtt = true;
-            self.init_pacing_rate(rtt);
+        if let Some(rtt) = acked.rtt {
+            self.round_trip_known(rtt);
         }
         self.set_pacing_rate_with_gain(self.state.pacing_gain());
         self.send_quantum = pacing::quantum(self.pacing_rate, self.mss);

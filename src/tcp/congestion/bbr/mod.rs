@@ -309,6 +309,14 @@ impl Bbr {
         (self.min_rtt != Duration::MAX).then_some(self.min_rtt)
     }
 
+    /// A round-trip time from before the first ACK: it makes the first pacing rate (section 5.6.2).
+    pub fn round_trip_known(&mut self, rtt: Duration) {
+        if !self.has_seen_rtt {
+            self.has_seen_rtt = true;
+            self.init_pacing_rate(rtt);
+        }
+    }
+
     /// `octets` octets leave: after idleness at the rate of the path (section 5.4.1), and their record remembers when.
     pub fn on_send(&mut self, now: Instant, in_flight: u32, octets: u32) -> RateStamp {
         if in_flight == 0 && self.delivery.is_app_limited() {
