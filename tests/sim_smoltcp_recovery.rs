@@ -42,6 +42,8 @@ struct Cellular {
     rtt: Duration,
     loss: u32,
     sender: Sender,
+    /// Decides what is lost.
+    seed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +104,7 @@ impl Run {
         let back = Impairment::perfect().rate(RATE).delay(cell.rtt / 2).queue(bdp.max(15_000));
         let forward = back.loss(cell.loss * 100);
         let ours = matches!(cell.sender, Sender::Ours(_));
-        let link = if ours { Link::new(forward, back, 7) } else { Link::new(back, forward, 7) };
+        let link = if ours { Link::new(forward, back, cell.seed) } else { Link::new(back, forward, cell.seed) };
         Run { cell, now, link, received: 0, stack, handle, iface, device, sockets, socket }
     }
 
@@ -167,9 +169,11 @@ impl Run {
     }
 }
 
-/// Lossy cells in which smoltcp, with the best of its is ahead of one of ours. There should be none. These are
-/// long paths on which slow start has lost much at once: a peer without SACK gets that back one segment per round trip.
-const BEHIND: &[&str] = &["reno, 100 ms, 10", "reno, 100 ms, 100"];
+/// Runs of a lossy cell, of which the mean counts: at 1 % and 100 ms only some 30 losses decide about one.
+const SEEDS: u64 = 4;
+
+/// Lossy cells in which smoltcp, with the best of its controllers, is ahead of one of ours.
+const BEHIND: &[&str] = &[];
 
 #[test]
 fn ours_is_ahead_of_smoltcp_wherever_packets_are_lost() {
@@ -177,7 +181,7 @@ fn ours_is_ahead_of_smoltcp_wherever_packets_are_lost() {
     let time = TIME.as_secs();
     println!("smoltcp: begin");
     println!(
-        "10 Mb/s, a queue of one bandwidth-delay product, {time} s of virtual time, one way; goodput in kbit/s.\n"
+        "10 Mb/s, a queue of one bandwidth-delay product, {time} s of virtual time, one way; goodput in kbit/s, the mean of {SEEDS} runs.\n"
     );
     let names: String = Algorithm::ALL.iter().map(|algorithm| format!(" ours, {algorithm} |")).collect();
     println!("| round trip, ms | loss, % |{names} smoltcp, cubic | smoltcp, reno | smoltcp, none |");
@@ -185,7 +189,11 @@ fn ours_is_ahead_of_smoltcp_wherever_packets_are_lost() {
     let mut behind = Vec::new();
     for rtt_ms in RTTS_MS {
         for loss in LOSSES {
-            let run = |sender| Run::new(Cellular { rtt: Duration::from_millis(rtt_ms), loss, sender }).run();
+            let seeds = if loss > 0 { SEEDS } else { 1 };
+            let run = |sender| {
+                let one = |seed| Run::new(Cellular { rtt: Duration::from_millis(rtt_ms), loss, sender, seed }).run();
+                (1..=seeds).map(one).sum::<u64>() / seeds
+            };
             let ours = Algorithm::ALL.iter().map(|&algorithm| (algorithm, run(Sender::Ours(algorithm))));
             let ours: Vec<(Algorithm, u64)> = ours.collect();
             let theirs = [Cubic, Reno, None].map(|control| run(Sender::Theirs(control)));
