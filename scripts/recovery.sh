@@ -161,6 +161,9 @@ in_server() { ip netns exec "$SERVER_NS" "$@"; }
 start() {
     local name=$1 pattern=$2 until=$((SECONDS + START_SECONDS))
     shift 2
+    # What the one before has said is not an answer of this one, which may be late to begin.
+    : >"$WORK/$name"
+    : >"$WORK/$name.error"
     "$@" </dev/null >"$WORK/$name" 2>"$WORK/$name.error" &
     PROCESSES+=($!)
     while ! grep -qE "$pattern" "$WORK/$name" "$WORK/$name.error"; do
