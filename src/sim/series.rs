@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::tcp::congestion::Rate;
 use crate::tcp::snapshot::Snapshot;
 
 /// The state of a sender at one time.
@@ -13,8 +14,10 @@ pub struct Sample {
     pub cwnd: u32,
     /// ssthresh, in octets; `u32::MAX` before the first loss.
     pub ssthresh: u32,
-    /// Octets in flight.
-    pub flight: u32,
+    /// Octets in the network by the sender's own account (pipe).
+    pub in_flight: u32,
+    /// What it paces to, in octets per second, where it does.
+    pub pacing_rate: Option<u64>,
     /// The smoothed round-trip time.
     pub srtt: Option<Duration>,
 }
@@ -22,8 +25,8 @@ pub struct Sample {
 impl Sample {
     /// Of this state.
     pub fn new(at: Duration, snapshot: &Snapshot) -> Sample {
-        let Snapshot { cwnd, ssthresh, flight, srtt, .. } = *snapshot;
-        Sample { at, cwnd, ssthresh, flight, srtt }
+        let Snapshot { cwnd, ssthresh, in_flight, srtt, pacing_rate, .. } = *snapshot;
+        Sample { at, cwnd, ssthresh, in_flight, pacing_rate: pacing_rate.map(Rate::octets_per_sec), srtt }
     }
 }
 

@@ -14,14 +14,16 @@ use plotters::style::{BLACK, Color, RGBColor, ShapeStyle, WHITE};
 
 use super::report::bits;
 use crate::cli::Failure;
-use crate::sim::series::{FlowSeries, Mark, MarkKind, Series};
+use crate::sim::series::{FlowSeries, Mark, MarkKind, Sample, Series};
 use crate::sim::{Outcome, Plan};
 
 /// Pixels.
 const WIDTH: u32 = 1_200;
-const HEIGHT: u32 = 1_240;
-/// Where the panels end.
-const PANELS: [u32; 2] = [560, 930];
+/// Heights of the panels.
+const SEQUENCE: u32 = 560;
+const WINDOWS: u32 = 370;
+const PACING: u32 = 260;
+const QUEUE: u32 = 310;
 /// Flows that are drawn at most, one colour each.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(31, 99, 180),
@@ -42,13 +44,19 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 pub(super) fn draw(plan: &Plan, outcome: &Outcome, series: &Series) -> Result<String, Failure> {
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
+        let paced = if is_paced(series) { PACING } else { 0 };
+        let height = SEQUENCE + WINDOWS + paced + QUEUE;
+        let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         root.fill(&WHITE)?;
-        let (upper, lowest) = root.split_vertically(PANELS[1]);
-        let (first, second) = upper.split_vertically(PANELS[0]);
+        let (first, rest) = root.split_vertically(SEQUENCE);
+        let (second, rest) = rest.split_vertically(WINDOWS);
+        let (third, last) = rest.split_vertically(paced);
         sequence(&first, outcome, series)?;
         windows(&second, outcome, series)?;
-        queue(&lowest, plan, outcome, series)?;
+        if paced > 0 {
+            pacing(&third, outcome, series)?;
+        }
+        queue(&last, plan, outcome, series)?;
         root.present()?;
     }
     Ok(svg)
@@ -206,14 +214,14 @@ fn steps(points: impl Iterator<Item = (f64, f64)>, duration: Duration) -> Vec<(f
 /// cwnd, ssthresh and what is in flight.
 fn windows(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), Failure> {
     let samples = || drawn(series).flat_map(|(_, flow, _)| &flow.samples);
-    let top = samples().map(|sample| sample.cwnd.max(sample.flight)).max().unwrap_or(0);
+    let top = samples().map(|sample| sample.cwnd.max(sample.in_flight)).max().unwrap_or(0);
     let mut chart = chart(area, "Windows of the senders", series.duration, f64::from(top) / 1e3, "kB")?;
     for (number, flow, colour) in drawn(series) {
-        let line = |value: fn(&crate::sim::series::Sample) -> u32| {
+        let line = |value: fn(&Sample) -> u32| {
             flow.samples.iter().map(move |sample| (seconds(sample.at), f64::from(value(sample)) / 1e3))
         };
         let style = colour.mix(0.35).stroke_width(1);
-        chart.draw_series(LineSeries::new(line(|s| s.flight), style))?.label("in flight").legend(key(style));
+        chart.draw_series(LineSeries::new(line(|s| s.in_flight), style))?.label("in flight").legend(key(style));
         let style = colour.stroke_width(2);
         let name = format!("{}: cwnd", name(outcome, number));
         chart.draw_series(LineSeries::new(line(|s| s.cwnd), style))?.label(name).legend(key(style));
@@ -224,6 +232,31 @@ fn windows(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), Fa
             let style = colour.stroke_width(1);
             let dashes = DashedLineSeries::new(points, 5, 4, style);
             chart.draw_series(dashes)?.label("ssthresh (dashed)").legend(key(style));
+        }
+    }
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
+}
+
+/// Whether anybody paces.
+fn is_paced(series: &Series) -> bool {
+    drawn(series).any(|(_, flow, _)| flow.samples.iter().any(|sample| sample.pacing_rate.is_some()))
+}
+
+/// What those who pace pace to.
+fn pacing(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), Failure> {
+    let rates = |flow: &FlowSeries| -> Vec<(f64, f64)> {
+        let rate = |sample: &Sample| Some((seconds(sample.at), sample.pacing_rate? as f64 * 8.0 / 1e6));
+        flow.samples.iter().filter_map(rate).collect()
+    };
+    // The first rate of a flow is a guess, far above everything that follows; it is not worth the scale.
+    let line = outcome.line.rate.map_or(f64::INFINITY, |rate| rate as f64 / 1e6 * 3.0);
+    let top = drawn(series).flat_map(|(_, flow, _)| rates(flow)).map(|(_, rate)| rate.min(line)).fold(0.0, f64::max);
+    let mut chart = chart(area, "Pacing rates", series.duration, top, "Mb/s")?;
+    for (number, flow, colour) in drawn(series) {
+        let points: Vec<_> = rates(flow).into_iter().filter(|&(_, rate)| rate <= top).collect();
+        if !points.is_empty() {
+            let style = colour.stroke_width(2);
+            chart.draw_series(LineSeries::new(points, style))?.label(name(outcome, number)).legend(key(style));
         }
     }
     legend(&mut chart, SeriesLabelPosition::UpperRight)
