@@ -310,7 +310,7 @@ fn goodput(sack: bool, link: Impairment, time: Duration) -> (u64, u32) {
         config.tcp.socket.congestion = Algorithm::Reno;
     });
     let octets = bulk.run(time, 1 << 20, Duration::ZERO);
-    (octets * 8 / time.as_millis() as u64, bulk.client().statistics.timeouts)
+    (octets * 8 / time.as_millis() as u64, bulk.client().statistics.timeouts.into())
 }
 
 /// What SACK is worth. Where single packets are lost at random it is Reno that holds the speed down, with SACK and without:
