@@ -75,7 +75,8 @@ fn only_records_sent_once_give_a_sample() {
 /// 6675-4-1, 2018-8: a SACK block marks whole segments only, and takes nothing off; what it tells a second time is no news.
 #[test]
 fn sack_blocks_mark_whole_segments() {
-    let cases: [(&str, Range, &[(u32, u32)]); 8] = [
+    type Case = (&'static str, Range, &'static [(u32, u32)]);
+    let cases: [Case; 8] = [
         ("one segment", range(10, 20), &[(10, 20)]),
         ("a part", range(11, 19), &[]),
         ("a part at both sides", range(5, 35), &[(10, 30)]),
