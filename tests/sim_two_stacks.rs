@@ -13,6 +13,7 @@ use glasstcp::rng::KeyedRng;
 use glasstcp::sim::{App, AppPlan, Ending, Pair, Side, World};
 use glasstcp::stack::{ListenerHandle, SocketHandle};
 use glasstcp::tcp::config::SocketOptions;
+use glasstcp::tcp::congestion::Algorithm;
 use glasstcp::time::Instant;
 
 /// The port of the listeners.
@@ -239,7 +240,10 @@ impl Scenario {
         });
         let base = Instant::from_secs(1_000);
         let count = 1 + dice.below(4) as u16;
-        let plans = (0..count).map(|number| plan(number, base, ipv6, resets, &mut dice)).collect();
+        let mut plans: Vec<Plan> = (0..count).map(|number| plan(number, base, ipv6, resets, &mut dice)).collect();
+        for options in plans.iter_mut().flat_map(|plan| &mut plan.options) {
+            options.congestion = more.pick(&Algorithm::ALL);
+        }
         let mut scenario =
             Scenario { seed, start: base, configs, impairments, offload, plans, again: !resets && dice.one_in(3) };
         match dice.below(3) {

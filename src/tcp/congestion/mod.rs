@@ -17,7 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use bbr::Bbr;
+pub use bbr::{Bbr, State as BbrState};
 pub use cubic::Cubic;
 pub use hystart::HyStart;
 pub use rate::Rate;

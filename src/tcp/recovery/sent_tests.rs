@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::delivery_rate::{DeliveryRate, RateStamp};
 use super::rack::{self, Evidence, Rack};
 use super::ranges::Range;
 use super::sent::{Delivered, SentRecord, SentRecords, Stamp};
@@ -473,4 +474,83 @@ proptest! {
             pair.take(step);
         }
     }
+}
+
+/// Three records of 40 octets, each with the stamp of so many octets in flight as its number says.
+fn stamped(base: u32) -> SentRecords {
+    let mut sent = SentRecords::default();
+    for number in 0..3u32 {
+        let seq = SeqNumber(base) + number * 40;
+        sent.push(record(seq, 40, Instant::from_millis(number.into())));
+        sent.stamp(seq, stamp(number));
+    }
+    sent
+}
+
+fn stamp(number: u32) -> RateStamp {
+    DeliveryRate::default().on_send(Instant::from_millis(number.into()), number, 0)
+}
+
+fn lost_parts(sent: &mut SentRecords, base: u32) -> Vec<(RateStamp, u32, u32)> {
+    sent.take_lost_parts().map(|part| (part.stamp, part.seq.since(SeqNumber(base)), part.octets)).collect()
+}
+
+/// Each part of a record that is split, trimmed or swallowed by a retransmission keeps the stamp of what was last sent.
+#[test]
+fn stamps_survive_splits() {
+    for base in [0, u32::MAX - 60, 1 << 31] {
+        let at = |offset: u32| SeqNumber(base) + offset;
+        let mut sent = stamped(base);
+        assert_eq!(sent.mark_lost(at(30), at(90)), 60);
+        assert_eq!(lost_parts(&mut sent, base), [(stamp(0), 30, 10), (stamp(1), 40, 40), (stamp(2), 80, 10)]);
+        // What is lost already is not lost again.
+        assert_eq!((sent.mark_lost(at(30), at(90)), lost_parts(&mut sent, base)), (0, vec![]));
+        sent.retransmitted(at(30), 20, 10, Instant::from_millis(9));
+        sent.stamp(at(30), stamp(9));
+        assert!(sent.is_consistent());
+        sent.mark_all_lost();
+        let all = [(stamp(0), 0, 30), (stamp(9), 30, 20), (stamp(2), 90, 30)];
+        assert_eq!(lost_parts(&mut sent, base), all, "and 50 to 90 is lost still");
+        sent.unmark_lost();
+        sent.mark_all_lost();
+        let all = [(stamp(0), 0, 30), (stamp(9), 30, 20), (stamp(1), 50, 30), (stamp(2), 80, 40)];
+        assert_eq!(lost_parts(&mut sent, base), all);
+        sent.unmark_lost();
+        // The newest of what one ACK delivers, whether by number or by a block.
+        assert_eq!(sent.take_newest(), None);
+        acknowledge(&mut sent, at(10));
+        assert_eq!(sent.take_newest(), Some((stamp(0), Instant::from_millis(0))));
+        sack(&mut sent, (at(60), at(90)));
+        assert_eq!(sent.take_newest(), Some((stamp(2), Instant::from_millis(2))));
+        acknowledge(&mut sent, at(100));
+        assert_eq!(sent.take_newest(), Some((stamp(9), Instant::from_millis(9))));
+        assert_eq!(sent.take_newest(), None);
+        acknowledge(&mut sent, at(120));
+        assert_eq!(sent.take_newest(), Some((stamp(2), Instant::from_millis(2))));
+    }
+}
+
+/// What is sent again although nothing was lost is no loss, and records from before the controller have no stamp.
+#[test]
+fn what_the_model_does_not_hear_of() {
+    let mut sent = stamped(0);
+    sent.mark_all_to_resend();
+    assert_eq!((sent.lost().octets(), lost_parts(&mut sent, 0)), (120, vec![]));
+    let mut sent = records(0, &[40, 40]);
+    sent.mark_first_lost(10);
+    sack(&mut sent, range(40, 50));
+    assert_eq!((lost_parts(&mut sent, 0), sent.take_newest()), (vec![], None), "nobody wants to know");
+    sent.push(record(SeqNumber(80), 40, Instant::from_millis(5)));
+    sent.stamp(SeqNumber(80), stamp(5));
+    // A controller without a model takes over: the last record has no stamp.
+    sent.push(record(SeqNumber(120), 40, Instant::from_millis(6)));
+    sent.mark_all_lost();
+    let none = RateStamp::default();
+    let parts = [(none, 10, 30), (none, 50, 30), (stamp(5), 80, 40), (none, 120, 40)];
+    assert_eq!(lost_parts(&mut sent, 0), parts);
+    sent.retransmitted(SeqNumber(100), 40, 10, Instant::from_millis(9));
+    acknowledge(&mut sent, SeqNumber(150));
+    assert_eq!(sent.take_newest(), Some((none, Instant::from_millis(9))));
+    sent.clear();
+    assert_eq!((sent.take_newest(), lost_parts(&mut sent, 0)), (None, vec![]));
 }
