@@ -2,96 +2,14 @@
 
 mod flow_support;
 
-use std::time::Duration;
-
+use flow_support::ten::*;
 use flow_support::*;
 use glasstcp::device::impair::Impairment;
-use glasstcp::sim::{Script, Sent, Side};
-use glasstcp::stack::TcpHandle;
-use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::sim::Side;
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::tcp::timer::Purpose;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::Flags;
-
-const SEGMENT: u32 = MSS as u32;
-const RTT: Duration = Duration::from_millis(20);
-
-/// A peer with SACK, 20 ms away: ten segments are in flight, `queued` octets wait behind them, and half of the round trip
-/// has passed twice. The numbers are those of Reno.
-struct Ten {
-    script: Script,
-    handle: TcpHandle,
-    start: u32,
-}
-
-impl Ten {
-    fn with(queued: usize, options: TcpOptions) -> Ten {
-        let (mut script, handle) = accepted_over(RTT, options, |config| config.tcp.socket.congestion = Algorithm::Reno);
-        let start = script.ack;
-        let payload = look(&script, handle).segment_payload as usize;
-        let sent = script.send(handle, &text(10 * payload + queued));
-        assert_eq!(octets(&sent), 10 * payload);
-        script.now += RTT;
-        Ten { script, handle, start }
-    }
-
-    fn new(queued: usize) -> Ten {
-        Ten::with(queued, SACK)
-    }
-
-    /// Where a segment begins.
-    fn at(&self, segment: u32) -> u32 {
-        self.start.wrapping_add(segment.wrapping_mul(SEGMENT))
-    }
-
-    /// The peer repeats its ACK and reports these segments; which ones leave in answer, by their numbers.
-    fn sack(&mut self, ranges: &[(u32, u32)]) -> Vec<u32> {
-        let blocks: Vec<(u32, u32)> = ranges.iter().map(|&(left, right)| (self.at(left), self.at(right))).collect();
-        let sent = duplicate_ack(&mut self.script, &blocks);
-        self.numbers(&sent)
-    }
-
-    /// The peer acknowledges everything before this segment.
-    fn ack(&mut self, segment: u32) -> Vec<u32> {
-        let at = self.at(segment);
-        let sent = self.script.peer_acks(at);
-        self.numbers(&sent)
-    }
-
-    /// The same with SACK blocks.
-    fn ack_and_sack(&mut self, segment: u32, ranges: &[(u32, u32)]) -> Vec<u32> {
-        self.script.ack = self.at(segment);
-        self.sack(ranges)
-    }
-
-    fn pass(&mut self, time: Duration) -> Vec<u32> {
-        let sent = self.script.pass(time);
-        self.numbers(&sent)
-    }
-
-    fn numbers(&self, sent: &[Sent]) -> Vec<u32> {
-        let text = sent.iter().filter(|segment| !segment.text.is_empty());
-        text.map(|segment| segment.header.seq.wrapping_sub(self.start) / SEGMENT).collect()
-    }
-
-    fn look(&self) -> glasstcp::tcp::snapshot::Snapshot {
-        let connection = self.script.stack.tcp_connection(self.handle).unwrap();
-        if let Some(transfer) = connection.transfer.as_ref() {
-            assert!(transfer.sent.is_consistent());
-            assert_eq!(
-                connection.in_flight(),
-                connection.flight() - transfer.sent.sacked().octets() - transfer.sent.lost().octets()
-            );
-        }
-        look(&self.script, self.handle)
-    }
-
-    fn purpose(&self) -> Option<Purpose> {
-        let connection = self.script.stack.tcp_connection(self.handle).unwrap();
-        connection.deadlines.retransmit.is_set().then_some(connection.purpose)
-    }
-}
 
 /// 6675-5-3, 5681-3.2-3, 6675-4-3, 6675-5-2: one loss of ten, by the numbers: with the third SACK the retransmission, then
 /// new data for every second one that arrives, until the recovery point is covered.

@@ -299,11 +299,13 @@ fn echo_time(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> 
 fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
     let mut mistake = false;
     if let Some(duplicate) = ack.report.and_then(|report| report.duplicate) {
-        // What the network has doubled, and a probe, say nothing of the reordering window.
-        if connection.statistics.retransmits > 0 && connection.probe.is_none_or(|probe| probe.end != duplicate.1) {
+        // What the network has doubled, and a probe, say nothing of the reordering window, nor of what recovery has sent.
+        let again = connection.transfer.as_ref().is_none_or(|transfer| transfer.sent.is_sent_again(duplicate));
+        let of_probe = connection.probe.is_some_and(|probe| probe.end == duplicate.1);
+        if connection.statistics.retransmits > 0 && again && !of_probe {
             connection.reordering.duplicate(connection.snd.una, connection.snd.nxt);
+            mistake |= connection.undo.is_all_duplicate(duplicate);
         }
-        mistake |= connection.undo.is_all_duplicate(duplicate);
     }
     if ack.advances && connection.recovery.phase != Phase::Open {
         let echo = ack.segment.options.timestamp.filter(|_| connection.agreed.timestamps);

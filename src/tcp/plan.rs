@@ -195,7 +195,8 @@ fn tail_probe(connection: &Connection) -> Option<Plan> {
     }
     let last = sent.last()?;
     let seq = last.last_segment();
-    (connection.snd.wnd > 0).then(|| piece(connection, seq, last.end().since(seq).min(mss + 1), Reason::LossProbe))
+    let octets = last.end().since(seq).min(mss + u32::from(last.fin));
+    (connection.snd.wnd > 0).then(|| piece(connection, seq, octets, Reason::LossProbe))
 }
 
 /// New text, and our FIN behind it; `allowed` octets by congestion control.

@@ -41,13 +41,13 @@ impl Connection {
 
     /// Octets that congestion control still allows.
     // 5681-2-1: never more in flight than cwnd; without SACK it is inflated by what has left the network.
-    // 6675-5-3: with SACK the scoreboard knows what has left, and PRR says how much may be in flight during a recovery.
+    // 6675-5-3: with SACK the scoreboard knows what has left, and PRR says how much may leave during a recovery.
     pub fn usable_congestion_window(&self) -> u32 {
         let Some(transfer) = self.transfer.as_ref() else { return self.congestion.get().window() };
         let window = if self.congestion.governs_recovery() {
             self.congestion.get().window()
         } else if self.agreed.sack && self.recovery.phase == Phase::FastRecovery {
-            transfer.prr.window()
+            return transfer.prr.allowance();
         } else {
             self.congestion.get().window().saturating_add(self.recovery.inflation())
         };

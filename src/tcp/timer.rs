@@ -147,7 +147,9 @@ fn probe_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
 /// Nothing has arrived, and the time for what is missing is up.
 fn reordering_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     let in_flight = connection.in_flight();
-    loss::find_losses(connection, in_flight, cx);
+    let lost = loss::find_losses(connection, in_flight, cx);
+    // What PRR allows is not more for it, but one segment keeps the ACKs coming (also where a recovery begins with this).
+    connection.retransmit_now |= lost > 0 && connection.recovery.phase == Phase::FastRecovery;
     connection.choose_timer(cx.now);
 }
 
@@ -172,13 +174,15 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         None => transfer.sent.mark_all_lost(),
     }
     transfer.reorder_at = None;
-    let sacked = transfer.sent.sacked().octets();
     model::lost(connection, cx.now);
     connection.tail_probe = false;
     connection.probe = None;
     // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
     let first = connection.recovery.phase != Phase::Timeout;
-    let loss = Loss { now: cx.now, flight: connection.flight() - sacked, mss: connection.segment_payload() };
+    // FlightSize is all that is not acknowledged by number; but what recovery has let out while other things were SACKed was
+    // never in the network at once with them.
+    let flight = connection.flight().min(connection.congestion.get().window());
+    let loss = Loss { now: cx.now, flight, mss: connection.segment_payload() };
     connection.statistics.timeouts = connection.statistics.timeouts.saturating_add(1);
     cx.counters.timeouts += 1;
     if connection.syn_in_flight() {

@@ -1,6 +1,8 @@
 //! What the tests of windows, acknowledgments, timers and recovery share.
 #![allow(dead_code)] // Each of them uses a part.
 
+pub mod ten;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -9,8 +9,9 @@ pub struct Prr {
     out: u64,
     /// RecoverFS: octets that were in flight when it began.
     flight: u32,
-    /// What may be in flight now.
-    window: u32,
+    /// sndcnt: octets that may still leave before the next ACK. Not what may be in flight: what is found to be lost without an
+    /// ACK is no reason to send more.
+    left: u32,
 }
 
 /// What one ACK says.
@@ -34,7 +35,7 @@ impl Prr {
         Prr { flight: flight.max(1), ..Prr::default() }
     }
 
-    /// An ACK has come: sets the window.
+    /// An ACK has come: how much may leave for it.
     pub fn acked(&mut self, ack: &Ack) {
         if ack.delivered == 0 {
             return;
@@ -51,17 +52,18 @@ impl Prr {
             let more = if ack.safe { u64::from(ack.mss) } else { 0 };
             (replaced + more).min(u64::from(ack.ssthresh - ack.in_flight))
         };
-        self.window = ack.in_flight.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.left = u32::try_from(count).unwrap_or(u32::MAX);
     }
 
     /// Something was sent, new or again.
     pub fn sent(&mut self, octets: u32) {
         self.out += u64::from(octets);
+        self.left = self.left.saturating_sub(octets);
     }
 
-    /// What may be in flight, in octets.
-    pub fn window(&self) -> u32 {
-        self.window
+    /// Octets that may leave now.
+    pub fn allowance(&self) -> u32 {
+        self.left
     }
 }
 
@@ -81,7 +83,7 @@ mod tests {
                 in_flight -= MSS;
                 let ack = Ack { delivered: MSS, in_flight, safe, ssthresh: ssthresh * MSS, mss: MSS };
                 prr.acked(&ack);
-                let mut allowed = (prr.window() - in_flight) / MSS;
+                let mut allowed = prr.allowance() / MSS;
                 if number == 0 {
                     // The fast retransmit leaves in any case.
                     allowed = allowed.max(1);
@@ -128,10 +130,20 @@ mod tests {
             let mut prr = Prr::new(20_000);
             prr.sent(out);
             prr.acked(&Ack { delivered, in_flight, safe, ssthresh, mss: MSS });
-            let sent = prr.window() - in_flight;
+            let sent = prr.allowance();
             assert!(sent <= delivered.saturating_add(MSS), "{sent}");
-            assert!(prr.window() <= ssthresh.max(in_flight), "{sent}");
+            assert!(sent <= ssthresh.saturating_sub(in_flight), "{sent}");
         }
+        // What has left is not there any more, and what is sent beyond it is no debt.
+        let mut prr = Prr::new(20_000);
+        prr.acked(&Ack { delivered: 4_000, in_flight: 16_000, safe: true, ssthresh: 10_000, mss: MSS });
+        let left: Vec<u32> = (0..3)
+            .map(|_| {
+                prr.sent(900);
+                prr.allowance()
+            })
+            .collect();
+        assert_eq!(left, [1_100, 200, 0]);
         // Nothing delivered, nothing changes.
         let mut prr = Prr::new(20_000);
         let before = prr;

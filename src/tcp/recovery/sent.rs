@@ -50,10 +50,11 @@ impl SentRecord {
         self.transmissions > 1
     }
 
-    /// Where its last segment on the wire begins.
+    /// Where its last segment on the wire begins. A FIN behind text has none of its own.
     pub fn last_segment(&self) -> SeqNumber {
         let segment = u32::from(self.segment).max(1);
-        self.seq + self.len.saturating_sub(1) / segment * segment
+        let text = self.len - u32::from(self.syn) - u32::from(self.fin);
+        self.seq + text.saturating_sub(1) / segment * segment
     }
 }
 
@@ -210,6 +211,12 @@ impl SentRecords {
         if let Some(stamps) = &mut self.stamps {
             stamps.clear();
         }
+    }
+
+    /// All of it was sent more than once, as far as its records are still there: two copies may have arrived.
+    pub fn is_sent_again(&self, (left, right): Range) -> bool {
+        let mut records = self.records.range(self.index_at(left)..).take_while(|record| record.seq.lt(right));
+        records.all(|record| record.is_retransmission())
     }
 
     /// Gives memory back beyond room for `records`.

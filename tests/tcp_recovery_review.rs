@@ -1,0 +1,104 @@
+//! More of loss recovery by the packet: what must not leave at once, and what must not be taken for a mistake.
+
+mod flow_support;
+
+use flow_support::ten::*;
+use flow_support::*;
+use glasstcp::tcp::recovery::new_reno::Phase;
+use glasstcp::wire::tcp::Flags;
+use std::net::Shutdown;
+
+/// 9937-6.2-2: seven of ten are lost: as many leave as have arrived, and one more for each ACK that makes progress, up to
+/// ssthresh.
+#[test]
+fn heavy_loss_is_repaired_by_the_numbers() {
+    let mut ten = Ten::new(30 * MSS);
+    assert_eq!(ten.sack(&[(7, 10)]), [0, 1, 2]);
+    assert_eq!((ten.look().ssthresh, ten.look().in_flight), (5 * SEGMENT, 3 * SEGMENT));
+    ten.script.now += RTT;
+    let sent: Vec<Vec<u32>> = (1..=6).map(|una| ten.ack_and_sack(una, &[(7, 10)])).collect();
+    assert_eq!(sent, [vec![3, 4], vec![5, 6], vec![10], vec![11], vec![12], vec![13]]);
+    assert_eq!(ten.look().in_flight, 5 * SEGMENT);
+}
+
+/// 8985-9.3: what the timer finds to be lost between two ACKs makes room in the network, but does not leave at once.
+#[test]
+fn what_time_finds_lost_does_not_leave_at_once() {
+    let mut ten = Ten::new(30 * MSS);
+    ten.sack(&[(1, 2)]);
+    assert_eq!(ten.ack(2), [11, 12, 13]);
+    assert!(ten.look().reordering);
+    ten.script.now += ms(3);
+    assert_eq!(ten.sack(&[(9, 10)]), [14]);
+    // A quarter of the round trip later the seven before it are lost; one is sent again.
+    assert_eq!(ten.pass(RTT / 4 + ms(1)), [2]);
+    assert_eq!((ten.look().phase, ten.look().lost), (Phase::FastRecovery, 6 * SEGMENT));
+    ten.script.now += RTT - (RTT / 4 + ms(1));
+    assert_eq!(ten.sack(&[(9, 10), (14, 15)]), [3]);
+    let before = ten.look().in_flight;
+    // And soon so are the four before this one.
+    assert_eq!(ten.pass(ms(3)), [4]);
+    let look = ten.look();
+    assert_eq!((look.in_flight, look.lost), (before - 3 * SEGMENT, 8 * SEGMENT));
+    // The next ACK lets two leave.
+    ten.script.now += ms(2);
+    assert_eq!(ten.ack_and_sack(3, &[(9, 10), (14, 15)]), [5, 6]);
+}
+
+/// 8985-7.4.2: the second copy that arrives is that of the probe, which says nothing of what recovery has sent.
+#[test]
+fn the_second_copy_of_a_probe_takes_no_reduction_back() {
+    let mut ten = Ten::new(0);
+    assert_eq!(ten.pass(2 * RTT + ms(1)), [9]);
+    // All ACKs were late; the first segment is lost.
+    assert_eq!(ten.sack(&[(1, 4)]), [0]);
+    ten.sack(&[(1, 10)]);
+    ten.script.now += RTT;
+    ten.sack(&[(9, 10), (1, 10)]);
+    let look = ten.look();
+    assert_eq!((look.phase, look.statistics.spurious), (Phase::FastRecovery, 0));
+    ten.ack(10);
+    assert_eq!((ten.look().ssthresh, ten.look().statistics.spurious), (5 * SEGMENT, 0));
+}
+
+/// 2883-5: nor does a second copy that the network has made of what was sent once.
+#[test]
+fn a_copy_by_the_network_takes_no_reduction_back() {
+    let mut ten = Ten::new(30 * MSS);
+    ten.sack(&[(1, 4)]);
+    ten.sack(&[(1, 6)]);
+    ten.sack(&[(5, 6), (1, 6)]);
+    let look = ten.look();
+    assert_eq!((look.phase, look.statistics.spurious, look.reordering_multiplier), (Phase::FastRecovery, 0, 1));
+    assert_eq!(look.ssthresh, 5 * SEGMENT);
+}
+
+/// 8985-7.3-2: the last segment again is all of it, with its text and its FIN.
+#[test]
+fn the_probe_of_a_last_segment_with_its_fin() {
+    let mut ten = Ten::new(MSS);
+    let now = ten.script.now;
+    ten.script.stack.tcp_shutdown(now, ten.handle, Shutdown::Write).unwrap();
+    assert_eq!(ten.ack(1), [10]);
+    ten.ack(10);
+    let sent = ten.script.pass(ms(300));
+    let probe = sent.first().expect("a probe");
+    assert_eq!((probe.header.seq, probe.text.len()), (ten.at(10), MSS));
+    assert!(probe.header.flags.contains(Flags::FIN));
+}
+
+/// 5681-3.1-8, 5681-4.3-1: the retransmission is lost and nothing follows it, so the timer must find that: the window is
+/// halved a second time, and what the peer holds by then still counts as sent.
+#[test]
+fn a_timeout_in_recovery_halves_the_window_again() {
+    let mut ten = Ten::new(0);
+    assert_eq!(ten.sack(&[(1, 10)]), [0]);
+    assert_eq!(ten.look().ssthresh, 5 * SEGMENT);
+    assert_eq!(ten.pass(ms(450)), [0]);
+    let look = ten.look();
+    assert_eq!((look.phase, look.cwnd, look.ssthresh), (Phase::Timeout, SEGMENT, 5 * SEGMENT / 2));
+    // What it holds is not sent again.
+    ten.script.now += RTT;
+    ten.ack(10);
+    assert_eq!((ten.look().flight, ten.look().statistics.retransmits), (0, 2));
+}
