@@ -137,7 +137,10 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
         // 9293-SHLD-29
         hold(persist && !retransmit, "a closed window is probed, and nothing else")?;
     } else {
-        hold(retransmit == in_flight, "the retransmission timer runs while something is in flight")?;
+        // After a timeout what is sent again may wait for its turn, by pacing, and starts the timer when it leaves.
+        let lost = connection.transfer.as_deref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
+        let turn = connection.paced && connection.retransmit_now && lost;
+        hold(retransmit == in_flight || (in_flight && turn), "the retransmission timer runs while something is in flight")?;
         hold(waits || !persist, "no persist timer where nothing waits")?;
     }
     let owed = in_flight || (waits && connection.state().is_synchronized());
