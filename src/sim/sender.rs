@@ -1,8 +1,11 @@
 //! What must hold of the sending side of a connection whenever nothing is left to do at once: after each simulated step, in
 //! tests and in fuzzing. Everything is counted anew from the records, by other means than the counters that the stack uses.
 
+use std::time::Duration;
+
 use crate::stack::Stack;
 use crate::tcp::connection::Connection;
+use crate::tcp::receiver::AckOwed;
 use crate::tcp::recovery::Transfer;
 use crate::tcp::recovery::ranges::Ranges;
 use crate::tcp::sequence::SeqNumber;
@@ -143,6 +146,11 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
         hold(retransmit == in_flight || (in_flight && turn), "the retransmission timer runs while something is in flight")?;
         hold(waits || !persist, "no persist timer where nothing waits")?;
     }
+    let patient = connection.options.user_timeout == Some(Duration::MAX);
+    // 9293-MUST-20
+    hold(!in_flight || closed || patient || deadlines.user_timeout.is_set(), "somebody will lose patience")?;
+    let late = (connection.owed.ack == AckOwed::Delayed) == deadlines.delayed_ack.is_set();
+    hold(late, "the timer of delayed acknowledgments runs while one is owed")?;
     let owed = in_flight || (waits && connection.state().is_synchronized());
     hold(!owed || retransmit || persist || connection.paced, "something will happen to what is owed")?;
     hold(!connection.paced || connection.congestion.next_turn().is_some(), "what is paced has its turn")?;
