@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Strings of bytes: some hundreds, the same ones each time.
-const CASES: u32 = 20_000;
+/// Strings of bytes: the same ones each time.
+const CASES: u32 = 2_000;
 
 #[test]
 fn any_acknowledgments_losses_and_times() {

@@ -66,7 +66,10 @@ fn scoreboard(connection: &Connection, transfer: &Transfer) -> Result<(), &'stat
     hold(sent.is_consistent(), "the records are consistent")?;
     let mut at = una;
     for record in sent.iter() {
-        hold(record.seq == at && record.len > 0 && record.transmissions > 0, "records follow each other from SND.UNA on")?;
+        hold(
+            record.seq == at && record.len > 0 && record.transmissions > 0,
+            "records follow each other from SND.UNA on",
+        )?;
         at = record.end();
     }
     hold(at == nxt, "the records end at SND.NXT")?;
@@ -143,7 +146,10 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
         // After a timeout what is sent again may wait for its turn, by pacing, and starts the timer when it leaves.
         let lost = connection.transfer.as_deref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
         let turn = connection.paced && connection.retransmit_now && lost;
-        hold(retransmit == in_flight || (in_flight && turn), "the retransmission timer runs while something is in flight")?;
+        hold(
+            retransmit == in_flight || (in_flight && turn),
+            "the retransmission timer runs while something is in flight",
+        )?;
         hold(waits || !persist, "no persist timer where nothing waits")?;
     }
     let patient = connection.options.user_timeout == Some(Duration::MAX);

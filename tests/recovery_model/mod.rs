@@ -149,7 +149,7 @@ impl Play {
 
     fn write(&mut self, bytes: &mut Bytes<'_>) {
         let octets = bytes.pick(&[1, 100, 1_460, 5_000, 20_000, 60_000]);
-        drop(self.script.stack.tcp_send(self.script.now, self.handle, &vec![7; octets]));
+        let _ = self.script.stack.tcp_send(self.script.now, self.handle, &vec![7; octets]);
     }
 
     /// What SACK blocks say: ranges in flight, or what arrived twice.
@@ -163,7 +163,8 @@ impl Play {
         }
         for _ in 0..kind >> 6 {
             let left = una.wrapping_add(bytes.place(flight, mss));
-            let octets = if bytes.byte().is_multiple_of(4) { bytes.word() % 5_000 } else { mss * (1 + bytes.word() % 5) };
+            let octets =
+                if bytes.byte().is_multiple_of(4) { bytes.word() % 5_000 } else { mss * (1 + bytes.word() % 5) };
             blocks.push(left, left.wrapping_add(octets));
         }
         blocks
@@ -174,6 +175,12 @@ impl Play {
         let mut header = TcpHeader { ack, ..self.script.header(Flags::ACK) };
         header.options.sack = sack;
         header
+    }
+
+    /// A segment of the peer arrives: no way is so short that it takes no time, which would leave no rate to measure.
+    fn arrive(&mut self, header: &TcpHeader, text: &[u8]) {
+        self.script.now += Duration::from_micros(1);
+        self.script.deliver(header, text);
     }
 
     /// An ACK of some of what is in flight; its window, its echo and its marks are as likely to be odd.
@@ -197,7 +204,7 @@ impl Play {
             timestamp.echo = timestamp.echo.wrapping_sub(bytes.pick(&[0, 0, 0, 1, 20, 200]));
         }
         let text = vec![1; if odd & 0xc0 == 0 { usize::from(bytes.byte()) } else { 0 }];
-        self.script.deliver(&header, &text);
+        self.arrive(&header, &text);
         if let Some(look) = self.look() {
             self.script.seq = look.rcv.nxt.0;
         }
@@ -209,7 +216,7 @@ impl Play {
         for _ in 0..1 + bytes.byte() % 4 {
             let (una, _, _) = self.flight();
             let header = self.header(bytes, una);
-            self.script.deliver(&header, &[]);
+            self.arrive(&header, &[]);
         }
     }
 
@@ -221,7 +228,7 @@ impl Play {
         if let Some(timestamp) = header.options.timestamp.as_mut() {
             timestamp.value = self.script.now.as_millis() as u32;
         }
-        self.script.deliver(&header, &[]);
+        self.arrive(&header, &[]);
     }
 
     fn call(&mut self, bytes: &mut Bytes<'_>) {
@@ -256,7 +263,9 @@ impl Play {
         let sent = self.script.sent();
         assert!(sent.len() <= MAX_AT_ONCE, "{} segments at once", sent.len());
         sender::check_all(&self.script.stack, self.script.now);
-        let Some(look) = self.look().filter(|look| !matches!(look.state(), State::Closed | State::TimeWait)) else { return false };
+        let Some(look) = self.look().filter(|look| !matches!(look.state(), State::Closed | State::TimeWait)) else {
+            return false;
+        };
         let others = 1 + u64::from(look.fin_acknowledged());
         let octets = look.statistics.octets_acknowledged + others;
         assert_eq!(octets as u32, look.snd.una.since(look.snd.iss), "each octet is acknowledged once");
@@ -265,7 +274,7 @@ impl Play {
 
     /// From here on the peer is honest: it gets everything, and then nothing is left to do. False if the connection ends.
     fn end(&mut self) -> bool {
-        drop(self.script.stack.tcp_set_options(self.script.now, self.handle, |options| options.cork = false));
+        let _ = self.script.stack.tcp_set_options(self.script.now, self.handle, |options| options.cork = false);
         for _ in 0..ROUNDS {
             self.pass(Duration::from_millis(50));
             self.acknowledge_all();
