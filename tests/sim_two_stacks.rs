@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use glasstcp::Config;
-use glasstcp::device::impair::Impairment;
+use glasstcp::device::impair::{CoDel, Discipline, Impairment};
 use glasstcp::rng::KeyedRng;
 use glasstcp::sim::{App, AppPlan, Ending, Pair, Side, World};
 use glasstcp::stack::{ListenerHandle, SocketHandle};
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::tcp::ecn::EcnMode;
 use glasstcp::time::Instant;
 
 /// The port of the listeners.
@@ -243,6 +244,16 @@ impl Scenario {
         let mut plans: Vec<Plan> = (0..count).map(|number| plan(number, base, ipv6, resets, &mut dice)).collect();
         for options in plans.iter_mut().flat_map(|plan| &mut plan.options) {
             options.congestion = more.pick(&Algorithm::ALL);
+        }
+        let (mut configs, mut impairments) = (configs, impairments);
+        for config in &mut configs {
+            config.tcp.ecn = more.pick(&[EcnMode::Off, EcnMode::Accept, EcnMode::Request, EcnMode::Request]);
+        }
+        for path in impairments.iter_mut().filter(|path| path.rate_bits_per_second.is_some()) {
+            // A queue that marks, or one that drops early.
+            if more.one_in(2) {
+                path.discipline = Discipline::CoDel(CoDel { ecn: !more.one_in(4), ..CoDel::default() });
+            }
         }
         let mut scenario =
             Scenario { seed, start: base, configs, impairments, offload, plans, again: !resets && dice.one_in(3) };
@@ -522,8 +533,14 @@ impl Run {
             assert_eq!(stack.table_sizes(), (0, 0, 0), "{side:?}: {:#?}", stack.tcp_snapshots(10));
             assert_eq!((stack.flows(), stack.buffer_memory()), (0, 0), "{side:?}");
         }
-        if !self.world.watch().resets_allowed {
-            for app in &self.apps {
+        // Every octet is delivered, or somebody knows that the connection is dead.
+        let resets_allowed = self.world.watch().resets_allowed;
+        for both in self.apps.chunks(2) {
+            let dead = |app: &App| app.handle.is_none() || app.error.is_some() || app.plan.ending.resets();
+            if resets_allowed && both.iter().any(dead) {
+                continue;
+            }
+            for app in both {
                 let counts = (app.written, app.read);
                 assert_eq!(counts, (app.plan.send, app.plan.expect), "{app:#?}");
             }

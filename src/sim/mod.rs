@@ -14,6 +14,7 @@ pub mod network;
 pub mod outcome;
 mod record;
 pub mod script;
+pub mod sender;
 pub mod series;
 pub mod world;
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::sender;
 use crate::config::Config;
 use crate::device::TxChecksum;
 use crate::device::impair::{Change, Impaired, Impairment, LogEntry};
@@ -219,6 +220,9 @@ impl Network {
             stack.handle_deadline(now);
         }
         self.flush(tap);
+        if cfg!(debug_assertions) {
+            self.stacks.iter().flatten().for_each(|stack| sender::check_all(stack, now));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::time::Instant;
 use crate::wire::{parse_ip, tcp};
 
 use super::invariant::Wire;
+use super::sender;
 
 /// Two stacks, the link between them, and the time.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl World {
         self.passage[index(side)] = Passage::Whole;
     }
 
-    /// Checks all packets from now on; see [`Wire`].
+    /// Checks all packets from now on, and the senders after each step; see [`Wire`] and [`sender`].
     pub fn watch(&mut self) -> &mut Wire {
         let mtu = [self.stacks[0].config().mtu, self.stacks[1].config().mtu];
         self.wire.get_or_insert_with(|| Wire::new(mtu))
@@ -174,6 +175,7 @@ impl World {
         self.flush();
         if let Some(wire) = &self.wire {
             wire.passed(self.now);
+            self.stacks.iter().for_each(|stack| sender::check_all(stack, self.now));
         }
         true
     }

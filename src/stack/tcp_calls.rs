@@ -400,6 +400,11 @@ impl Stack {
         self.connections.get(handle.0).map(|entry| Snapshot::new(&entry.connection, &self.config.tcp))
     }
 
+    /// All connections, those included that are over but not let go of.
+    pub fn tcp_connections(&self) -> impl Iterator<Item = &Connection> + '_ {
+        self.connections.iter().map(|(_, entry)| &entry.connection)
+    }
+
     /// What can be seen of all connections that are not over, at most `limit`.
     pub fn tcp_snapshots(&self, limit: usize) -> Vec<Snapshot> {
         let live = self.connections.iter().filter(|(_, entry)| entry.connection.state() != State::Closed);

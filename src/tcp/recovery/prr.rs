@@ -1,5 +1,8 @@
 //! Proportional rate reduction: how much may leave for each ACK of a recovery (RFC 9937 section 6), in octets.
 
+/// Segments that one ACK lets out beyond twice what it delivers: an initial window.
+const BURST_SEGMENTS: u64 = 10;
+
 /// The variables of one recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prr {
@@ -52,7 +55,10 @@ impl Prr {
             let more = if ack.safe { u64::from(ack.mss) } else { 0 };
             (replaced + more).min(u64::from(ack.ssthresh - ack.in_flight))
         };
-        self.left = u32::try_from(count).unwrap_or(u32::MAX);
+        // What was not sent when it could have been, as the peer's window was full or nothing was there to send, is made up
+        // for by and by: each ACK doubles what it delivers, and does not let all of it out at once.
+        let burst = 2 * u64::from(ack.delivered) + BURST_SEGMENTS * u64::from(ack.mss);
+        self.left = u32::try_from(count.min(burst)).unwrap_or(u32::MAX);
     }
 
     /// Something was sent, new or again.
@@ -144,6 +150,12 @@ mod tests {
             })
             .collect();
         assert_eq!(left, [1_100, 200, 0]);
+        // What the peer's window has held back for a round trip does not leave with the ACK that opens it.
+        let mut prr = Prr::new(200_000);
+        for in_flight in (50_000..150_000).rev().step_by(1_000) {
+            prr.acked(&Ack { delivered: MSS, in_flight, safe: false, ssthresh: 100_000, mss: MSS });
+        }
+        assert_eq!(prr.allowance(), 12 * MSS);
         // Nothing delivered, nothing changes.
         let mut prr = Prr::new(20_000);
         let before = prr;
