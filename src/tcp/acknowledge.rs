@@ -103,7 +103,16 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     if done.syn {
         connection.restart_timers(cx);
     } else {
-        let ack = Ack { segment, advances: true, duplicate: false, flight, in_flight, done, report, rtt };
+        let ack = Ack {
+            segment,
+            advances: true,
+            duplicate: false,
+            flight,
+            in_flight,
+            done: &done,
+            report: report.as_ref(),
+            rtt,
+        };
         loss::acknowledged(connection, &ack, cx);
     }
     if connection.flight() == 0 {
@@ -155,7 +164,7 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     let report = loss::take_blocks(connection, segment, &mut done);
     let rtt = done.sacked.once.map(|once| segment.arrived - once.at);
     connection.measured(rtt, segment);
-    let ack = Ack { segment, advances: false, duplicate, flight, in_flight, done, report, rtt };
+    let ack = Ack { segment, advances: false, duplicate, flight, in_flight, done: &done, report: report.as_ref(), rtt };
     loss::acknowledged(connection, &ack, cx);
 }
 

@@ -44,18 +44,18 @@ pub(super) struct Ack<'a> {
     /// Octets in the network before it.
     pub in_flight: u32,
     /// What it has delivered.
-    pub done: Delivered,
+    pub done: &'a Delivered,
     /// What its SACK blocks say.
-    pub report: Report,
+    pub report: Option<&'a Report>,
     /// The round-trip time that it shows.
     pub rtt: Option<Duration>,
 }
 
 /// Takes the SACK blocks into the scoreboard.
 // 8985-4-1: where SACK is agreed on.
-pub(super) fn take_blocks(connection: &mut Connection, segment: &Segment<'_>, done: &mut Delivered) -> Report {
+pub(super) fn take_blocks(connection: &mut Connection, segment: &Segment<'_>, done: &mut Delivered) -> Option<Report> {
     if segment.options.sack.is_empty() || !connection.agreed.sack {
-        return Report::default();
+        return None;
     }
     let una = connection.snd.una.max(segment.ack);
     let report = scoreboard::read(&segment.options.sack, segment.ack, una, connection.snd.nxt);
@@ -66,7 +66,7 @@ pub(super) fn take_blocks(connection: &mut Connection, segment: &Segment<'_>, do
             transfer.sent.sack(block, highest, limit, done);
         }
     }
-    report
+    Some(report)
 }
 
 /// What an ACK means, once SND.UNA, the records and the round-trip time are what they are after it.
@@ -114,7 +114,7 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
             // The peer asks for what it has reported to hold: it has thrown it away. What is missing is left to the timer.
             transfer.sent.forget_sacked();
         }
-        transfer.rack.update(&ack.done, &evidence);
+        transfer.rack.update(ack.done, &evidence);
     }
     probe_answered(connection, ack, cx);
     match connection.recovery.advance(una) {
@@ -256,7 +256,7 @@ pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx
 /// What a probe has shown.
 fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let repeats = ack.duplicate && ack.segment.options.sack.is_empty();
-    let answer = Answer { ack: ack.segment.ack, duplicate: ack.report.duplicate, repeats };
+    let answer = Answer { ack: ack.segment.ack, duplicate: ack.report.and_then(|report| report.duplicate), repeats };
     let fate = connection.probe.map_or(Fate::Unknown, |probe| probe.fate(&answer));
     if fate == Fate::Unknown {
         return;
@@ -281,7 +281,7 @@ fn echo_time(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> 
 /// By this ACK, what was sent again was sent for nothing.
 fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
     let mut mistake = false;
-    if let Some(duplicate) = ack.report.duplicate {
+    if let Some(duplicate) = ack.report.and_then(|report| report.duplicate) {
         // What the network has doubled, and a probe, say nothing of the reordering window.
         if connection.statistics.retransmits > 0 && connection.probe.is_none_or(|probe| probe.end != duplicate.1) {
             connection.reordering.duplicate(connection.snd.una, connection.snd.nxt);

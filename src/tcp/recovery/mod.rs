@@ -61,10 +61,11 @@ pub struct Transfer {
 impl Transfer {
     /// Nothing is in flight; keeps the memory.
     fn reset(&mut self) {
-        let mut sent = std::mem::take(&mut self.sent);
+        let Transfer { sent, rack, prr, frto, reduced_at, probe_unmeasured, timeout_at, reorder_at } = self;
         sent.clear();
         sent.shrink_to(MAX_SPARE_RECORDS);
-        *self = Transfer { sent, ..Transfer::default() };
+        (*rack, *prr, *frto, *reduced_at) = (Rack::default(), Prr::default(), Frto::Idle, Instant::ZERO);
+        (*probe_unmeasured, *timeout_at, *reorder_at) = (false, None, None);
     }
 }
 

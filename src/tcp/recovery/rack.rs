@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use super::sent::{Delivered, SentRecords, Stamp};
-use crate::tcp::sequence::SeqNumber;
 use crate::time::Instant;
 
 /// The latest transmission that has arrived, and how long that took.
@@ -97,7 +96,7 @@ fn judge_originals(sent: &mut SentRecords, latest: Stamp, patience: Duration, no
             break;
         }
         let due = record.sent_at + patience;
-        if due > now && is_open(sent, from.max(record.seq), end) {
+        if due > now && sent.is_open(from.max(record.seq), end) {
             losses.next = Some(due);
             break;
         }
@@ -108,11 +107,6 @@ fn judge_originals(sent: &mut SentRecords, latest: Stamp, patience: Duration, no
         }
     }
     sent.judged = Some(from);
-}
-
-/// Something in it is neither SACKed nor taken for lost.
-fn is_open(sent: &SentRecords, left: SeqNumber, right: SeqNumber) -> bool {
-    sent.sacked().gap(left, right).is_some_and(|gap| !sent.lost().covers(gap.0, gap.1))
 }
 
 /// Those that were sent again.

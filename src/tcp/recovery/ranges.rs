@@ -54,6 +54,11 @@ impl Ranges {
         self.octets = 0;
     }
 
+    /// Ranges for which there is memory.
+    pub fn capacity(&self) -> usize {
+        self.list.capacity()
+    }
+
     /// Gives memory back beyond room for so many ranges.
     pub fn shrink_to(&mut self, ranges: usize) {
         self.list.shrink_to(ranges);

@@ -200,10 +200,12 @@ impl SentRecords {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
+        if !self.is_plain() {
+            self.sacked.clear();
+            self.lost.clear();
+            self.again.clear();
+        }
         self.records.clear();
-        self.sacked.clear();
-        self.lost.clear();
-        self.again.clear();
         self.judged = None;
         if let Some(stamps) = &mut self.stamps {
             stamps.clear();
@@ -212,10 +214,13 @@ impl SentRecords {
 
     /// Gives memory back beyond room for `records`.
     pub fn shrink_to(&mut self, records: usize) {
-        self.records.shrink_to(records);
-        self.sacked.shrink_to(records);
-        self.lost.shrink_to(records);
-        self.again.shrink_to(records);
+        let ranges = self.sacked.capacity().max(self.lost.capacity());
+        if self.records.capacity().max(self.again.capacity()).max(ranges) > records {
+            self.records.shrink_to(records);
+            self.again.shrink_to(records);
+            self.sacked.shrink_to(records);
+            self.lost.shrink_to(records);
+        }
         if let Some(stamps) = &mut self.stamps {
             stamps.shrink_to(records);
         }
@@ -249,7 +254,6 @@ impl SentRecords {
     // 9293-3.4-3: a record counts as acknowledged only when its end is; a partial acknowledgment trims it.
     pub fn acknowledge(&mut self, una: SeqNumber, done: &mut Delivered) {
         let highest = self.sacked.last().map(|range| range.1);
-        done.begins_again = self.records.front().filter(|first| first.is_retransmission()).map(|first| first.sent_at);
         while let Some(first) = self.records.front_mut() {
             if first.seq.ge(una) {
                 break;
@@ -266,6 +270,8 @@ impl SentRecords {
                 if !first.is_retransmission() {
                     done.first_once.get_or_insert(first.seq);
                     done.reordered |= highest.is_some_and(|highest| end.lt(highest));
+                } else if done.acknowledged == octets {
+                    done.begins_again = Some(first.sent_at);
                 }
             }
             done.syn |= first.syn;
@@ -478,10 +484,21 @@ impl SentRecords {
     /// Something of this retransmission is neither delivered, nor lost, nor sent once more.
     pub(super) fn is_under_way(&self, again: &Again) -> bool {
         let records = self.records.range(self.index_at(again.seq)..).take_while(|record| record.seq.lt(again.end));
-        records.filter(|record| record.is_retransmission() && record.sent_at == again.at).any(|record| {
-            let left = record.seq.max(again.seq);
-            self.sacked.gap(left, record.end()).is_some_and(|gap| !self.lost.covers(gap.0, gap.1))
-        })
+        records
+            .filter(|record| record.is_retransmission() && record.sent_at == again.at)
+            .any(|record| self.is_open(record.seq.max(again.seq), record.end().min(again.end)))
+    }
+
+    /// Something in `left..right` is neither SACKed nor taken for lost.
+    pub(super) fn is_open(&self, left: SeqNumber, right: SeqNumber) -> bool {
+        let mut from = left;
+        while let Some((start, end)) = self.sacked.gap(from, right) {
+            if !self.lost.covers(start, end) {
+                return true;
+            }
+            from = end;
+        }
+        false
     }
 
     /// The index of the first record that ends after `seq`.

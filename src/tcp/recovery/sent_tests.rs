@@ -189,6 +189,38 @@ fn what_was_sent_long_enough_before_is_lost() {
     }
 }
 
+/// 8985-6.2-5: of a record with a lost part, a SACKed one and one under way, the last is not lost before its time.
+#[test]
+fn each_part_of_a_record_has_its_time() {
+    let mut sent = records(0, &[30, 10]);
+    sack(&mut sent, range(20, 30));
+    sent.mark_all_lost();
+    sent.forget_sacked();
+    sack(&mut sent, range(10, 20));
+    let mut rack = Rack::default();
+    let done = sack(&mut sent, range(30, 40));
+    rack.update(&done, &Evidence { arrived: Instant::from_millis(100), min_rtt: None, echo_before: None });
+    let window = Duration::from_millis(5);
+    let losses = rack::detect(&mut sent, &rack, window, Instant::from_millis(100));
+    assert_eq!((losses.octets, losses.next), (0, Some(Instant::from_millis(104))));
+    assert_eq!(rack::detect(&mut sent, &rack, window, Instant::from_millis(104)).octets, 10);
+}
+
+/// 8985-4-2: what leaves a microsecond apart is told apart, also on a path of ten.
+#[test]
+fn microseconds_are_told_apart() {
+    let micros = |micros: u64| Instant::from_nanos(micros * 1_000);
+    let mut sent = SentRecords::default();
+    for at in 0..3u32 {
+        sent.push(record(SeqNumber(at * 10), 10, micros(1_000 + u64::from(at))));
+    }
+    let mut rack = Rack::default();
+    let done = sack(&mut sent, range(20, 30));
+    rack.update(&done, &Evidence { arrived: micros(1_012), min_rtt: None, echo_before: None });
+    let losses = rack::detect(&mut sent, &rack, Duration::from_micros(2), micros(1_012));
+    assert_eq!((losses.octets, losses.next), (10, Some(micros(1_013))));
+}
+
 /// 8985-6.2-2: what may be the ACK of the first copy says nothing of the second.
 #[test]
 fn ambiguous_arrivals_are_ignored() {
