@@ -130,13 +130,10 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     }
 }
 
-/// Text waits for its turn until `at`: what may leave before it.
+/// Text waits for its turn until `at`: what may leave before it. No probe of the tail is due, or it would have come first.
 #[inline(never)]
 fn instead(connection: &Connection, now: Instant, at: Instant) -> Decision {
-    let plan = tail_probe(connection)
-        .or_else(|| probe(connection))
-        .or_else(|| keep_alive(connection))
-        .or_else(|| acknowledgment(connection, now));
+    let plan = probe(connection).or_else(|| keep_alive(connection)).or_else(|| acknowledgment(connection, now));
     plan.map_or(Decision::Paced(at), Decision::Send)
 }
 
