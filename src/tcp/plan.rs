@@ -51,6 +51,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Pacing spreads it; acknowledgments and probes leave at once.
+    const fn is_paced(self) -> bool {
+        matches!(self, Reason::Text | Reason::Fin | Reason::Retransmission)
+    }
+
     /// In words.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,23 +112,29 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     if matches!(connection.state(), State::Closed | State::TimeWait) {
         return Decision::Idle;
     }
-    // Text waits for its turn, also where it is sent again. Acknowledgments and probes do not.
-    let turn = connection.congestion.may_send(now);
-    let again = || early_text(connection, limits).or_else(|| retransmission(connection, limits));
-    let new = || text(connection, connection.usable_congestion_window(), limits);
     let plan = syn(connection)
         .or_else(|| report(connection, now))
-        .or_else(|| turn.ok().and_then(|()| again()))
+        .or_else(|| early_text(connection, limits))
+        .or_else(|| retransmission(connection, limits))
         .or_else(|| tail_probe(connection))
-        .or_else(|| turn.ok().and_then(|()| new()))
+        .or_else(|| text(connection, connection.usable_congestion_window(), limits))
         .or_else(|| probe(connection))
         .or_else(|| keep_alive(connection))
         .or_else(|| acknowledgment(connection, now));
-    match (plan, turn) {
-        (Some(plan), _) => Decision::Send(plan),
-        (None, Err(at)) if again().or_else(new).is_some() => Decision::Paced(at),
-        (None, _) => connection.next_deadline().map_or(Decision::Idle, Decision::Wait),
+    match plan {
+        Some(plan) => match connection.congestion.may_send(now) {
+            Err(at) if plan.reason.is_paced() => instead(connection, now, at),
+            _ => Decision::Send(plan),
+        },
+        None => connection.next_deadline().map_or(Decision::Idle, Decision::Wait),
     }
+}
+
+/// Text waits for its turn until `at`: what may leave before it. No probe of the tail is due, or it would have come first.
+#[inline(never)]
+fn instead(connection: &Connection, now: Instant, at: Instant) -> Decision {
+    let plan = probe(connection).or_else(|| keep_alive(connection)).or_else(|| acknowledgment(connection, now));
+    plan.map_or(Decision::Paced(at), Decision::Send)
 }
 
 /// Our SYN, which nothing can precede.

@@ -61,11 +61,11 @@ pub struct Transfer {
 impl Transfer {
     /// Nothing is in flight; keeps the memory.
     fn reset(&mut self) {
-        let Transfer { sent, rack, prr, reduced_at, probe_unmeasured, timeout_at, reorder_at, frto } = self;
+        let Transfer { sent, rack, prr, frto, reduced_at, probe_unmeasured, timeout_at, reorder_at } = self;
         sent.clear();
         sent.shrink_to(MAX_SPARE_RECORDS);
-        (*rack, *prr, *reduced_at) = (Rack::default(), Prr::default(), Instant::ZERO);
-        (*probe_unmeasured, *timeout_at, *reorder_at, *frto) = (false, None, None, Frto::Idle);
+        (*rack, *prr, *frto, *reduced_at) = (Rack::default(), Prr::default(), Frto::Idle, Instant::ZERO);
+        (*probe_unmeasured, *timeout_at, *reorder_at) = (false, None, None);
     }
 }
 

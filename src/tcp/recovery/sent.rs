@@ -261,7 +261,6 @@ impl SentRecords {
     // 9293-3.4-3: a record counts as acknowledged only when its end is; a partial acknowledgment trims it.
     pub fn acknowledge(&mut self, una: SeqNumber, done: &mut Delivered) {
         let highest = self.sacked.last().map(|range| range.1);
-        done.begins_again = self.records.front().filter(|first| first.is_retransmission()).map(|first| first.sent_at);
         while let Some(first) = self.records.front_mut() {
             if first.seq.ge(una) {
                 break;
@@ -278,6 +277,8 @@ impl SentRecords {
                 if !first.is_retransmission() {
                     done.first_once.get_or_insert(first.seq);
                     done.reordered |= highest.is_some_and(|highest| end.lt(highest));
+                } else if done.acknowledged == octets {
+                    done.begins_again = Some(first.sent_at);
                 }
             }
             done.syn |= first.syn;
