@@ -6,8 +6,9 @@
 #     scripts/soak.sh --fresh             begin again
 #
 # A seed decides the network, the settings, how many connections there are and what each application does; what must hold of
-# every packet is in src/sim/invariant.rs. Seeds run in blocks. What is done, and which seeds failed, is kept in
-# target/soak; a change of the sources begins anew. The last line says how many failed; exit code 1 if any did.
+# every packet is in src/sim/invariant.rs, of every sender in src/sim/sender.rs. Seeds run in blocks. What is done, and which
+# seeds failed, is kept in target/soak; a change of the sources begins anew. The last line says how many failed; exit code 1
+# if any did.
 #
 # Options:
 #   --seeds N          seeds of two stacks (10000); a fifth of it against smoltcp

@@ -15,7 +15,7 @@ const CASES: u32 = 2_000;
 fn any_acknowledgments_losses_and_times() {
     let config = Config { failure_persistence: None, cases: CASES, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let seen = RefCell::new(([0; 4], 0));
+    let seen = RefCell::new(([0; 5], 0));
     let outcome = runner.run(&vec(any::<u8>(), 8..1_500), |bytes| {
         let reached = recovery_model::play(&bytes);
         let (events, complete) = &mut *seen.borrow_mut();
@@ -26,7 +26,7 @@ fn any_acknowledgments_losses_and_times() {
     outcome.unwrap_or_else(|error| panic!("{error}"));
     // It says something only where there is recovery to look at.
     let (events, complete) = seen.into_inner();
-    println!("recoveries, timeouts, mistakes, marks: {events:?}; complete: {complete} of {CASES}");
-    assert!(events.iter().all(|&count| count > u64::from(CASES) / 10), "{events:?}");
+    println!("recoveries, timeouts, mistakes, marks, smaller paths: {events:?}; complete: {complete} of {CASES}");
+    assert!(events.iter().all(|&count| count > u64::from(CASES) / 20), "{events:?}");
     assert!(complete > CASES / 2, "{complete}");
 }

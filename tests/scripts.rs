@@ -213,6 +213,19 @@ fn every_script_parses_and_explains_itself() {
 }
 
 #[test]
+fn every_fuzz_target_is_run() {
+    let output = script("fuzz").arg("--list").output().unwrap();
+    let mut listed: Vec<String> = text(&output).lines().map(String::from).collect();
+    listed.sort();
+    let files = fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap().map(|entry| entry.unwrap().path());
+    let mut targets: Vec<String> = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    targets.sort();
+    assert_eq!(listed, targets);
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+    assert!(targets.iter().all(|target| manifest.contains(&format!("name = \"{target}\""))), "{manifest}");
+}
+
+#[test]
 fn a_dry_run_prints_the_commands_and_touches_nothing() {
     let place = Place::new();
     let log = place.directory.join("calls");

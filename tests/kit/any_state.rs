@@ -1,7 +1,7 @@
 //! Any segments into any state, as a string of bytes says: for the tests of bad input and for the fuzzer.
 
 use super::{CONNECTED, give, reach_with, with_area};
-use glasstcp::sim::Script;
+use glasstcp::sim::{Script, sender};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
@@ -178,6 +178,7 @@ impl Play {
         let sent = self.script.sent();
         assert!(sent.len() <= MAX_ANSWERS, "{} segments at once", sent.len());
         assert!(sent.iter().all(|sent| sent.packet.len() <= 1_500));
+        sender::check_all(&self.script.stack, self.script.now);
         let (half_open, connections, time_wait) = self.script.stack.table_sizes();
         let held = self.handles.len() as u32 + BACKLOG;
         assert!(

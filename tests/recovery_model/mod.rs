@@ -5,14 +5,17 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
+use glasstcp::device::RxMeta;
 use glasstcp::sim::{Script, sender};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::congestion::Algorithm;
 use glasstcp::tcp::connection::Connection;
 use glasstcp::tcp::ecn;
 use glasstcp::tcp::state::State;
+use glasstcp::wire::icmp::{self, IcmpError};
 use glasstcp::wire::option::{SackBlocks, TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
+use glasstcp::wire::{IpHeader, emit_ip};
 
 /// Octets that the application may have queued.
 const BUFFER: u32 = 150_000;
@@ -60,13 +63,17 @@ struct Play {
     /// The window field of the peer while it has room.
     window: u16,
     sacks: bool,
+    /// The MSS of the peer.
+    mss: u16,
+    /// The last packet of the stack with text.
+    last: Vec<u8>,
 }
 
 /// What a play has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reached {
-    /// Fast recoveries, timeouts, mistakes taken back, and answers to marks.
-    pub events: [u64; 4],
+    /// Fast recoveries, timeouts, mistakes taken back, answers to marks, and a smaller path.
+    pub events: [u64; 5],
     /// It ended with everything acknowledged by an honest peer.
     pub complete: bool,
 }
@@ -76,8 +83,10 @@ pub fn play(bytes: &[u8]) -> Reached {
     let mut bytes = Bytes(bytes);
     let Some(mut play) = Play::open(&mut bytes) else { return Reached::default() };
     let complete = play.run(&mut bytes) && play.end();
+    let smaller = play.look().is_some_and(|look| look.snd.mss < look.rcv.mss.min(play.mss));
     let counters = play.script.stack.counters();
-    let events = [counters.fast_retransmits, counters.timeouts, counters.spurious, counters.ecn_reductions];
+    let events =
+        [counters.fast_retransmits, counters.timeouts, counters.spurious, counters.ecn_reductions, u64::from(smaller)];
     Reached { events, complete }
 }
 
@@ -117,7 +126,7 @@ impl Play {
         script.inject(&header, &[]);
         let (handle, _) = script.stack.tcp_accept(listener).ok()?;
         let window = script.window;
-        Some(Play { script, handle, window, sacks })
+        Some(Play { script, handle, window, sacks, mss: options.mss?, last: Vec::new() })
     }
 
     /// Until the bytes end, or the connection.
@@ -239,10 +248,33 @@ impl Play {
             1..=3 => drop(stack.tcp_set_options(now, self.handle, |options| {
                 options.congestion = Algorithm::ALL[usize::from(which >> 4) % Algorithm::ALL.len()];
             })),
+            4 | 5 => self.too_big(bytes),
             _ => drop(stack.tcp_set_options(now, self.handle, |options| {
                 (options.nodelay, options.cork) = (which & 16 != 0, which & 96 == 96);
             })),
         }
+    }
+
+    /// A router says that the last packet was too big.
+    fn too_big(&mut self, bytes: &mut Bytes<'_>) {
+        let mtu = bytes.pick(&[1_400, 1_000, 576]);
+        let (router, to) = (self.script.peer.ip(), self.script.local.ip());
+        let mut message = vec![0; icmp::MAX_ERROR_LEN];
+        let len = icmp::emit_error(router, to, IcmpError::PacketTooBig { mtu }, &self.last, &mut message);
+        let header = IpHeader {
+            source: router,
+            destination: to,
+            protocol: icmp::protocol_for(to),
+            hop_limit: 64,
+            traffic_class: 0,
+            identification: 1,
+            dont_fragment: false,
+        };
+        let mut packet = vec![0; 40];
+        let header_len = emit_ip(&header, len, &mut packet);
+        packet.truncate(header_len);
+        packet.extend_from_slice(&message[..len]);
+        self.script.stack.handle_packet(self.script.now, &packet, &RxMeta::plain(packet.len()));
     }
 
     /// Time passes, and each deadline on the way is one step.
@@ -262,6 +294,9 @@ impl Play {
     fn settle(&mut self) -> bool {
         let sent = self.script.sent();
         assert!(sent.len() <= MAX_AT_ONCE, "{} segments at once", sent.len());
+        if let Some(text) = sent.into_iter().rfind(|sent| !sent.text.is_empty()) {
+            self.last = text.packet;
+        }
         sender::check_all(&self.script.stack, self.script.now);
         let Some(look) = self.look().filter(|look| !matches!(look.state(), State::Closed | State::TimeWait)) else {
             return false;
