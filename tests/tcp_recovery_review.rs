@@ -102,3 +102,29 @@ fn a_timeout_in_recovery_halves_the_window_again() {
     ten.ack(10);
     assert_eq!((ten.look().flight, ten.look().statistics.retransmits), (0, 2));
 }
+
+/// 9937-6.4: when recovery ends, cwnd is ssthresh, although next to nothing is in flight.
+#[test]
+fn the_window_is_ssthresh_when_recovery_ends() {
+    let mut ten = Ten::new(200 * MSS);
+    // Slow start to a window of a hundred.
+    let mut una = 0;
+    while ten.look().cwnd < 100 * SEGMENT {
+        ten.script.now += RTT;
+        let flight = ten.look().flight / SEGMENT;
+        for _ in 0..flight.min(16) {
+            una += 1;
+            ten.ack(una);
+        }
+    }
+    // All but the last three of the flight are late, and are told of at once.
+    ten.script.now += RTT;
+    let flight = ten.look().flight / SEGMENT;
+    ten.sack(&[(una + flight - 3, una + flight)]);
+    let (ssthresh, end) = (ten.look().ssthresh, ten.at(una).wrapping_add(ten.look().flight));
+    assert!(ten.look().phase == Phase::FastRecovery && ssthresh > 40 * SEGMENT, "{ssthresh}");
+    ten.script.now += RTT;
+    ten.script.peer_acks(end);
+    let look = ten.look();
+    assert_eq!((look.phase, look.cwnd, look.ssthresh), (Phase::Open, ssthresh, ssthresh));
+}

@@ -88,6 +88,11 @@ impl Ecn {
         self.tell = true;
     }
 
+    /// It has not slowed down after all: the loss was none. The next echo is news.
+    pub fn withdraw(&mut self) {
+        (self.waits, self.tell) = (false, false);
+    }
+
     /// Bits of a segment that acknowledges; with `new_text`, of one that carries text for the first time.
     // 3168-6.1.2-3: no CWR on retransmissions.
     pub fn flags(&self, new_text: bool) -> Flags {
@@ -160,6 +165,9 @@ mod tests {
             assert!(!ecn.is_news());
             ecn.acknowledged(una + 10_000);
             assert!(ecn.is_news());
+            ecn.slowed_down(una + 20_000);
+            ecn.withdraw();
+            assert!(ecn.is_news() && ecn.flags(true) == NONE, "what was taken back is not told");
         }
     }
 }

@@ -27,9 +27,6 @@ use crate::wire::tcp::Flags;
 /// are only advice (docs/decisions.md).
 const SPARE_RANGES: usize = 64;
 
-/// Segments that may leave at once when a recovery ends, beside the one that its last ACK allows: an initial window in all.
-const BURST: u32 = 9;
-
 /// One ACK, and what it brought.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ack<'a> {
@@ -119,9 +116,9 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     probe_answered(connection, ack, cx);
     match connection.recovery.advance(una) {
         Some(Phase::FastRecovery) => {
-            // The window comes back to ssthresh, but not with a burst.
-            let (in_flight, mss) = (connection.in_flight(), connection.segment_payload());
-            connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);
+            // 9937-6.4: ssthresh, which the loss has made the window; PRR has brought the flight there, as far as it could.
+            let (window, mss) = (connection.congestion.get().window(), connection.segment_payload());
+            connection.congestion.get_mut().recovered(window.saturating_sub(mss), mss);
             connection.reordering.recovered();
         }
         Some(_) => connection.reordering.recovered(),
@@ -342,6 +339,7 @@ fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
     // What overtakes others is reordered; what is only late is not.
     connection.reordering.seen |= connection.recovery.phase == Phase::FastRecovery;
     connection.congestion.get_mut().undo();
+    connection.ecn.withdraw();
     connection.recovery.abandon();
     connection.undo.forget();
     connection.retransmit_now = false;

@@ -24,6 +24,10 @@ impl Rto {
     pub fn new(rtt: &RttEstimator, bounds: &RtoBounds, backoff: u8) -> Rto {
         // 6298-2.1: the initial value until there is a sample. 6298-2.4: the floor.
         let base = rtt.timeout().unwrap_or(bounds.initial).clamp(bounds.min, bounds.max);
+        // This is asked with every segment, and multiplying a Duration costs divisions.
+        if backoff == 0 {
+            return Rto(base);
+        }
         // 6298-5.5, 8961-4.4: doubled at each expiry, up to the cap of 6298-2.5.
         Rto(base.saturating_mul(1_u32.checked_shl(u32::from(backoff)).unwrap_or(u32::MAX)).min(bounds.max))
     }

@@ -41,8 +41,8 @@ impl RttEstimator {
     /// SRTT + max(G, 4 RTTVAR), once there is a sample.
     pub fn timeout(&self) -> Option<Duration> {
         // 6298-4: the granularity stands in for a variance of zero.
-        let variance = Duration::from_nanos(self.rttvar.saturating_mul(4)).max(GRANULARITY);
-        self.srtt().map(|srtt| srtt + variance)
+        let variance = self.rttvar.saturating_mul(4).max(GRANULARITY.as_nanos() as u64);
+        (self.srtt > 0).then(|| Duration::from_nanos(self.srtt.saturating_add(variance)))
     }
 }
 

@@ -21,7 +21,7 @@ pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 pub fn timeout(srtt: Option<Duration>, alone: bool) -> Duration {
     let Some(srtt) = srtt else { return WITHOUT_RTT };
     let delay = if alone { MAX_ACK_DELAY } else { Duration::ZERO };
-    (2 * srtt + delay).max(MIN_TIMEOUT)
+    (srtt + srtt + delay).max(MIN_TIMEOUT)
 }
 
 /// A probe whose fate is not known yet.
