@@ -27,6 +27,9 @@ use crate::wire::tcp::Flags;
 /// are only advice (docs/decisions.md).
 const SPARE_RANGES: usize = 64;
 
+/// Segments that may leave at once when a recovery ends, beside the one that its last ACK allows: an initial window in all.
+const BURST: u32 = 9;
+
 /// One ACK, and what it brought.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ack<'a> {
@@ -116,9 +119,10 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     probe_answered(connection, ack, cx);
     match connection.recovery.advance(una) {
         Some(Phase::FastRecovery) => {
-            // 9937-6.4: ssthresh, which the loss has made the window; PRR has brought the flight there, as far as it could.
-            let (window, mss) = (connection.congestion.get().window(), connection.segment_payload());
-            connection.congestion.get_mut().recovered(window.saturating_sub(mss), mss);
+            // 9937-6.4: ssthresh, where PRR has brought the flight near to it. Where it could not, as the peer's window was
+            // full, the rest would leave as one burst: slow start takes its place.
+            let (in_flight, mss) = (connection.in_flight(), connection.segment_payload());
+            connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);
             connection.reordering.recovered();
         }
         Some(_) => connection.reordering.recovered(),

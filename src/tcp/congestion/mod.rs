@@ -118,8 +118,8 @@ pub trait Controller {
     fn timeout(&mut self, loss: &Loss, first: bool);
     /// The last loss or timeout proved spurious: back to what was before it (RFC 4015, RFC 9438 section 4.9).
     fn undo(&mut self);
-    /// Fast recovery is over. The new window is ssthresh, and at most a segment more than `flight`: the octets in flight, or
-    /// with PRR, which has no burst to fear, the window that the loss has left less a segment.
+    /// Fast recovery is over. The new window is ssthresh, and at most a segment more than `flight`: the octets in flight, and
+    /// with PRR as many more as may leave at once.
     fn recovered(&mut self, flight: u32, mss: u32);
     /// Sending starts again after an idle time of more than an RTO.
     fn restart(&mut self, mss: u32);
