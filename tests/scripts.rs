@@ -515,12 +515,14 @@ fn the_program_runs_as_the_user_who_called_sudo() {
     let Some(place) = Place::with_rights("the_program_runs_as_the_user_who_called_sudo") else { return };
     fs::set_permissions(&place.directory, fs::Permissions::from_mode(0o777)).unwrap();
     let program = place.executable("brief", &STAND_IN.replace("echo \"$*\"", "echo \"uid $(id -u) $*\""));
-    let mut command = script("run");
+    // Where the node is for root alone, another one stands in its place, in a mount namespace that only this command sees.
+    let open = "node=$1 && shift && mknod \"$node\" c 10 200 && chmod 666 \"$node\" && mount --bind \"$node\" /dev/net/tun && exec \"$@\"";
+    let run = script("run");
+    let mut command = Command::new("unshare");
+    command.current_dir(root()).stdin(Stdio::null()).args(["-m", "sh", "-c", open, "sh"]);
+    command.arg(place.directory.join("tun")).arg(run.get_program()).args(["--netns", &place.netns]);
     command.env("SUDO_UID", "65534").env("SUDO_GID", "65534").env("GLASSTCP_BIN", program);
-    let output = command.args(["--netns", &place.netns]).output().unwrap();
-    if text(&output).contains("/dev/net/tun is not there, or not for") {
-        return skip("the_program_runs_as_the_user_who_called_sudo", "/dev/net/tun is for root alone");
-    }
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(9), "{}", text(&output));
     assert!(place.log("brief").starts_with("uid 65534 "), "{}", place.log("brief"));
 }
