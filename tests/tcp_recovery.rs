@@ -189,7 +189,7 @@ fn one_timer_for_all() {
     assert!(connection.deadlines.persist.is_set() && !connection.deadlines.retransmit.is_set());
 }
 
-/// A probe that repeats the last segment and is answered beyond it has repaired a loss (RFC 8985 section 7.4.2); one that
+/// 8985-7.4.2: a probe that repeats the last segment and is answered beyond it has repaired a loss; one that
 /// arrived twice has not.
 #[test]
 fn a_repaired_loss_counts() {

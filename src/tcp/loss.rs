@@ -152,7 +152,7 @@ pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut 
     if losses.octets == 0 {
         return 0;
     }
-    // 5681-4.3-1: the loss of what was sent again is one more sign of congestion, once for each reduction.
+    // 5681-4.3-1, 8985-9.3: the loss of what was sent again is one more sign of congestion, once for each reduction.
     let resent = losses.resent_at.is_some_and(|at| at >= transfer.reduced_at);
     model::lost(connection, cx.now);
     match connection.recovery.phase {
@@ -175,6 +175,7 @@ fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
     let answered = connection.recovery.phase == Phase::Open && is_answered(connection);
     answer(connection, flight, answered, cx);
     connection.recovery.enter(connection.snd.nxt);
+    // 9937-6.2-3: the first one leaves whatever PRR says.
     connection.retransmit_now = true;
     connection.tail_probe = false;
     if let Some(transfer) = connection.transfer.as_mut() {
@@ -281,7 +282,7 @@ fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
     }
     connection.probe = None;
     if fate == Fate::Repaired && connection.recovery.phase == Phase::Open {
-        // A loss like any other, of which nothing is left to repair.
+        // 8985-7.4.2: a loss like any other, of which nothing is left to repair.
         enter(connection, ack.in_flight, cx);
         connection.retransmit_now = false;
     }

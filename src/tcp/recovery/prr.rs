@@ -34,6 +34,7 @@ pub struct Ack {
 
 impl Prr {
     /// A recovery begins with so many octets in flight: RecoverFS.
+    // 9937-6.1: everything else begins at zero; ssthresh is the controller's.
     pub fn new(flight: u32) -> Prr {
         Prr { flight: flight.max(1), ..Prr::default() }
     }
@@ -45,11 +46,11 @@ impl Prr {
         }
         self.delivered += u64::from(ack.delivered);
         let count = if ack.in_flight > ack.ssthresh {
-            // Proportional: as many leave as arrive, in the relation of the new window to the old one.
+            // 9937-6.2-1: proportional: as many leave as arrive, in the relation of the new window to the old one.
             let share = self.delivered * u64::from(ack.ssthresh);
             share.div_ceil(u64::from(self.flight)).saturating_sub(self.out)
         } else {
-            // Less than ssthresh is in flight: what has arrived is replaced (conservative reduction bound), and while
+            // 9937-6.2-2: less than ssthresh is in flight: what has arrived is replaced (conservative reduction bound), and while
             // recovery makes progress one segment more (slow start reduction bound).
             let replaced = self.delivered.saturating_sub(self.out).max(u64::from(ack.delivered));
             let more = if ack.safe { u64::from(ack.mss) } else { 0 };
@@ -101,7 +102,7 @@ mod tests {
             .collect()
     }
 
-    /// One loss of twenty and a window of half (the first example of RFC 6937): one leaves for every two that arrive.
+    /// 9937-6.1, 9937-6.2-1, 9937-6.2-3: one loss of twenty and a window of half (the first example of RFC 6937): one leaves for every two that arrive.
     #[test]
     fn a_single_loss_is_paced_over_the_round_trip() {
         let sent = run(20, 1, 10, 19, false);
@@ -111,7 +112,7 @@ mod tests {
         assert_eq!(run(20, 1, 14, 19, false).iter().sum::<u32>(), 14);
     }
 
-    /// Fifteen losses of twenty (the second example): what is in flight falls below ssthresh at once. The conservative
+    /// 9937-6.2-2: fifteen losses of twenty (the second example): what is in flight falls below ssthresh at once. The conservative
     /// bound keeps it there, the other one lets it grow by one segment for each ACK.
     #[test]
     fn many_losses_are_repaired_without_a_burst() {
