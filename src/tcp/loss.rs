@@ -233,8 +233,14 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
     if !ack.advances || echoes_mark(connection, ack.segment) {
         return;
     }
+    let acked = told(connection, ack, cx);
+    connection.congestion.get_mut().acked(&acked);
+}
+
+/// What a controller is told of an ACK outside fast recovery that shows no loss: of what is acknowledged by number.
+pub(super) fn told(connection: &Connection, ack: &Ack<'_>, cx: &Context<'_>) -> Acked {
     let mss = connection.segment_payload();
-    let acked = Acked {
+    Acked {
         now: cx.now,
         octets: ack.done.acknowledged,
         flight: ack.flight,
@@ -248,8 +254,7 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
         lost: 0,
         recovering: false,
         rate: None,
-    };
-    connection.congestion.get_mut().acked(&acked);
+    }
 }
 
 fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> bool {

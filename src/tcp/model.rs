@@ -3,7 +3,7 @@
 
 use super::congestion::Acked;
 use super::connection::{Connection, Context};
-use super::loss::Ack;
+use super::loss::{self, Ack};
 use crate::time::Instant;
 
 /// What this ACK has delivered.
@@ -35,23 +35,8 @@ pub(super) fn acked(connection: &mut Connection, ack: &Ack<'_>, recovering: bool
     if ack.done.octets == 0 && lost == 0 {
         return;
     }
-    let mss = connection.segment_payload();
     let rate = connection.congestion.sample(connection.min_rtt.get());
-    let acked = Acked {
-        now: cx.now,
-        octets: ack.done.octets,
-        flight: ack.flight,
-        mss,
-        piece: cx.max_packet.max(mss),
-        rtt: ack.rtt,
-        srtt: connection.rtt.srtt(),
-        una: connection.snd.una,
-        nxt: connection.snd.nxt,
-        in_flight: connection.in_flight(),
-        lost,
-        recovering,
-        rate,
-    };
+    let acked = Acked { octets: ack.done.octets, lost, recovering, rate, ..loss::told(connection, ack, cx) };
     connection.congestion.get_mut().acked(&acked);
 }
 
