@@ -1,9 +1,16 @@
-//! Why a packet went no further, and how often.
+//! Why a packet went no further, what went on, and how often.
+//!
+//! To add a counter, write one line in the table of its layer: it is then summed over all queues, shown on the page and in the
+//! JSON. `counters/mib.rs` says which drops stand for a name of the RFCs.
 //!
 //! A packet never produces an `Err` (rule 7 of docs/decisions.md): it is delivered, or it is dropped with one of these reasons, counted
 //! and traced.
 
 use std::fmt;
+
+mod mib;
+
+pub use mib::{Count, Layer};
 
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])* $variant:ident => $text:literal,)*) => {
@@ -50,6 +57,8 @@ drop_reasons! {
     ExtensionHeader => "bad extension header",
     /// An IPv6 option or routing header that must be refused.
     ExtensionRefused => "refused extension header",
+    /// An IPv4 option with an impossible length or pointer.
+    IpOption => "bad IP option",
     /// An IPv4 source route.
     SourceRoute => "source route",
     /// No protocol of that number here.
@@ -138,77 +147,141 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Counts of one stack since its start.
-#[derive(Clone, Debug)]
-pub struct Counters {
-    drops: [u64; DropReason::ALL.len()],
-    /// Packets handed in.
-    pub packets_in: u64,
-    /// Packets sent.
-    pub packets_out: u64,
-    /// TCP segments that passed all checks before the connection.
-    pub segments_in: u64,
-    /// TCP segments sent, retransmissions included.
-    pub segments_out: u64,
-    /// TCP segments retransmitted.
-    pub retransmits: u64,
-    /// Retransmission timeouts.
-    pub timeouts: u64,
-    /// Recoveries that were taken back, as nothing had been lost.
-    pub spurious: u64,
-    /// Windows that were lowered for a mark of congestion (RFC 3168).
-    pub ecn_reductions: u64,
-    /// Fast retransmits (entries into loss recovery by duplicate ACKs).
-    pub fast_retransmits: u64,
-    /// Connections opened by us.
-    pub active_opens: u64,
-    /// Connections that a listener took.
-    pub passive_opens: u64,
-    /// SYN cookies sent.
-    pub cookies_sent: u64,
-    /// Connections made from a valid SYN cookie.
-    pub cookies_valid: u64,
-    /// Challenge ACKs sent (RFC 5961).
-    pub challenge_acks: u64,
-    /// Challenge ACKs that the limit held back.
-    pub challenge_acks_limited: u64,
-    /// RSTs sent.
-    pub resets_out: u64,
-    /// Connections ended by a RST from the peer.
-    pub resets_in: u64,
-    /// Connections that were in TIME-WAIT and made room for others before their time.
-    pub time_wait_evicted: u64,
-    /// Packets that belonged to a sibling on another queue of the device and were handed over to it.
-    pub handed_over: u64,
-    /// Connections aborted because an application let go of them and they did not finish in time.
-    pub orphans_aborted: u64,
+macro_rules! counters {
+    ($($(#[doc = $layer_doc:literal])* $layer:ident {
+        $($(#[doc = $doc:literal])* $field:ident => $text:literal, $mib:literal;)*
+    })*) => {
+        /// Counts of one stack since its start.
+        #[derive(Clone, Debug)]
+        pub struct Counters {
+            drops: [u64; DropReason::ALL.len()],
+            $($($(#[doc = $doc])* pub $field: u64,)*)*
+        }
+
+        impl Default for Counters {
+            fn default() -> Counters {
+                Counters { drops: [0; DropReason::ALL.len()], $($($field: 0,)*)* }
+            }
+        }
+
+        impl Counters {
+            /// Adds the counts of another stack.
+            pub fn add(&mut self, other: &Counters) {
+                for (sum, more) in self.drops.iter_mut().zip(&other.drops) {
+                    *sum += more;
+                }
+                $($(self.$field += other.$field;)*)*
+            }
+
+            /// All counters but the drops, by layer.
+            pub fn counts(&self) -> Vec<Count> {
+                vec![$($(Count { layer: Layer::$layer, name: $text, mib: $mib, value: self.$field },)*)*]
+            }
+        }
+    };
 }
 
-impl Default for Counters {
-    fn default() -> Counters {
-        Counters {
-            drops: [0; DropReason::ALL.len()],
-            packets_in: 0,
-            packets_out: 0,
-            segments_in: 0,
-            segments_out: 0,
-            retransmits: 0,
-            timeouts: 0,
-            spurious: 0,
-            ecn_reductions: 0,
-            fast_retransmits: 0,
-            active_opens: 0,
-            passive_opens: 0,
-            cookies_sent: 0,
-            cookies_valid: 0,
-            challenge_acks: 0,
-            challenge_acks_limited: 0,
-            resets_out: 0,
-            resets_in: 0,
-            time_wait_evicted: 0,
-            handed_over: 0,
-            orphans_aborted: 0,
-        }
+counters! {
+    /// RFC 4293 section 3.2.3; both families in one.
+    Ip {
+        /// Packets handed in.
+        packets_in => "packets in", "InReceives";
+        /// Packets that passed all checks of IP and went on to a protocol.
+        packets_delivered => "packets delivered", "InDelivers";
+        /// Of these, those to a broadcast or multicast address.
+        group_packets_in => "group packets in", "InMcastPkts";
+        /// Packets sent.
+        packets_out => "packets out", "OutTransmits";
+        /// Packets that belonged to a sibling on another queue of the device and were handed over to it.
+        handed_over => "handed over", "";
+    }
+    /// Fragments, RFC 4293 section 3.2.3.
+    Fragments {
+        /// Fragments received.
+        fragments_in => "fragments in", "ReasmReqds";
+        /// Datagrams put together from fragments.
+        reassembled => "reassembled", "ReasmOKs";
+        /// Datagrams given up before all their fragments had come.
+        reassembly_failed => "reassembly failed", "ReasmFails";
+        /// Datagrams cut into fragments.
+        fragmented => "fragmented", "OutFragOKs";
+        /// Datagrams that should have been cut and could not be.
+        fragmentation_failed => "fragmentation failed", "OutFragFails";
+        /// Fragments made.
+        fragments_out => "fragments out", "OutFragCreates";
+    }
+    /// RFC 4293 sections 3.2.5 and 3.2.6; both families in one.
+    Icmp {
+        /// ICMP messages received, bad ones included.
+        icmp_in => "ICMP in", "InMsgs";
+        /// ICMP messages sent.
+        icmp_out => "ICMP out", "OutMsgs";
+        /// Echo requests received.
+        echo_requests_in => "echo requests in", "InEchos";
+        /// Echo replies received.
+        echo_replies_in => "echo replies in", "InEchoReps";
+        /// Echo requests sent.
+        echo_requests_out => "echo requests out", "OutEchos";
+        /// Echo replies sent.
+        echo_replies_out => "echo replies out", "OutEchoReps";
+        /// Destination unreachable received.
+        unreachable_in => "unreachable in", "InDestUnreachs";
+        /// Packet too big received, and its form in ICMPv4.
+        too_big_in => "too big in", "InPktTooBigs";
+        /// Time exceeded received.
+        time_exceeded_in => "time exceeded in", "InTimeExcds";
+        /// Parameter problem received.
+        parameter_problems_in => "parameter problems in", "InParmProbs";
+        /// Destination unreachable sent.
+        unreachable_out => "unreachable out", "OutDestUnreachs";
+        /// Time exceeded sent.
+        time_exceeded_out => "time exceeded out", "OutTimeExcds";
+        /// Parameter problem sent.
+        parameter_problems_out => "parameter problems out", "OutParmProbs";
+    }
+    /// RFC 4113 section 2.
+    Udp {
+        /// Datagrams delivered to a socket.
+        datagrams_in => "datagrams in", "InDatagrams";
+        /// Datagrams sent.
+        datagrams_out => "datagrams out", "OutDatagrams";
+    }
+    /// RFC 4022 section 2, and what it does not name.
+    Tcp {
+        /// TCP segments that passed all checks before the connection.
+        segments_in => "segments in", "InSegs";
+        /// TCP segments sent, retransmissions included.
+        segments_out => "segments out", "OutSegs";
+        /// TCP segments retransmitted.
+        retransmits => "retransmits", "RetransSegs";
+        /// Retransmission timeouts.
+        timeouts => "timeouts", "";
+        /// Fast retransmits (entries into loss recovery by duplicate ACKs).
+        fast_retransmits => "fast retransmits", "";
+        /// Recoveries that were taken back, as nothing had been lost.
+        spurious => "spurious recoveries", "";
+        /// Windows that were lowered for a mark of congestion (RFC 3168).
+        ecn_reductions => "ECN reductions", "";
+        /// Connections opened by us.
+        active_opens => "active opens", "ActiveOpens";
+        /// Connections that a listener took.
+        passive_opens => "passive opens", "PassiveOpens";
+        /// SYN cookies sent.
+        cookies_sent => "cookies sent", "";
+        /// Connections made from a valid SYN cookie.
+        cookies_valid => "cookies valid", "";
+        /// Challenge ACKs sent (RFC 5961).
+        challenge_acks => "challenge ACKs", "";
+        /// Challenge ACKs that the limit held back.
+        challenge_acks_limited => "challenge ACKs limited", "";
+        /// RSTs sent.
+        resets_out => "resets out", "OutRsts";
+        /// Connections ended by a RST from the peer.
+        resets_in => "resets in", "EstabResets";
+        /// Connections that were in TIME-WAIT and made room for others before their time.
+        time_wait_evicted => "time wait evicted", "";
+        /// Connections aborted because an application let go of them and they did not finish in time.
+        orphans_aborted => "orphans aborted", "";
     }
 }
 
@@ -216,61 +289,6 @@ impl Counters {
     /// Counts one drop.
     pub fn count(&mut self, reason: DropReason) {
         self.drops[reason as usize] += 1;
-    }
-
-    /// Adds the counts of another stack.
-    pub fn add(&mut self, other: &Counters) {
-        // Taken apart, so that a new counter cannot be forgotten here.
-        let Counters {
-            drops,
-            packets_in,
-            packets_out,
-            segments_in,
-            segments_out,
-            retransmits,
-            timeouts,
-            spurious,
-            ecn_reductions,
-            fast_retransmits,
-            active_opens,
-            passive_opens,
-            cookies_sent,
-            cookies_valid,
-            challenge_acks,
-            challenge_acks_limited,
-            resets_out,
-            resets_in,
-            time_wait_evicted,
-            handed_over,
-            orphans_aborted,
-        } = other;
-        for (sum, more) in self.drops.iter_mut().zip(drops) {
-            *sum += more;
-        }
-        for (sum, more) in [
-            (&mut self.packets_in, packets_in),
-            (&mut self.packets_out, packets_out),
-            (&mut self.segments_in, segments_in),
-            (&mut self.segments_out, segments_out),
-            (&mut self.retransmits, retransmits),
-            (&mut self.timeouts, timeouts),
-            (&mut self.spurious, spurious),
-            (&mut self.ecn_reductions, ecn_reductions),
-            (&mut self.fast_retransmits, fast_retransmits),
-            (&mut self.active_opens, active_opens),
-            (&mut self.passive_opens, passive_opens),
-            (&mut self.cookies_sent, cookies_sent),
-            (&mut self.cookies_valid, cookies_valid),
-            (&mut self.challenge_acks, challenge_acks),
-            (&mut self.challenge_acks_limited, challenge_acks_limited),
-            (&mut self.resets_out, resets_out),
-            (&mut self.resets_in, resets_in),
-            (&mut self.time_wait_evicted, time_wait_evicted),
-            (&mut self.handed_over, handed_over),
-            (&mut self.orphans_aborted, orphans_aborted),
-        ] {
-            *sum += more;
-        }
     }
 
     /// How many were dropped for this reason.

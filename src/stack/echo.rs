@@ -112,6 +112,7 @@ impl Stack {
         let sent = self.push_icmp(source, to, hop_limit, 8 + data.len(), |buffer| {
             icmp::emit_echo_request(source, to, &echo, buffer)
         });
+        self.counters.echo_requests_out += u64::from(sent);
         if sent { Ok(()) } else { Err(SocketError::WouldBlock) }
     }
 

@@ -29,11 +29,27 @@ impl Stack {
         packet: &IpPacket<'_>,
         addressed: Addressed,
     ) -> Result<(), DropReason> {
+        self.counters.icmp_in += 1;
         // 4443-2.3
         match icmp::parse(packet.source, packet.destination, packet.payload)? {
-            IcmpMessage::EchoRequest(echo) => self.answer_echo(packet, addressed, &echo),
-            IcmpMessage::EchoReply(echo) => self.echoes_input(arrived, packet, &echo),
-            IcmpMessage::Error { error, quotation } => self.icmp_error_input(packet, error, quotation),
+            IcmpMessage::EchoRequest(echo) => {
+                self.counters.echo_requests_in += 1;
+                self.answer_echo(packet, addressed, &echo)
+            }
+            IcmpMessage::EchoReply(echo) => {
+                self.counters.echo_replies_in += 1;
+                self.echoes_input(arrived, packet, &echo)
+            }
+            IcmpMessage::Error { error, quotation } => {
+                match error {
+                    IcmpError::DestinationUnreachable { .. } => self.counters.unreachable_in += 1,
+                    IcmpError::PacketTooBig { .. } => self.counters.too_big_in += 1,
+                    IcmpError::TimeExceeded { .. } => self.counters.time_exceeded_in += 1,
+                    IcmpError::ParameterProblem { .. } => self.counters.parameter_problems_in += 1,
+                    IcmpError::Unknown { .. } => {}
+                }
+                self.icmp_error_input(packet, error, quotation)
+            }
         }
     }
 
@@ -51,6 +67,7 @@ impl Stack {
             self.push_icmp(source, packet.source, self.config.tcp.socket.hop_limit, packet.payload.len(), |buffer| {
                 icmp::emit_echo_reply(source, packet.source, echo, buffer)
             });
+        self.counters.echo_replies_out += u64::from(sent);
         if sent { Ok(()) } else { Err(DropReason::ReplyLimited) }
     }
 
@@ -81,7 +98,9 @@ impl Stack {
         }
         emit_ip(&header, len, &mut bytes);
         bytes.truncate(headers + len);
-        self.push_outgoing(Outgoing::Packet(bytes))
+        let queued = self.push_outgoing(Outgoing::Packet(bytes));
+        self.counters.icmp_out += u64::from(queued);
+        queued
     }
 
     pub(super) fn report_protocol_unreachable(&mut self, packet: &IpPacket<'_>, addressed: Addressed) {
@@ -132,9 +151,15 @@ impl Stack {
             self.counters.count(DropReason::IcmpRateLimited);
             return;
         }
-        self.push_icmp(own, peer, self.config.tcp.socket.hop_limit, icmp::MAX_ERROR_LEN, |buffer| {
+        let sent = self.push_icmp(own, peer, self.config.tcp.socket.hop_limit, icmp::MAX_ERROR_LEN, |buffer| {
             icmp::emit_error(own, peer, error, about, buffer)
         });
+        match error {
+            IcmpError::DestinationUnreachable { .. } => self.counters.unreachable_out += u64::from(sent),
+            IcmpError::TimeExceeded { .. } => self.counters.time_exceeded_out += u64::from(sent),
+            IcmpError::ParameterProblem { .. } => self.counters.parameter_problems_out += u64::from(sent),
+            IcmpError::PacketTooBig { .. } | IcmpError::Unknown { .. } => {}
+        }
     }
 
     /// An ICMP error about something that we sent: it goes to whom the quotation names.

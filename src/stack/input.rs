@@ -56,6 +56,22 @@ impl Stack {
             Ok(delivered) => delivered,
             Err(refused) => return Err(self.report_refused(bytes, refused)),
         };
+        let result = self.deliver(arrived, &packet, addressed, meta);
+        if result != Err(DropReason::Unclaimed) {
+            self.counters.packets_delivered += 1;
+            self.counters.group_packets_in += u64::from(addressed == Addressed::Group);
+        }
+        result
+    }
+
+    /// Hands a packet that is ours to its protocol.
+    fn deliver(
+        &mut self,
+        arrived: Instant,
+        packet: &IpPacket<'_>,
+        addressed: Addressed,
+        meta: &RxMeta,
+    ) -> Result<(), DropReason> {
         let vouched = meta.checksum != RxChecksum::Unverified;
         match packet.protocol {
             protocol::TCP => {
@@ -75,11 +91,11 @@ impl Stack {
                 let segment = Segment::parse(packet.payload, &arrival)?;
                 self.tcp_input(&segment)
             }
-            protocol::UDP => self.udp_input(arrived, &packet, addressed, vouched),
-            protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, &packet, addressed),
-            protocol::ICMPV6 if packet.destination.is_ipv6() => self.icmp_input(arrived, &packet, addressed),
+            protocol::UDP => self.udp_input(arrived, packet, addressed, vouched),
+            protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, packet, addressed),
+            protocol::ICMPV6 if packet.destination.is_ipv6() => self.icmp_input(arrived, packet, addressed),
             _ => {
-                self.report_unknown_protocol(&packet, addressed);
+                self.report_unknown_protocol(packet, addressed);
                 Err(DropReason::UnknownProtocol)
             }
         }

@@ -12,6 +12,7 @@
 //! | `more` | how many others there are beyond those |
 //! | `queues` | queues of the device, each with a stack of its own; all else is of all of them together |
 //! | `counters` | counts of the stack since its start, by name |
+//! | `mib` | `ip`, `fragments` (a part of `ip`), `icmp`, `udp` and `tcp`: counts by their names in RFC 4293, RFC 4113 and RFC 4022, without the prefix |
 //! | `drops` | packets dropped since the start, by reason |
 //!
 //! A connection has `local` and `remote` (address and port), `state` (name in RFC 9293), `opened_by` (`us`, `peer`), `orphan`
@@ -28,6 +29,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::view::View;
+use crate::counters::Layer;
 use crate::tcp::connection::Origin;
 use crate::tcp::snapshot::Snapshot;
 
@@ -50,10 +52,19 @@ pub(super) fn json(view: &View) -> String {
     root.number("more", view.more as u64);
     root.number("queues", view.queues as u64);
     let mut counters = Object::new(root.key("counters"));
-    for (name, count) in view.counts() {
-        counters.number(&name.replace(' ', "_").to_lowercase(), count);
+    for count in view.counters.counts() {
+        counters.number(&count.name.replace(' ', "_").to_lowercase(), count.value);
     }
     counters.end();
+    let mut mib = Object::new(root.key("mib"));
+    for layer in Layer::ALL {
+        let mut named = Object::new(mib.key(&layer.as_str().to_lowercase()));
+        for count in view.counters.layer(layer).iter().filter(|count| !count.mib.is_empty()) {
+            named.number(count.mib, count.value);
+        }
+        named.end();
+    }
+    mib.end();
     let mut drops = Object::new(root.key("drops"));
     for (reason, count) in view.counters.drops() {
         drops.number(reason.as_str(), count);
@@ -256,6 +267,7 @@ mod tests {
             assert_eq!(text.matches("\"retransmits\": 2").count(), others + 1, "{text}");
             assert!(text.contains("\"queues\": 2") && text.contains("\"handed_over\": 0"), "{text}");
             assert!(text.contains("\"more\": 7") && text.contains("\"bad TCP checksum\": 1"), "{text}");
+            assert!(text.contains("\"InReceives\": 1234567") && text.contains("\"InErrs\": 1"), "{text}");
             assert!(text.contains("\"ssthresh\": null") && text.contains("\"srtt_ns\": 1250000"), "{text}");
         }
         let text = json(&View { own: None, ..example(0) });

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::view::{View, duration, number, ssthresh};
+use crate::counters::{Count, Layer};
 use crate::tcp::connection::Origin;
 use crate::tcp::snapshot::Snapshot;
 
@@ -144,14 +145,17 @@ fn other_connections(view: &View, out: &mut String) {
 
 fn counters(view: &View, out: &mut String) {
     let queues = if view.queues > 1 { format!(", on {} queues", view.queues) } else { String::new() };
-    line(out, format_args!("<section>\n<h2>The stack <small>up {}{queues}</small></h2>\n<dl>", duration(view.uptime)));
-    for (name, count) in view.counts() {
-        line(
-            out,
-            format_args!("<div><dt>{}{}</dt><dd>{}</dd></div>", name[..1].to_uppercase(), &name[1..], number(count)),
-        );
+    line(out, format_args!("<section>\n<h2>The stack <small>up {}{queues}</small></h2>", duration(view.uptime)));
+    for layer in Layer::ALL {
+        line(out, format_args!("<h3>{}</h3>\n<dl>", layer.as_str()));
+        for Count { name, mib, value, .. } in view.counters.layer(layer) {
+            let (first, rest) = (name[..1].to_uppercase(), &name[1..]);
+            let mib = if mib.is_empty() { String::new() } else { format!(" <small>{mib}</small>") };
+            line(out, format_args!("<div><dt>{first}{rest}</dt><dd>{}{mib}</dd></div>", number(value)));
+        }
+        out.push_str("</dl>\n");
     }
-    out.push_str("</dl>\n</section>\n<section>\n<h2>Dropped packets <small>by reason</small></h2>\n");
+    out.push_str("</section>\n<section>\n<h2>Dropped packets <small>by reason</small></h2>\n");
     if view.counters.drops().next().is_none() {
         out.push_str("<p class=\"none\">None.</p>\n</section>\n");
         return;
@@ -197,6 +201,8 @@ mod tests {
             "content=\"2\"",
             "on 2 queues",
             "Handed over",
+            "<h3>ICMP</h3>",
+            "InHdrErrors",
         ] {
             assert!(page.contains(part), "{part}");
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::counters::Counters;
+use crate::counters::{Counters, Layer};
 use crate::tcp::snapshot::Snapshot;
 
 /// Most other connections that are shown.
@@ -24,33 +24,6 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The counters by name.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 20] {
-        let c = &self.counters;
-        [
-            ("packets in", c.packets_in),
-            ("packets out", c.packets_out),
-            ("segments in", c.segments_in),
-            ("segments out", c.segments_out),
-            ("retransmits", c.retransmits),
-            ("timeouts", c.timeouts),
-            ("fast retransmits", c.fast_retransmits),
-            ("spurious recoveries", c.spurious),
-            ("ECN reductions", c.ecn_reductions),
-            ("active opens", c.active_opens),
-            ("passive opens", c.passive_opens),
-            ("cookies sent", c.cookies_sent),
-            ("cookies valid", c.cookies_valid),
-            ("challenge ACKs", c.challenge_acks),
-            ("challenge ACKs limited", c.challenge_acks_limited),
-            ("resets out", c.resets_out),
-            ("resets in", c.resets_in),
-            ("time wait evicted", c.time_wait_evicted),
-            ("handed over", c.handed_over),
-            ("orphans aborted", c.orphans_aborted),
-        ]
-    }
-
     /// The table of connections as `ss -ti` would print it, for a terminal.
     pub(super) fn dump(&self) -> String {
         let mut out = format!("{:<13}{:>8} {:>8}  {:<26} {}\n", "State", "Recv-Q", "Send-Q", "Local", "Peer");
@@ -76,9 +49,9 @@ impl View {
         if self.more > 0 {
             let _ = writeln!(out, "... and {} more", self.more);
         }
-        let counts = self.counts();
+        let counts = Layer::ALL.into_iter().flat_map(|layer| self.counters.layer(layer));
         let counts: Vec<String> =
-            counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+            counts.filter(|count| count.value > 0).map(|count| format!("{} {}", count.name, count.value)).collect();
         let _ = writeln!(out, "Counters: {}", if counts.is_empty() { "all 0".into() } else { counts.join(", ") });
         let drops: Vec<String> = self.counters.drops().map(|(reason, count)| format!("{reason} {count}")).collect();
         let _ = writeln!(out, "Drops: {}", if drops.is_empty() { "none".into() } else { drops.join(", ") });
