@@ -10,7 +10,14 @@ use crate::tcp::config::TcpConfig;
 pub struct Config {
     /// The addresses of this host.
     pub addresses: Vec<IpCidr>,
-    /// The largest IP packet on the wire, in octets: 1,500 by default, at least 576, and 1,280 with an IPv6 address.
+    /// Any-address mode: every packet that the device brings is for this host, whatever host it is addressed to, as a
+    /// transparent proxy needs it. Sockets may have any address then, and what nobody wants is refused in the name of the
+    /// host that was asked. Default off.
+    pub any_address: bool,
+    /// Answer echo requests to the addresses of others in any-address mode, too. Default off: only the proxy knows whether
+    /// they are there.
+    pub answer_echo_for_any: bool,
+    /// The largest IP packet on the wire, in octets: 1,500 by default, at least 576, and 1,280 with an IPv6 address or in any-address mode.
     pub mtu: usize,
     /// ICMP errors per second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Default 100.
     pub icmp_errors_per_second: u32,
@@ -54,6 +61,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             addresses: Vec::new(),
+            any_address: false,
+            answer_echo_for_any: false,
             mtu: 1_500,
             icmp_errors_per_second: 100,
             max_queued_packets: 4_096,
@@ -76,7 +85,8 @@ impl Config {
     /// # Errors
     /// A sentence that says what is wrong and what would be right.
     pub fn validate(&self) -> Result<(), String> {
-        let smallest = if self.addresses.iter().any(|cidr| cidr.address.is_ipv6()) { MIN_MTU_V6 } else { MIN_MTU_V4 };
+        let ipv6 = self.any_address || self.addresses.iter().any(|cidr| cidr.address.is_ipv6());
+        let smallest = if ipv6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
         // 8200-5-1
         if !(smallest..=65_535).contains(&self.mtu) {
             return Err(format!("an MTU of {} is out of range: {smallest} to 65535 with these addresses", self.mtu));
@@ -127,6 +137,8 @@ mod tests {
         assert!(with(&["10.0.0.2/24"], 576).is_ok() && with(&["10.0.0.2/24"], 575).is_err());
         assert!(with(&["fd00:67::2/64"], 1_279).is_err() && with(&["fd00:67::2/64"], 1_280).is_ok());
         assert!(with(&["127.0.0.1/8"], 1_500).is_err() && with(&["10.0.0.255/24"], 1_500).is_err());
+        let any = Config { mtu: 1_279, any_address: true, ..Config::new(&["10.0.0.2/24".parse().unwrap()]) };
+        assert!(any.validate().is_err() && Config { mtu: 1_280, ..any }.validate().is_ok());
         let busy = |time| Config { busy_poll: BusyPoll::Always(time), ..Config::default() }.validate();
         assert!(busy(MAX_BUSY_POLL).is_ok() && busy(MAX_BUSY_POLL * 2).is_err());
         let changed = |change: fn(&mut TcpConfig)| {

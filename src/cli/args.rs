@@ -74,6 +74,12 @@ pub(super) struct Stack {
     /// An address of the stack with its prefix; may be given more than once [default: 10.0.0.2/24 and fd00:67::2/64]
     #[arg(long = "addr", value_name = "ADDRESS/LEN", help_heading = "Network")]
     pub(super) addresses: Vec<IpCidr>,
+    /// Take every packet that is routed to the TUN, whatever host it is addressed to, and speak for that host
+    #[arg(long, help_heading = "Network")]
+    pub(super) any_address: bool,
+    /// With --any-address, answer echo requests to the addresses of others, too
+    #[arg(long, help_heading = "Network", requires = "any_address")]
+    pub(super) answer_echo_for_any: bool,
     /// The largest IP packet in bytes [default: that of the TUN, else 1500]
     #[arg(long, value_name = "BYTES", help_heading = "Network")]
     pub(super) mtu: Option<usize>,

@@ -70,6 +70,8 @@ pub(super) fn open_queues(options: &args::Stack, congestion: Algorithm, queues: 
     };
     let busy_poll = options.busy_poll;
     let mut config = Config { mtu, busy_poll, big_tcp: options.big_tcp, ..Config::new(&addresses) };
+    config.any_address = options.any_address;
+    config.answer_echo_for_any = options.answer_echo_for_any;
     config.tcp.socket.congestion = congestion;
     config.tcp.ecn = options.ecn.into();
     config.validate()?;

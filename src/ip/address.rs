@@ -88,6 +88,11 @@ pub fn is_invalid_destination(address: IpAddr) -> bool {
     }
 }
 
+/// An address of the loopback network: 127.0.0.0/8 (RFC 1122 section 3.2.1.3 (g)) or ::1.
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.is_loopback()
+}
+
 fn is_martian_v4(address: Ipv4Addr) -> bool {
     let first = address.octets()[0];
     first == 0 || first == 127 || first >= 240

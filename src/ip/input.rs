@@ -12,24 +12,33 @@ use crate::wire::{IpPacket, Refused, parse_ip};
 pub enum Addressed {
     /// To one of our addresses.
     Unicast,
+    /// To some other host, for which we stand in (see [`Host::any_address`]).
+    Foreign,
     /// To a broadcast or multicast address that we listen to.
     Group,
+}
+
+/// What has to be known of this host to say whether a packet is for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    /// Its addresses.
+    pub own: &'a [IpCidr],
+    /// It stands in for every other host: what the device brings is for it, whatever the destination.
+    pub any_address: bool,
+    /// The packet never left the host: it may come from and go to its own addresses and those of the loopback network.
+    pub inside: bool,
 }
 
 /// Checks a packet and says to whom it is addressed.
 ///
 /// # Errors
 /// Why it is dropped, and what is reported to its sender.
-pub fn deliver<'a>(packet: &'a [u8], own: &[IpCidr]) -> Result<(IpPacket<'a>, Addressed), Refused> {
+pub fn deliver<'a>(packet: &'a [u8], host: &Host<'_>) -> Result<(IpPacket<'a>, Addressed), Refused> {
     let packet = parse_ip(packet)?;
-    // 1122-3.2.1.3-3, 9293-MUST-63: martians first, whatever else they carry.
-    if address::is_invalid_source(packet.source) || own.iter().any(|cidr| cidr.is_broadcast(packet.source)) {
-        return Err(DropReason::IpSource.into());
+    if !host.inside {
+        check_source(&packet, host.own)?;
     }
-    if own.iter().any(|cidr| cidr.address == packet.source) {
-        return Err(DropReason::IpOwnSource.into());
-    }
-    let Some(addressed) = addressed(packet.destination, own) else {
+    let Some(addressed) = addressed(packet.destination, host) else {
         // 1122-3.1-1, 1122-3.2.1.3-2: a host forwards nothing.
         return Err(DropReason::NotOurs.into());
     };
@@ -40,14 +49,29 @@ pub fn deliver<'a>(packet: &'a [u8], own: &[IpCidr]) -> Result<(IpPacket<'a>, Ad
     Ok((packet, addressed))
 }
 
+/// From the wire, no source may be one that only this host has, or that no host has.
+fn check_source(packet: &IpPacket<'_>, own: &[IpCidr]) -> Result<(), DropReason> {
+    // 1122-3.2.1.3-3, 9293-MUST-63: martians first, whatever else they carry.
+    if address::is_invalid_source(packet.source) || own.iter().any(|cidr| cidr.is_broadcast(packet.source)) {
+        return Err(DropReason::IpSource);
+    }
+    // An address for which we stand in is as good as our own: who sends to itself from there attacks (LAND).
+    if own.iter().any(|cidr| cidr.address == packet.source) || packet.source == packet.destination {
+        return Err(DropReason::IpOwnSource);
+    }
+    Ok(())
+}
+
 /// To whom this destination belongs, or `None` if it is not ours.
-fn addressed(destination: IpAddr, own: &[IpCidr]) -> Option<Addressed> {
+fn addressed(destination: IpAddr, host: &Host<'_>) -> Option<Addressed> {
+    let own = host.own;
     // 9293-MUST-57: whatever is not one host's is told apart here, once.
     if own.iter().any(|cidr| cidr.address == destination) {
         return Some(Addressed::Unicast);
     }
     if address::is_invalid_destination(destination) {
-        return None;
+        // 1122-3.2.1.3-4: the loopback network exists inside only.
+        return (host.inside && address::is_loopback(destination)).then_some(Addressed::Unicast);
     }
     let group = match destination {
         IpAddr::V4(v4) => {
@@ -60,7 +84,10 @@ fn addressed(destination: IpAddr, own: &[IpCidr]) -> Option<Addressed> {
             own.iter().any(|cidr| cidr.address.is_ipv6()) && all_nodes
         }
     };
-    group.then_some(Addressed::Group)
+    if group {
+        return Some(Addressed::Group);
+    }
+    (host.any_address && !destination.is_multicast()).then_some(Addressed::Foreign)
 }
 
 /// The address of ours from which to send to `remote`: the first in the most narrow network that both share, else the
@@ -100,7 +127,39 @@ mod tests {
             ("::1", None),
             ("0.0.0.0", None),
         ] {
-            assert_eq!(addressed(destination.parse().unwrap(), &own()), expected, "{destination}");
+            let host = Host { own: &own(), any_address: false, inside: false };
+            assert_eq!(addressed(destination.parse().unwrap(), &host), expected, "{destination}");
+        }
+    }
+
+    /// 1122-3.2.1.3-4: what is nobody's address, or a group's, is for nobody in any-address mode, too; the loopback network
+    /// exists inside only.
+    #[test]
+    fn destinations_of_all_hosts() {
+        for (destination, expected, inside) in [
+            ("10.0.0.2", Some(Addressed::Unicast), Some(Addressed::Unicast)),
+            ("10.0.0.3", Some(Addressed::Foreign), Some(Addressed::Foreign)),
+            ("8.8.8.8", Some(Addressed::Foreign), Some(Addressed::Foreign)),
+            ("2001:db8::1", Some(Addressed::Foreign), Some(Addressed::Foreign)),
+            ("fe80::1", Some(Addressed::Foreign), Some(Addressed::Foreign)),
+            ("10.0.0.255", Some(Addressed::Group), Some(Addressed::Group)),
+            ("255.255.255.255", Some(Addressed::Group), Some(Addressed::Group)),
+            ("127.0.0.1", None, Some(Addressed::Unicast)),
+            ("127.255.0.9", None, Some(Addressed::Unicast)),
+            ("::1", None, Some(Addressed::Unicast)),
+            ("0.0.0.0", None, None),
+            ("0.1.2.3", None, None),
+            ("240.0.0.1", None, None),
+            ("224.0.0.9", None, None),
+            ("::", None, None),
+            ("ff02::2", None, None),
+            ("::ffff:10.0.0.3", None, None),
+        ] {
+            let asked = |inside| {
+                let host = Host { own: &own(), any_address: true, inside };
+                addressed(destination.parse().unwrap(), &host)
+            };
+            assert_eq!((asked(false), asked(true)), (expected, inside), "{destination}");
         }
     }
 

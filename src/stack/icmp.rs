@@ -57,8 +57,10 @@ impl Stack {
     // 1122-3.2.2.6-1, 4443-4.2, 792-echo: identifier, sequence number and all data come back.
     fn answer_echo(&mut self, packet: &IpPacket<'_>, addressed: Addressed, echo: &Echo<'_>) -> Result<(), DropReason> {
         let source = match (addressed, packet.destination) {
+            // Who stands in for others does not thereby say that they are there.
+            (Addressed::Foreign, _) if !self.config.answer_echo_for_any => return Err(DropReason::NotOurs),
             // 4443-2.2: from the address that was asked, if it is one host's.
-            (Addressed::Unicast, own) => own,
+            (Addressed::Unicast | Addressed::Foreign, own) => own,
             // 1122-3.2.2.6-2: a ping to a broadcast or multicast address would be answered by everybody at once.
             (Addressed::Group, IpAddr::V4(_)) => return Err(DropReason::IcmpIgnored),
             (Addressed::Group, IpAddr::V6(_)) => self.own_source(packet.source).ok_or(DropReason::IcmpIgnored)?,
@@ -123,7 +125,7 @@ impl Stack {
         if about_error || self.is_own(source) {
             return;
         }
-        let unicast = self.is_own(destination);
+        let unicast = self.may_be_local(destination);
         let group = destination.is_multicast() && problem.even_if_multicast;
         if !unicast && !group {
             return;
@@ -136,7 +138,7 @@ impl Stack {
     // 1122-3.2.2-3, 4443-2.4-e: never about a broadcast or multicast datagram or an ICMP error.
     fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
         // 1122-3.3.4.2: from the address that was asked.
-        if addressed == Addressed::Unicast && !icmp::is_error(packet.protocol, packet.payload) {
+        if addressed != Addressed::Group && !icmp::is_error(packet.protocol, packet.payload) {
             self.send_error(packet.destination, packet.source, packet.packet, error);
         }
     }
@@ -171,7 +173,7 @@ impl Stack {
         quotation: &[u8],
     ) -> Result<(), DropReason> {
         let quoted = quoted::parse(quotation).ok_or(DropReason::IcmpMalformed)?;
-        if !self.is_own(quoted.source) || quoted.source.is_ipv6() != packet.destination.is_ipv6() {
+        if !self.may_be_local(quoted.source) || quoted.source.is_ipv6() != packet.destination.is_ipv6() {
             return Err(DropReason::IcmpUnmatched);
         }
         let local = SocketAddr::new(quoted.source, quoted.source_port);

@@ -4,7 +4,7 @@ use super::Stack;
 use crate::buffer::{Chunk, WORTH_A_CHUNK};
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, RxMeta};
-use crate::ip::input::{Addressed, deliver};
+use crate::ip::input::{Addressed, Host, deliver};
 use crate::tcp::connection::Donor;
 use crate::tcp::segment::{Arrival, Segment};
 use crate::time::Instant;
@@ -52,7 +52,8 @@ impl Stack {
     }
 
     fn ip_input(&mut self, arrived: Instant, bytes: &[u8], meta: &RxMeta) -> Result<(), DropReason> {
-        let (packet, addressed) = match deliver(bytes, &self.config.addresses) {
+        let host = Host { own: &self.config.addresses, any_address: self.config.any_address, inside: false };
+        let (packet, addressed) = match deliver(bytes, &host) {
             Ok(delivered) => delivered,
             Err(refused) => return Err(self.report_refused(bytes, refused)),
         };

@@ -46,6 +46,7 @@ pub use tcp_calls::ConnectError;
 use crate::buffer::Pool;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::ip::address::is_connectable;
 use crate::ip::rate_limit::TokenBucket;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
@@ -269,6 +270,11 @@ impl Stack {
 
     fn is_own(&self, address: IpAddr) -> bool {
         self.config.addresses.iter().any(|cidr| cidr.address == address)
+    }
+
+    /// An address that a socket may have: one of ours, or in any-address mode that of any host.
+    fn may_be_local(&self, address: IpAddr) -> bool {
+        self.is_own(address) || self.config.any_address && is_connectable(address, &self.config.addresses)
     }
 
     /// One connection, with all that its functions may use.

@@ -39,7 +39,7 @@ impl Stack {
         if !options.is_valid() {
             return Err(SocketError::InvalidArgument);
         }
-        if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
+        if !local.ip().is_unspecified() && !self.may_be_local(local.ip()) {
             return Err(SocketError::AddressNotAvailable);
         }
         let mut local = local;
@@ -166,7 +166,7 @@ impl Stack {
     /// The four-tuple of a new connection: our address and port as asked for, or chosen.
     fn choose_local(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, SocketError> {
         let address = match local.map(|local| local.ip()).filter(|address| !address.is_unspecified()) {
-            Some(address) if !self.is_own(address) => return Err(SocketError::AddressNotAvailable),
+            Some(address) if !self.may_be_local(address) => return Err(SocketError::AddressNotAvailable),
             Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(SocketError::InvalidAddress),
             Some(address) => address,
             // 9293-MUST-44

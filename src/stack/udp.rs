@@ -89,7 +89,7 @@ impl Stack {
     /// # Errors
     /// `AddressNotAvailable`, `AddressInUse`, `NoBuffers`.
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpHandle, SocketError> {
-        if !local.ip().is_unspecified() && !self.is_own(local.ip()) {
+        if !local.ip().is_unspecified() && !self.may_be_local(local.ip()) {
             return Err(SocketError::AddressNotAvailable);
         }
         let mut local = local;
