@@ -194,12 +194,12 @@ fn a_partial_ack_repairs_the_next_hole() {
         duplicate_ack(&mut script, &[]);
     }
     let inflation = |script: &Script| script.stack.tcp_connection(handle).unwrap().recovery.inflation();
-    assert_eq!(inflation(&script), 7 * SEGMENT);
+    assert_eq!(inflation(&script), 7 * SEGMENT as i32);
     for (acked, deflated) in [(3, 5), (6, 3)] {
         script.now += ms(20);
         let sent = script.peer_acks(start.wrapping_add(acked * SEGMENT));
         assert_eq!((sent.len(), sent[0].header.seq), (1, start.wrapping_add(acked * SEGMENT)));
-        assert_eq!((inflation(&script), phase(&script, handle)), (deflated * SEGMENT, Phase::FastRecovery));
+        assert_eq!((inflation(&script), phase(&script, handle)), (deflated * SEGMENT as i32, Phase::FastRecovery));
     }
     script.peer_acks(start.wrapping_add(10 * SEGMENT));
     assert_eq!((inflation(&script), phase(&script, handle)), (0, Phase::Open));

@@ -524,7 +524,7 @@ fn edges_hold_over_lossy_traces() {
                     let connection = world.stack(Side::A).tcp_connection(client).unwrap();
                     // A tail loss probe is one segment beyond it.
                     let probed = if connection.probe.is_some() { look.segment_payload } else { 0 };
-                    let cwnd = look.cwnd + connection.recovery.inflation() + probed;
+                    let cwnd = look.cwnd.saturating_add_signed(connection.recovery.inflation()) + probed;
                     let probe = u32::from(look.snd_wnd == 0);
                     assert!(look.in_flight <= cwnd.max(probe), "in flight {} cwnd {cwnd}", look.in_flight);
                     assert!(look.flight <= look.snd_wnd + probe, "flight {} window {}", look.flight, look.snd_wnd);

@@ -275,6 +275,7 @@ impl Stack {
         let mut connection = record.connection(tuple, options, &self.config.tcp, segment.arrived);
         if let Some(rtt) = record.round_trip(segment.arrived) {
             connection.rtt.sample(rtt);
+            connection.probe_unmeasured = false;
         }
         let Some(key) = self.insert_connection(connection, Some(listener)) else {
             return Err(DropReason::TcpTableFull);

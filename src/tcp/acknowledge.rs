@@ -78,7 +78,7 @@ pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>
 fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
     connection.check_app_limited(cx.now);
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
-    let mut done = Delivered::default();
+    let mut done = Delivered { doubt_from: loss::doubt_from(connection, segment), ..Delivered::default() };
     if let Some(transfer) = connection.transfer.as_mut() {
         transfer.sent.acknowledge(segment.ack, &mut done);
     }
@@ -161,7 +161,7 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
         return;
     }
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
-    let mut done = Delivered::default();
+    let mut done = Delivered { doubt_from: loss::doubt_from(connection, segment), ..Delivered::default() };
     let report = loss::take_blocks(connection, segment, &mut done);
     let rtt = done.sacked.once.map(|once| segment.arrived - once.at);
     connection.measured(rtt, segment);
@@ -212,9 +212,7 @@ impl Connection {
         self.min_rtt.sample(rtt, segment.arrived);
         // 6298-5.5: the backed-off value held until something was sent and acknowledged without doubt.
         self.backoff = 0;
-        if let Some(transfer) = self.transfer.as_mut() {
-            transfer.probe_unmeasured = false;
-        }
+        self.probe_unmeasured = false;
     }
 
     /// SND.WND, SND.WL1 and SND.WL2 from this segment.

@@ -216,6 +216,8 @@ pub struct Connection {
     pub undo: Undo,
     /// The tail loss probe whose fate is not known: also when everything is acknowledged, the next ACK may tell.
     pub probe: Option<Probe>,
+    /// No round-trip time was measured since the last probe, or since the connection began.
+    pub probe_unmeasured: bool,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
@@ -331,6 +333,7 @@ impl Connection {
             reordering: Reordering::default(),
             undo: Undo::default(),
             probe: None,
+            probe_unmeasured: true,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,

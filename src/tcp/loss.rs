@@ -13,8 +13,8 @@ use super::connection::{Connection, Context};
 use super::model;
 use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::{Action, Phase};
-use super::recovery::rack::{self, Evidence, Rack};
-use super::recovery::reordering::is_threshold_reached;
+use super::recovery::rack::{self, Rack};
+use super::recovery::reordering::DUPLICATE_THRESHOLD;
 use super::recovery::scoreboard::{self, Report};
 use super::recovery::sent::Delivered;
 use super::recovery::tail_loss_probe::{Answer, Fate};
@@ -100,13 +100,8 @@ fn is_quiet(connection: &Connection, ack: &Ack<'_>) -> bool {
 fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let before = connection.recovery.phase;
     if is_mistake(connection, ack) {
-        undo(connection, cx);
+        undo(connection, ack, cx);
     }
-    let evidence = Evidence {
-        arrived: ack.segment.arrived,
-        min_rtt: connection.min_rtt.get(),
-        echo_before: echo_time(connection, ack.segment),
-    };
     connection.reordering.seen |= ack.done.reordered;
     let una = connection.snd.una;
     if let Some(transfer) = connection.transfer.as_mut() {
@@ -114,7 +109,7 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
             // The peer asks for what it has reported to hold: it has thrown it away. What is missing is left to the timer.
             transfer.sent.forget_sacked();
         }
-        transfer.rack.update(ack.done, &evidence);
+        transfer.rack.update(ack.done, ack.segment.arrived);
     }
     probe_answered(connection, ack, cx);
     match connection.recovery.advance(una) {
@@ -123,9 +118,9 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
             // full, the rest would leave as one burst: slow start takes its place.
             let (in_flight, mss) = (connection.in_flight(), connection.segment_payload());
             connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);
-            connection.reordering.recovered();
+            recovered(connection, ack);
         }
-        Some(_) => connection.reordering.recovered(),
+        Some(_) => recovered(connection, ack),
         None => {}
     }
     let lost = find_losses(connection, ack.in_flight, cx);
@@ -133,19 +128,26 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     if ack.advances {
         connection.restart_timers(cx);
     } else {
-        connection.choose_timer(cx.now);
+        connection.keep_timer(cx.now);
+    }
+}
+
+/// A recovery is over: the path is believed to reorder less, unless this very ACK tells that something came twice.
+// 8985-6.2-4
+fn recovered(connection: &mut Connection, ack: &Ack<'_>) {
+    if ack.report.is_none_or(|report| report.duplicate.is_none()) {
+        connection.reordering.recovered();
     }
 }
 
 /// Finds what is lost by now, and reacts to it; the octets that are newly found.
 pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut Context<'_>) -> u32 {
-    let mss = connection.segment_payload();
     let (min_rtt, srtt) = (connection.min_rtt.get(), connection.rtt.srtt());
     let open = connection.recovery.phase == Phase::Open;
     let reordering = connection.reordering;
     let Some(transfer) = connection.transfer.as_mut() else { return 0 };
-    let sacked = transfer.sent.sacked();
-    let certain = !open || is_threshold_reached(sacked.octets(), sacked.len(), mss);
+    // 8985-6.2-4: what was seen to reorder makes no difference between one segment and three.
+    let certain = !open || (!reordering.seen && transfer.sent.are_sacked(DUPLICATE_THRESHOLD));
     let window = reordering.window(min_rtt, srtt, certain);
     let losses = rack::detect(&mut transfer.sent, &transfer.rack, window, cx.now);
     transfer.reorder_at = losses.next;
@@ -177,7 +179,8 @@ fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
     connection.recovery.enter(connection.snd.nxt);
     // 9937-6.2-3: the first one leaves whatever PRR says.
     connection.retransmit_now = true;
-    connection.tail_probe = false;
+    // RFC 8985 section 7.1: what becomes of a probe is no question any more.
+    (connection.tail_probe, connection.probe) = (false, None);
     if let Some(transfer) = connection.transfer.as_mut() {
         transfer.prr = Prr::new(flight);
         transfer.reduced_at = cx.now;
@@ -202,7 +205,8 @@ fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context
     let mss = connection.segment_payload();
     connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
     connection.ecn.slowed_down(connection.snd.nxt);
-    connection.undo.begin(connection.snd.una);
+    let resent = connection.transfer.as_ref().map_or(0, |transfer| transfer.sent.resent_in_flight());
+    connection.undo.begin(connection.snd.una, resent);
 }
 
 /// What may be in flight after this ACK, which has come in the phase `before` and shows the loss of `lost` octets.
@@ -280,17 +284,29 @@ pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx
 /// What a probe has shown.
 fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let repeats = ack.duplicate && ack.segment.options.sack.is_empty();
-    let answer = Answer { ack: ack.segment.ack, duplicate: ack.report.and_then(|report| report.duplicate), repeats };
-    let fate = connection.probe.map_or(Fate::Unknown, |probe| probe.fate(&answer));
+    let seen = Answer { ack: ack.segment.ack, duplicate: ack.report.and_then(|report| report.duplicate), repeats };
+    let fate = connection.probe.map_or(Fate::Unknown, |probe| probe.fate(&seen));
     if fate == Fate::Unknown {
         return;
     }
     connection.probe = None;
     if fate == Fate::Repaired && connection.recovery.phase == Phase::Open {
-        // 8985-7.4.2: a loss like any other, of which nothing is left to repair.
-        enter(connection, ack.in_flight, cx);
-        connection.retransmit_now = false;
+        // 8985-7.4.2: the answer is that of a fast recovery, and it is over at once, as nothing is left to repair.
+        let (mss, answered) = (connection.segment_payload(), is_answered(connection));
+        answer(connection, ack.in_flight.max(mss), answered, cx);
+        connection.undo.forget();
+        let in_flight = connection.in_flight();
+        connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);
+        tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, "a probe has repaired a loss");
     }
+}
+
+/// From when on what was sent again may have arrived as an earlier copy, by an ACK; see [`rack::doubt_from`].
+pub(super) fn doubt_from(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> {
+    if connection.statistics.retransmits == 0 {
+        return None;
+    }
+    rack::doubt_from(segment.arrived, connection.min_rtt.get(), echo_time(connection, segment))
 }
 
 /// The echo of an ACK as a time: what was sent at or after it is not what was echoed.
@@ -328,11 +344,16 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
         return false;
     }
     let una = connection.snd.una;
-    let original = ack.done.first_once.is_some_and(|seq| connection.recovery.is_from_before(seq));
+    let Some(transfer) = connection.transfer.as_ref() else { return false };
+    let since = transfer.timed_out.map_or(Instant::ZERO, |(_, at)| at);
+    let highest = ack.report.and_then(|report| report.blocks().last()).map_or(una, |block| block.1.max(una));
     let seen = frto::Ack {
         advances: ack.advances,
+        covers: transfer.sent.first().is_none_or(|first| first.sent_at < since || !first.is_retransmission()),
         everything: !connection.recovery.is_from_before(una),
-        original: connection.agreed.sack.then_some(original),
+        sack: connection.agreed.sack,
+        beyond: !connection.recovery.is_from_before(highest - 1),
+        original: ack.done.oldest.is_some_and(|oldest| oldest < since),
         unsent: connection.unsent().min(connection.usable_window()),
         mss: connection.segment_payload(),
     };
@@ -345,12 +366,16 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
 }
 
 /// Takes back what a recovery that was a mistake has changed.
-fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
+// 5682-4: by the response that RFC 9438 section 4.9 specifies; the window and the threshold are what they were.
+fn undo(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     // What overtakes others is reordered; what is only late is not.
     connection.reordering.seen |= connection.recovery.phase == Phase::FastRecovery;
-    connection.congestion.get_mut().undo();
-    connection.ecn.withdraw();
-    connection.recovery.abandon();
+    if !echoes_mark(connection, ack.segment) {
+        // RFC 4015 section 3.1 (9): an ACK that echoes a mark of congestion restores no window.
+        connection.congestion.get_mut().undo();
+        connection.ecn.withdraw();
+    }
+    connection.recovery.abandon(connection.snd.una);
     connection.undo.forget();
     connection.retransmit_now = false;
     if let Some(transfer) = connection.transfer.as_mut() {
@@ -367,7 +392,7 @@ fn undo(connection: &mut Connection, cx: &mut Context<'_>) {
 /// Fast retransmit and fast recovery by duplicate ACKs.
 fn without_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     if is_mistake(connection, ack) {
-        undo(connection, cx);
+        undo(connection, ack, cx);
     }
     if ack.advances {
         new_reno_ack(connection, ack, cx);

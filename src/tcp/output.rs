@@ -220,9 +220,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
 fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
     connection.tail_probe = false;
     connection.probe = Some(Probe { end: connection.snd.nxt, retransmission });
-    if let Some(transfer) = connection.transfer.as_mut() {
-        transfer.probe_unmeasured = true;
-    }
+    connection.probe_unmeasured = true;
     // 8985-7.3-3
     connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx.now);
     connection.start_user_timeout(cx);

@@ -49,7 +49,7 @@ impl Connection {
         } else if self.agreed.sack && self.recovery.phase == Phase::FastRecovery {
             return transfer.prr.allowance();
         } else {
-            self.congestion.get().window().saturating_add(self.recovery.inflation())
+            self.congestion.get().window().saturating_add_signed(self.recovery.inflation())
         };
         window.saturating_sub(transfer.sent.in_flight())
     }

@@ -2,7 +2,6 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
-use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
 use super::state::{Cause, State};
@@ -167,7 +166,14 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         return;
     }
     let limit = patience(connection, cx.now).filter(|_| connection.agreed.sack);
+    let (una, open) = (connection.snd.una, connection.recovery.phase == Phase::Open);
     let Some(transfer) = connection.transfer.as_mut() else { return };
+    let resent = transfer.sent.resent_in_flight();
+    // 5681-3.1-8, 5681-4.3-1: the first time for this segment by this timer. Once something was acknowledged, another
+    // timeout is another sign of congestion; so is one after a fast retransmit.
+    let first = open || transfer.timed_out.is_none_or(|(seq, _)| seq != una);
+    transfer.timed_out = Some((una, cx.now));
+    transfer.frto = transfer.frto.timed_out(open);
     match limit {
         // 8985-6.3: what has just been sent still has its time.
         Some(limit) => transfer.sent.mark_lost_until(limit),
@@ -177,8 +183,6 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     model::lost(connection, cx.now);
     connection.tail_probe = false;
     connection.probe = None;
-    // 5681-3.1-8, 5681-4.3-1: the first time by this timer, although a fast retransmit may have been lost before.
-    let first = connection.recovery.phase != Phase::Timeout;
     // FlightSize is all that is not acknowledged by number; but what recovery has let out while other things were SACKed was
     // never in the network at once with them.
     let flight = connection.flight().min(connection.congestion.get().window());
@@ -190,12 +194,11 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         // 3168-6.1.1.1: something on the path may drop SYNs that ask.
         connection.agreed.ecn &= connection.state() != State::SynSent;
     } else {
-        // 5682-2.1: only where nothing else had been sent again before.
-        if let Some(transfer) = connection.transfer.as_mut() {
-            transfer.frto = if connection.recovery.phase == Phase::Open { Frto::Retransmitted } else { Frto::Idle };
-        }
-        if first {
-            connection.undo.begin(connection.snd.una);
+        if connection.recovery.phase != Phase::Timeout {
+            connection.undo.begin(una, resent);
+        } else if first {
+            // RFC 4015 section 3.1: what was before the first is not restored once there was another reason.
+            connection.undo.forget();
         }
         connection.congestion.get_mut().timeout(&loss, first);
         connection.recovery.timeout(connection.snd.nxt);
@@ -283,7 +286,7 @@ impl Connection {
         let (at, purpose) = if let Some(at) = transfer.reorder_at {
             (at, Purpose::Reorder)
         } else if self.may_probe() {
-            let alone = self.flight() <= self.segment_payload();
+            let alone = transfer.sent.is_one_segment();
             (now + tail_loss_probe::timeout(self.rtt.srtt(), alone), Purpose::Probe)
         } else {
             (timeout_at, Purpose::Timeout)
@@ -293,14 +296,22 @@ impl Connection {
         self.purpose = if at > timeout_at && purpose == Purpose::Reorder { Purpose::Timeout } else { purpose };
     }
 
+    /// The same after what neither sends nor acknowledges anything new: a probe timeout that runs goes on.
+    // 8985-7.2-1: only new data and a cumulative ACK start it afresh.
+    pub(super) fn keep_timer(&mut self, now: Instant) {
+        let waits = self.transfer.as_ref().is_some_and(|transfer| transfer.reorder_at.is_some());
+        if waits || self.purpose != Purpose::Probe || !self.deadlines.retransmit.is_set() || !self.may_probe() {
+            self.choose_timer(now);
+        }
+    }
+
     /// The tail may be probed.
     // 8985-7.2-1, 8985-7.3-1: not in recovery, not with SACKed data, not twice.
     fn may_probe(&self) -> bool {
-        let clear = |transfer: &Transfer| {
-            !transfer.probe_unmeasured && transfer.sent.sacked().is_empty() && transfer.sent.lost().is_empty()
-        };
+        let clear = |transfer: &Transfer| transfer.sent.sacked().is_empty() && transfer.sent.lost().is_empty();
         !self.tail_probe
             && self.probe.is_none()
+            && !self.probe_unmeasured
             && self.recovery.phase == Phase::Open
             && self.snd.syn_acknowledged
             && self.snd.wnd > 0

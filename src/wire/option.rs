@@ -117,6 +117,7 @@ fn read(kind: u8, value: &[u8], options: &mut TcpOptions) {
                 options.timestamp = Some(Timestamp { value, echo });
             }
         }
+        // 2018-3: whole blocks, and one at least.
         (kind::SACK, value) => {
             if let (blocks @ [_, ..], []) = value.as_chunks::<8>() {
                 options.sack = SackBlocks::default();

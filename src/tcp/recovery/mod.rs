@@ -31,6 +31,7 @@ mod stamps;
 pub mod tail_loss_probe;
 pub mod undo;
 
+use crate::tcp::sequence::SeqNumber;
 use crate::time::Instant;
 use frto::Frto;
 use prr::Prr;
@@ -50,8 +51,8 @@ pub struct Transfer {
     pub frto: Frto,
     /// When the window was last reduced: a retransmission that was sent later and is lost reduces it again.
     pub reduced_at: Instant,
-    /// No round-trip time was measured since the last probe.
-    pub probe_unmeasured: bool,
+    /// SND.UNA and the time when the retransmission timer last expired.
+    pub timed_out: Option<(SeqNumber, Instant)>,
     /// When the retransmission timeout is due, also while the timer runs for something earlier.
     pub timeout_at: Option<Instant>,
     /// When the next loss is to be decided on by time alone.
@@ -61,11 +62,11 @@ pub struct Transfer {
 impl Transfer {
     /// Nothing is in flight; keeps the memory.
     fn reset(&mut self) {
-        let Transfer { sent, rack, prr, frto, reduced_at, probe_unmeasured, timeout_at, reorder_at } = self;
+        let Transfer { sent, rack, prr, frto, reduced_at, timed_out, timeout_at, reorder_at } = self;
         sent.clear();
         sent.shrink_to(MAX_SPARE_RECORDS);
         (*rack, *prr, *frto, *reduced_at) = (Rack::default(), Prr::default(), Frto::Idle, Instant::ZERO);
-        (*probe_unmeasured, *timeout_at, *reorder_at) = (false, None, None);
+        (*timed_out, *timeout_at, *reorder_at) = (None, None, None);
     }
 }
 

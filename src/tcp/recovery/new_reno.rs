@@ -60,8 +60,8 @@ pub struct NewReno {
     recover: SeqNumber,
     /// Duplicate ACKs in a row.
     duplicates: u8,
-    /// Octets by which cwnd counts as larger than it is.
-    inflation: u32,
+    /// Octets by which cwnd counts as larger than it is, or as smaller.
+    inflation: i32,
     /// A partial ACK has come in this recovery.
     partial_seen: bool,
     /// SND.NXT at the first of the duplicates.
@@ -84,8 +84,9 @@ impl NewReno {
         }
     }
 
-    /// Octets by which cwnd counts as larger than it is.
-    pub fn inflation(&self) -> u32 {
+    /// Octets by which cwnd counts as larger than it is; smaller, where one partial ACK has acknowledged more than duplicate
+    /// ACKs have told of.
+    pub fn inflation(&self) -> i32 {
         self.inflation
     }
 
@@ -100,7 +101,7 @@ impl NewReno {
         match self.phase {
             Phase::FastRecovery => {
                 // 5681-3.2-5: each further duplicate shows that one more segment has left the network.
-                self.inflation = self.inflation.saturating_add(mss);
+                self.inflation = self.inflation.saturating_add(signed(mss));
                 Action::None
             }
             Phase::Timeout => Action::None,
@@ -111,7 +112,7 @@ impl NewReno {
                 }
                 // 5681-3.2-3, 3042-2: each of the first two lets one new segment out, and cwnd stays as it is.
                 if self.duplicates < DUPLICATE_THRESHOLD {
-                    self.inflation = u32::from(self.duplicates) * mss;
+                    self.inflation = i32::from(self.duplicates) * signed(mss);
                     return Action::None;
                 }
                 // 6582-3.2-1, 5681-4.3-1: not a second time for the same window of data.
@@ -119,11 +120,11 @@ impl NewReno {
                     return Action::None;
                 }
                 // 5681-3.2-4: without the data that limited transmit added.
-                let limited = nxt.since(self.unlimited_nxt).min(self.inflation);
+                let limited = nxt.since(self.unlimited_nxt).min(self.inflation.unsigned_abs());
                 let flight = nxt.since(una).saturating_sub(limited).max(mss);
                 self.phase = Phase::FastRecovery;
                 self.recover = nxt - 1;
-                self.inflation = u32::from(DUPLICATE_THRESHOLD) * mss;
+                self.inflation = i32::from(DUPLICATE_THRESHOLD) * signed(mss);
                 self.partial_seen = false;
                 // 5681-3.2-2: the third duplicate retransmits without waiting for the timer.
                 Action::EnterRecovery { flight }
@@ -157,10 +158,11 @@ impl NewReno {
                 Action::LeaveRecovery
             }
             Phase::FastRecovery => {
-                // 6582-3.2-2: a partial ACK shows the next hole; deflate by what it acknowledged.
-                self.inflation = self.inflation.saturating_sub(octets);
+                // 6582-3.2-2: a partial ACK shows the next hole; deflate by what it acknowledged, below ssthresh as well:
+                // where ACKs were lost, what it has made room for does not leave as one burst.
+                self.inflation = self.inflation.saturating_sub(signed(octets));
                 if octets >= mss {
-                    self.inflation = self.inflation.saturating_add(mss);
+                    self.inflation = self.inflation.saturating_add(signed(mss));
                 }
                 // 6582-3.2-3: the impatient variant, the timer restarts on the first partial ACK only.
                 let restart_timer = !self.partial_seen;
@@ -188,9 +190,10 @@ impl NewReno {
         (over != Phase::Open).then_some(over)
     }
 
-    /// The recovery was a mistake.
-    pub fn abandon(&mut self) {
-        *self = NewReno { phase: Phase::Open, inflation: 0, duplicates: 0, ..*self };
+    /// The recovery was a mistake: duplicates from now on show a loss, also of what was sent before it.
+    // 5682-2.1, 5682-3.1: "recover" and RecoveryPoint are SND.UNA.
+    pub fn abandon(&mut self, una: SeqNumber) {
+        *self = NewReno::new(una - 1);
     }
 
     /// This was sent before recovery began.
@@ -205,11 +208,16 @@ impl NewReno {
     }
 }
 
+fn signed(octets: u32) -> i32 {
+    i32::try_from(octets).unwrap_or(i32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MSS: u32 = 1_000;
+    const STEP: i32 = 1_000;
 
     /// 5681-3.2-2, 5681-3.2-3, 3042-2, 5681-3.2-4
     #[test]
@@ -218,15 +226,15 @@ mod tests {
             let mut reno = NewReno::new(iss);
             let (una, mut nxt) = (iss + 1, iss + 1 + 10 * MSS);
             assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::None);
-            assert_eq!(reno.inflation(), MSS);
+            assert_eq!(reno.inflation(), STEP);
             nxt += MSS;
             assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::None);
-            assert_eq!(reno.inflation(), 2 * MSS);
+            assert_eq!(reno.inflation(), 2 * STEP);
             nxt += MSS;
             assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::EnterRecovery { flight: 10 * MSS });
-            assert_eq!((reno.phase, reno.inflation()), (Phase::FastRecovery, 3 * MSS));
+            assert_eq!((reno.phase, reno.inflation()), (Phase::FastRecovery, 3 * STEP));
             assert_eq!(reno.duplicate_ack(una, nxt, MSS), Action::None);
-            assert_eq!(reno.inflation(), 4 * MSS);
+            assert_eq!(reno.inflation(), 4 * STEP);
         }
     }
 
@@ -239,9 +247,15 @@ mod tests {
             reno.duplicate_ack(una, nxt, MSS);
         }
         assert_eq!(reno.new_ack(SeqNumber(3_001), 3_000, MSS), Action::Retransmit { restart_timer: true });
-        assert_eq!(reno.inflation(), MSS);
+        assert_eq!(reno.inflation(), STEP);
         assert_eq!(reno.new_ack(SeqNumber(5_001), 2_000, MSS), Action::Retransmit { restart_timer: false });
-        assert_eq!(reno.new_ack(nxt, 5_000, MSS), Action::LeaveRecovery);
+        // 6582-3.2-2: by all that it acknowledges, and less than a segment adds none.
+        assert_eq!(reno.inflation(), 0);
+        assert_eq!(reno.new_ack(SeqNumber(5_601), 600, MSS), Action::Retransmit { restart_timer: false });
+        assert_eq!(reno.inflation(), -600);
+        assert_eq!(reno.duplicate_ack(SeqNumber(5_601), nxt, MSS), Action::None);
+        assert_eq!(reno.inflation(), 400);
+        assert_eq!(reno.new_ack(nxt, 4_400, MSS), Action::LeaveRecovery);
         assert_eq!((reno.phase, reno.inflation()), (Phase::Open, 0));
         // Duplicates of the same window do not start a second recovery: nothing beyond `recover` is acknowledged.
         let mut reno = NewReno::new(SeqNumber(0));

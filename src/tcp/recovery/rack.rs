@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::sent::{Delivered, SentRecords, Stamp};
+use super::sent::{Again, Delivered, SentRecords, Stamp};
 use crate::time::Instant;
 
 /// The latest transmission that has arrived, and how long that took.
@@ -18,31 +18,17 @@ pub struct Rack {
     rtt: Duration,
 }
 
-/// What is needed to tell whose ACK an ACK of a retransmission is.
-#[derive(Clone, Copy, Debug)]
-pub struct Evidence {
-    /// When the ACK arrived.
-    pub arrived: Instant,
-    /// The least round-trip time known.
-    pub min_rtt: Option<Duration>,
-    /// The echoed timestamp is older than a transmission at this time, where timestamps are in use.
-    pub echo_before: Option<Instant>,
-}
-
 impl Rack {
-    /// Takes in what an ACK has delivered.
-    // 8985-6.2-2: not what may be the ACK of an earlier copy: its echo is older, or it came too soon.
-    pub fn update(&mut self, done: &Delivered, evidence: &Evidence) {
-        let arrived = evidence.arrived;
-        let too_soon = |at| evidence.min_rtt.is_some_and(|least| arrived.saturating_since(at) < least);
-        let old_echo = |at| evidence.echo_before.is_some_and(|limit| at >= limit);
-        let again = [done.acked.again, done.sacked.again].into_iter().flatten();
-        let sure = again.filter(|stamp| !too_soon(stamp.at) && !old_echo(stamp.at));
-        for stamp in sure.chain([done.acked.once, done.sacked.once].into_iter().flatten()) {
-            if self.latest.is_none_or(|latest| stamp.is_after(latest)) {
-                self.latest = Some(stamp);
-                self.rtt = arrived.saturating_since(stamp.at);
-            }
+    /// Takes in what an ACK has delivered that arrived at this time.
+    // 8985-6.2-2: of what was sent again only what is sure ([`doubt_from`]).
+    pub fn update(&mut self, done: &Delivered, arrived: Instant) {
+        let stamps = [done.acked.once, done.sacked.once, done.acked.sure, done.sacked.sure].into_iter().flatten();
+        let Some(newest) = stamps.reduce(|one, other| if other.is_after(one) { other } else { one }) else { return };
+        // RACK.rtt is that of what has just arrived, also where something that was sent later has arrived before it: a
+        // path that has become longer is noticed.
+        self.rtt = arrived.saturating_since(newest.at);
+        if self.latest.is_none_or(|latest| newest.is_after(latest)) {
+            self.latest = Some(newest);
         }
     }
 
@@ -57,6 +43,18 @@ impl Rack {
     }
 }
 
+/// Of what was sent again at this time or later, an ACK may be that of an earlier copy: its echo is older, as `echo_before`
+/// says, or it came sooner than in the least round-trip time.
+// 8985-6.2-2
+pub fn doubt_from(arrived: Instant, min_rtt: Option<Duration>, echo_before: Option<Instant>) -> Option<Instant> {
+    let nanos = |least: Duration| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX);
+    let sooner = min_rtt.map(|least| Instant::from_nanos(arrived.as_nanos().saturating_sub(nanos(least)) + 1));
+    match (sooner, echo_before) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// What has been found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
@@ -64,7 +62,7 @@ pub struct Losses {
     pub octets: u32,
     /// When the latest of the retransmissions among them was sent.
     pub resent_at: Option<Instant>,
-    /// When the next loss is to be decided on, if nothing arrives until then.
+    /// When all that could be lost will be known to be, if nothing arrives until then.
     pub next: Option<Instant>,
 }
 
@@ -95,10 +93,10 @@ fn judge_originals(sent: &mut SentRecords, latest: Stamp, patience: Duration, no
         if record.sent_at > latest.at || end.le(from) {
             break;
         }
-        let due = record.sent_at + patience;
-        if due > now && sent.is_open(from.max(record.seq), end) {
-            losses.next = Some(due);
-            break;
+        if record.sent_at + patience > now && sent.is_open(from.max(record.seq), end) {
+            sent.judged = Some(from);
+            losses.next = sent.last_open_original(latest).map(|at| at + patience);
+            return;
         }
         losses.octets += sent.mark_lost(from.max(record.seq), end);
         from = end;
@@ -116,9 +114,10 @@ fn judge_retransmissions(sent: &mut SentRecords, latest: Stamp, patience: Durati
             break;
         }
         if sent.is_under_way(&again) {
-            let due = again.at + patience;
-            if due > now {
-                losses.next = Some(losses.next.map_or(due, |next| next.min(due)));
+            if again.at + patience > now {
+                let before = |other: &&Again| latest.is_after(Stamp { at: other.at, end: other.end });
+                let last = sent.again.iter().take_while(before).filter(|other| sent.is_under_way(other)).last();
+                losses.next = losses.next.max(last.map(|last| last.at + patience));
                 break;
             }
             let records = sent.index_at(again.seq)..sent.index_at(again.end - 1) + 1;

@@ -69,6 +69,11 @@ impl Ranges {
         self.list.get(self.ending_after(left)).is_some_and(|range| range.0.le(left) && right.le(range.1))
     }
 
+    /// The range in which `seq` lies.
+    pub fn containing(&self, seq: SeqNumber) -> Option<Range> {
+        self.list.get(self.ending_after(seq)).copied().filter(|range| range.0.le(seq))
+    }
+
     /// The first part of `left..right` that is not in the set.
     pub fn gap(&self, left: SeqNumber, right: SeqNumber) -> Option<Range> {
         if left.ge(right) {
@@ -223,6 +228,8 @@ mod tests {
                 prop_assert_eq!(ranges.covers(l, r) || left == right, model & part == part);
                 let first = (left..right).find(|at| model & 1 << at == 0);
                 let gap = first.map(|from| (from, (from..right).find(|at| model & 1 << at != 0).unwrap_or(right)));
+                let inside = ranges.containing(l).is_some_and(|range| range.0.le(l) && l.lt(range.1));
+                prop_assert_eq!(inside, model & 1 << left != 0);
                 prop_assert_eq!(ranges.gap(l, r), gap.map(|(from, to)| (seq(base, from), seq(base, to))));
                 match kind {
                     0 | 1 => {

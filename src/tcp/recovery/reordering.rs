@@ -9,7 +9,7 @@ use crate::tcp::sequence::SeqNumber;
 const PERSISTENCE: u8 = 16;
 
 /// Segments that show a loss while no reordering has been seen (DupThresh of RFC 5681).
-const DUPLICATE_THRESHOLD: u32 = 3;
+pub const DUPLICATE_THRESHOLD: u32 = 3;
 
 /// What the connection has learned of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Reordering {
         }
     }
 
-    /// A recovery is over.
+    /// A recovery is over, with an ACK that has no D-SACK.
     pub fn recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
@@ -55,7 +55,7 @@ impl Reordering {
         self.multiplier
     }
 
-    /// RACK.reo_wnd. `certain`: a recovery is under way, or enough has been SACKed to begin one.
+    /// RACK.reo_wnd. `certain`: a recovery is under way, or DupThresh segments are SACKed.
     pub fn window(&self, min_rtt: Option<Duration>, srtt: Option<Duration>, certain: bool) -> Duration {
         if !self.seen && certain {
             return Duration::ZERO;
@@ -64,11 +64,6 @@ impl Reordering {
         // 8985-3.3.2: no longer than a round trip.
         quarters.min(srtt.unwrap_or_default())
     }
-}
-
-/// As much is SACKed as three duplicate ACKs would have told of (IsLost of RFC 6675 section 4).
-pub fn is_threshold_reached(sacked_octets: u32, sacked_ranges: usize, mss: u32) -> bool {
-    sacked_ranges >= DUPLICATE_THRESHOLD as usize || sacked_octets > (DUPLICATE_THRESHOLD - 1) * mss
 }
 
 #[cfg(test)]
@@ -119,14 +114,5 @@ mod tests {
             assert!(reordering.window(ms(40), ms(50), true) <= Duration::from_millis(50));
         }
         assert_eq!(reordering.multiplier(), u8::MAX);
-    }
-
-    #[test]
-    fn the_threshold() {
-        for (octets, ranges, reached) in
-            [(0, 0, false), (2_000, 1, false), (2_001, 1, true), (2_000, 2, false), (3, 3, true), (5_000, 1, true)]
-        {
-            assert_eq!(is_threshold_reached(octets, ranges, 1_000), reached, "{octets} {ranges}");
-        }
     }
 }

@@ -25,6 +25,7 @@ impl Report {
 ///
 /// Nonsense is left out: what ends before it begins, was never sent, or holds the very octet that is acknowledged as the
 /// next one to come.
+// 2018-3
 pub fn read(sack: &SackBlocks, ack: SeqNumber, una: SeqNumber, nxt: SeqNumber) -> Report {
     let mut report = Report::default();
     let mut edges = sack.iter().map(|(left, right)| (SeqNumber(left), SeqNumber(right)));
@@ -52,7 +53,7 @@ pub fn read(sack: &SackBlocks, ack: SeqNumber, una: SeqNumber, nxt: SeqNumber) -
 mod tests {
     use super::*;
 
-    /// 2883-5: what is a duplicate report, what is news, and what is nonsense. Numbers count from `base`; `una` is 100,
+    /// 2883-5, 2018-3: what is a duplicate report, what is news, and what is nonsense. Numbers count from `base`; `una` is 100,
     /// `nxt` is 200.
     #[test]
     fn the_blocks_of_one_ack() {

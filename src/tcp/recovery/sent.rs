@@ -69,8 +69,15 @@ pub struct Stamp {
 
 impl Stamp {
     /// It left after the other one.
+    // 8985-6.2-2: RACK_sent_after.
     pub fn is_after(self, other: Stamp) -> bool {
         self.at > other.at || (self.at == other.at && self.end.gt(other.end))
+    }
+
+    fn or_later(self, latest: &mut Option<Stamp>) {
+        if latest.is_none_or(|latest| self.is_after(latest)) {
+            *latest = Some(self);
+        }
     }
 }
 
@@ -81,14 +88,21 @@ pub struct Latest {
     pub once: Option<Stamp>,
     /// Of what was sent more than once.
     pub again: Option<Stamp>,
+    /// Of these, what can only be the arrival of the last copy; see [`Delivered::doubt_from`].
+    pub sure: Option<Stamp>,
 }
 
 impl Latest {
-    fn note(&mut self, record: &SentRecord, end: SeqNumber) {
+    fn note(&mut self, record: &SentRecord, end: SeqNumber, doubt_from: Option<Instant>) {
         let stamp = Stamp { at: record.sent_at, end };
-        let latest = if record.is_retransmission() { &mut self.again } else { &mut self.once };
-        if latest.is_none_or(|latest| stamp.is_after(latest)) {
-            *latest = Some(stamp);
+        if !record.is_retransmission() {
+            stamp.or_later(&mut self.once);
+            return;
+        }
+        stamp.or_later(&mut self.again);
+        // 8985-6.2-2: each one by itself, as one ACK may be of several that were sent again at different times.
+        if doubt_from.is_none_or(|from| stamp.at < from) {
+            stamp.or_later(&mut self.sure);
         }
     }
 }
@@ -106,8 +120,10 @@ pub struct Delivered {
     pub sacked: Latest,
     /// When that with which they begin was last sent, where the number acknowledged it and it was sent again.
     pub begins_again: Option<Instant>,
-    /// Of these, the first that was sent only once.
-    pub first_once: Option<SeqNumber>,
+    /// When the first of them left that arrived: of each its last transmission.
+    pub oldest: Option<Instant>,
+    /// Set before: what was sent again at this time or later may have arrived as an earlier copy.
+    pub doubt_from: Option<Instant>,
     /// Something arrived late that was sent only once: the path reorders (RFC 8985 section 6.2 step 3).
     pub reordered: bool,
     /// Our SYN is among them.
@@ -213,6 +229,59 @@ impl SentRecords {
         }
     }
 
+    /// At least so many segments are SACKed (RACK.segs_sacked). Looks at no more than it must count.
+    pub fn are_sacked(&self, segments: u32) -> bool {
+        let mut count = 0;
+        for (left, right) in self.sacked.iter() {
+            let mut records = self.records.range(self.index_at(left)..).take_while(|record| record.seq.lt(right));
+            while count < segments
+                && let Some(record) = records.next()
+            {
+                let octets = record.end().min(right).since(record.seq.max(left));
+                count += octets.div_ceil(u32::from(record.segment).max(1));
+            }
+            if count >= segments {
+                break;
+            }
+        }
+        count >= segments
+    }
+
+    /// One segment is in flight, and no more.
+    pub fn is_one_segment(&self) -> bool {
+        self.records.len() == 1 && self.records.front().is_some_and(|first| first.last_segment() == first.seq)
+    }
+
+    /// Octets sent again that may still arrive.
+    pub fn resent_in_flight(&self) -> u32 {
+        let under_way = self.again.iter().filter(|again| self.is_under_way(again));
+        under_way.map(|again| again.end.since(again.seq)).fold(0, u32::saturating_add)
+    }
+
+    /// When the last was sent of what was sent once, not after `latest`, and is neither delivered nor known to be lost.
+    pub(super) fn last_open_original(&self, latest: Stamp) -> Option<Instant> {
+        let (first, last) = (self.first()?.seq, self.last()?.end());
+        let from = self.judged.unwrap_or(first).max(first);
+        // What was sent once before an original lies before it.
+        let at = latest.end.max(first + 1) - 1;
+        let is_latest = |record: &SentRecord| record.sent_at == latest.at && !record.is_retransmission();
+        let own = self.records.get(self.index_at(at)).is_some_and(is_latest);
+        let mut to = if own { latest.end } else { last };
+        while to.gt(from) {
+            if let Some(range) = self.sacked.containing(to - 1) {
+                to = range.0;
+                continue;
+            }
+            let record = self.records.get(self.index_at(to - 1))?;
+            let before = record.sent_at < latest.at || (record.sent_at == latest.at && record.seq.lt(latest.end));
+            if before && !record.is_retransmission() && self.is_open(record.seq.max(from), record.end().min(to)) {
+                return Some(record.sent_at);
+            }
+            to = record.seq;
+        }
+        None
+    }
+
     /// All of it was sent more than once, as far as its records are still there: two copies may have arrived.
     pub fn is_sent_again(&self, (left, right): Range) -> bool {
         let mut records = self.records.range(self.index_at(left)..).take_while(|record| record.seq.lt(right));
@@ -270,12 +339,12 @@ impl SentRecords {
             done.acknowledged += octets;
             // What was SACKed before is no news.
             if highest.is_none() || self.sacked.gap(first.seq, end).is_some() {
-                done.acked.note(first, end);
+                done.acked.note(first, end, done.doubt_from);
+                done.oldest = Some(done.oldest.map_or(first.sent_at, |oldest| oldest.min(first.sent_at)));
                 if let Some(stamps) = &mut self.stamps {
                     stamps.delivered(0, first.sent_at);
                 }
                 if !first.is_retransmission() {
-                    done.first_once.get_or_insert(first.seq);
                     done.reordered |= highest.is_some_and(|highest| end.lt(highest));
                 } else if done.acknowledged == octets {
                     done.begins_again = Some(first.sent_at);
@@ -325,16 +394,14 @@ impl SentRecords {
             for (index, record) in
                 (index..).zip(self.records.range(index..)).take_while(|(_, record)| record.seq.lt(end))
             {
-                let (start, end) = (record.seq.max(start), record.end().min(end));
-                done.sacked.note(record, end);
+                let end = record.end().min(end);
+                done.sacked.note(record, end, done.doubt_from);
+                done.oldest = Some(done.oldest.map_or(record.sent_at, |oldest| oldest.min(record.sent_at)));
                 if let Some(stamps) = &mut self.stamps {
                     stamps.delivered(index, record.sent_at);
                 }
-                if !record.is_retransmission() {
-                    done.first_once.get_or_insert(start);
-                    // 8985-6.2-3
-                    done.reordered |= highest.is_some_and(|highest| end.lt(highest));
-                }
+                // 8985-6.2-3
+                done.reordered |= !record.is_retransmission() && highest.is_some_and(|highest| end.lt(highest));
             }
             done.octets += end.since(start);
             from = end;

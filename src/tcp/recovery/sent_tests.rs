@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::delivery_rate::{DeliveryRate, RateStamp};
-use super::rack::{self, Evidence, Rack};
+use super::rack::{self, Rack, doubt_from};
 use super::ranges::Range;
 use super::sent::{Delivered, SentRecord, SentRecords, Stamp};
 use crate::tcp::sequence::SeqNumber;
@@ -172,18 +172,18 @@ fn what_was_sent_long_enough_before_is_lost() {
         let mut rack = Rack::default();
         let arrived = Instant::from_millis(100);
         let done = sack(&mut sent, range(40, 50));
-        rack.update(&done, &Evidence { arrived, min_rtt: None, echo_before: None });
+        rack.update(&done, arrived);
         assert_eq!(rack.rtt(), Some(ms(96)));
         let losses = rack::detect(&mut sent, &rack, ms(window), arrived);
         // The first was sent at 0 and is due at 96 + window.
         let due = (0..4).filter(|at| at + 96 + window <= 100).count() as u32;
         assert_eq!(losses.octets, due * 10, "{window}");
-        let expected = (0..4).map(|at| at + 96 + window).find(|&at| at > 100).map(Instant::from_millis);
+        // The timer is for the last of them, and then all are known.
+        let expected = Some(3 + 96 + window).filter(|&at| at > 100).map(Instant::from_millis);
         assert_eq!(losses.next, expected, "{window}");
-        // By the timer, one after the other; never anything that was sent after the one that arrived.
-        let mut at = losses.next;
-        while let Some(now) = at {
-            at = rack::detect(&mut sent, &rack, ms(window), now).next;
+        // Never anything that was sent after the one that arrived.
+        if let Some(now) = losses.next {
+            assert_eq!(rack::detect(&mut sent, &rack, ms(window), now).next, None);
         }
         assert_eq!((sent.lost().octets(), sent.in_flight()), (40, 50), "{window}");
     }
@@ -199,7 +199,7 @@ fn each_part_of_a_record_has_its_time() {
     sack(&mut sent, range(10, 20));
     let mut rack = Rack::default();
     let done = sack(&mut sent, range(30, 40));
-    rack.update(&done, &Evidence { arrived: Instant::from_millis(100), min_rtt: None, echo_before: None });
+    rack.update(&done, Instant::from_millis(100));
     let window = Duration::from_millis(5);
     let losses = rack::detect(&mut sent, &rack, window, Instant::from_millis(100));
     assert_eq!((losses.octets, losses.next), (0, Some(Instant::from_millis(104))));
@@ -216,7 +216,7 @@ fn microseconds_are_told_apart() {
     }
     let mut rack = Rack::default();
     let done = sack(&mut sent, range(20, 30));
-    rack.update(&done, &Evidence { arrived: micros(1_012), min_rtt: None, echo_before: None });
+    rack.update(&done, micros(1_012));
     let losses = rack::detect(&mut sent, &rack, Duration::from_micros(2), micros(1_012));
     assert_eq!((losses.octets, losses.next), (10, Some(micros(1_013))));
 }
@@ -235,12 +235,70 @@ fn ambiguous_arrivals_are_ignored() {
         let mut sent = records(0, &[10; 4]);
         sent.mark_first_lost(10);
         sent.retransmitted(SeqNumber(0), 10, 10, Instant::from_millis(50));
-        let done = acknowledge(&mut sent, SeqNumber(10));
+        let (arrived, echo_before) = (Instant::from_millis(60), echo_before.map(Instant::from_millis));
+        let doubt_from = doubt_from(arrived, min_rtt, echo_before);
+        let mut done = Delivered { doubt_from, ..Delivered::default() };
+        sent.acknowledge(SeqNumber(10), &mut done);
         let mut rack = Rack::default();
-        let echo_before = echo_before.map(Instant::from_millis);
-        rack.update(&done, &Evidence { arrived: Instant::from_millis(60), min_rtt, echo_before });
+        rack.update(&done, arrived);
         assert_eq!(rack.rtt(), counts.then_some(ms(10)), "{min_rtt:?} {echo_before:?}");
     }
+}
+
+/// 8985-6.2-2: one ACK of two that were sent again: that of the later one is in doubt, that of the earlier one is not.
+#[test]
+fn each_that_was_sent_again_is_judged_by_itself() {
+    let mut sent = records(0, &[10; 4]);
+    sent.retransmitted(SeqNumber(0), 10, 10, Instant::from_millis(50));
+    sent.retransmitted(SeqNumber(10), 10, 10, Instant::from_millis(58));
+    let arrived = Instant::from_millis(60);
+    let doubt_from = doubt_from(arrived, Some(Duration::from_millis(5)), None);
+    let mut done = Delivered { doubt_from, ..Delivered::default() };
+    sent.acknowledge(SeqNumber(20), &mut done);
+    let mut rack = Rack::default();
+    rack.update(&done, arrived);
+    assert_eq!((rack.rtt(), rack.latest().unwrap().end), (Some(Duration::from_millis(10)), SeqNumber(10)));
+}
+
+/// 8985-6.2-2: RACK.rtt is that of what arrives, RACK.segment stays the one that was sent last.
+#[test]
+fn what_arrives_late_makes_the_round_trip_longer() {
+    let mut sent = records(0, &[10; 10]);
+    let mut rack = Rack::default();
+    let done = sack(&mut sent, range(50, 60));
+    rack.update(&done, Instant::from_millis(105));
+    assert_eq!(rack.rtt(), Some(Duration::from_millis(100)));
+    let done = sack(&mut sent, range(20, 30));
+    rack.update(&done, Instant::from_millis(132));
+    assert_eq!((rack.rtt(), rack.latest().unwrap().end), (Some(Duration::from_millis(130)), SeqNumber(60)));
+}
+
+/// 8985-6.2-4: segments are counted, whatever their size and in whatever blocks.
+#[test]
+fn sacked_segments_are_counted() {
+    for (blocks, count) in [
+        (&[][..], 0),
+        (&[(10, 20)], 1),
+        (&[(10, 20), (30, 40)], 2),
+        (&[(10, 40)], 3),
+        (&[(10, 20), (30, 40), (50, 60)], 3),
+        (&[(10, 20), (30, 50)], 3),
+    ] {
+        let mut sent = records(0, &[10; 10]);
+        for &(left, right) in blocks {
+            sack(&mut sent, range(left, right));
+        }
+        for segments in 0..5 {
+            assert_eq!(sent.are_sacked(segments), count >= segments, "{blocks:?} {segments}");
+        }
+    }
+    // In a super-segment, too.
+    let mut sent = records(0, &[10]);
+    sent.push(SentRecord { segment: 10, ..record(SeqNumber(10), 95, Instant::from_millis(1)) });
+    sack(&mut sent, range(30, 60));
+    assert!(sent.are_sacked(3) && !sent.are_sacked(4));
+    sack(&mut sent, range(90, 105));
+    assert!(sent.are_sacked(5) && !sent.are_sacked(6));
 }
 
 /// 8985-6.2-5: a lost retransmission is found as soon as something that was sent after it has arrived.
@@ -248,16 +306,16 @@ fn ambiguous_arrivals_are_ignored() {
 fn a_lost_retransmission_is_found() {
     let mut sent = records(0, &[10; 10]);
     let mut rack = Rack::default();
-    let evidence = |millis| Evidence { arrived: Instant::from_millis(millis), min_rtt: None, echo_before: None };
+    let evidence = Instant::from_millis;
     let done = sack(&mut sent, range(20, 50));
-    rack.update(&done, &evidence(100));
+    rack.update(&done, evidence(100));
     assert_eq!(rack::detect(&mut sent, &rack, Duration::ZERO, Instant::from_millis(100)).octets, 20);
     for (seq, millis) in [(0, 101), (10, 102)] {
         sent.retransmitted(SeqNumber(seq), 10, 10, Instant::from_millis(millis));
     }
     // The second one arrives, the first does not.
     let done = sack(&mut sent, range(10, 50));
-    rack.update(&done, &evidence(200));
+    rack.update(&done, evidence(200));
     let losses = rack::detect(&mut sent, &rack, Duration::ZERO, Instant::from_millis(200));
     assert_eq!((losses.octets, losses.resent_at), (10 + 50, Some(Instant::from_millis(101))));
     assert_eq!(sent.first_lost(), Some((SeqNumber(0), 10)));
@@ -343,7 +401,7 @@ impl Pair {
                 let gone: Vec<Octet> = self.model.drain(..octets as usize).collect();
                 assert_eq!(done.octets as usize, gone.iter().filter(|octet| !octet.sacked).count());
                 self.una += octets;
-                self.rack.update(&done, &Evidence { arrived: now, min_rtt: None, echo_before: None });
+                self.rack.update(&done, now);
             }
             Step::Sack(at, octets) => {
                 let (left, right) = (at.max(1), (at.max(1) + octets).min(len));
@@ -359,7 +417,7 @@ impl Pair {
                         octet.sacked = marked;
                         octet.lost &= !marked;
                     }
-                    self.rack.update(&done, &Evidence { arrived: now, min_rtt: None, echo_before: None });
+                    self.rack.update(&done, now);
                 }
             }
             Step::Retransmit(limit) => {
@@ -426,7 +484,7 @@ impl Pair {
                 assert!(lost, "{octet:?} at {seq} is due at {}", self.now);
             }
             if candidate && !octet.spared && before && octet.at + patience > self.now {
-                next = Some(next.map_or(octet.at + patience, |next| next.min(octet.at + patience)));
+                next = next.max(Some(octet.at + patience));
             }
             if lost && !octet.lost {
                 assert!(candidate && Instant::from_millis(octet.at) <= latest.at && octet.at + patience <= self.now);
@@ -436,7 +494,12 @@ impl Pair {
         }
         assert_eq!(losses.octets, marked);
         if let Some(next) = next {
-            assert!(losses.next.is_some_and(|at| at <= Instant::from_millis(next)), "{losses:?} {next}");
+            // For all of them, and no later than what could be lost at all.
+            let latest = latest.at + Duration::from_millis(patience);
+            assert!(
+                losses.next.is_some_and(|at| at >= Instant::from_millis(next) && at <= latest),
+                "{losses:?} {next}"
+            );
         }
     }
 

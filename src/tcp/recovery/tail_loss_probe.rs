@@ -16,7 +16,7 @@ const WITHOUT_RTT: Duration = Duration::from_secs(1);
 /// busy peer is not scheduled, and each connection would set a timer for it with every segment.
 pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 
-/// PTO: how long after the last transmission a probe is due. `alone`: no more than one segment is in flight.
+/// PTO: how long after the last transmission a probe is due. `alone`: only one segment is in flight.
 // 8985-7.2-2
 pub fn timeout(srtt: Option<Duration>, alone: bool) -> Duration {
     let Some(srtt) = srtt else { return WITHOUT_RTT };

@@ -24,9 +24,10 @@ struct Episode {
 pub struct Undo(Option<Box<Episode>>);
 
 impl Undo {
-    /// The congestion window is reduced while `una` is the first octet in flight.
-    pub fn begin(&mut self, una: SeqNumber) {
-        self.0 = Some(Box::new(Episode { since: una, unproven: 0, first_stamp: None, judged: false }));
+    /// The congestion window is reduced while `una` is the first octet in flight, and of what was sent again before (by a
+    /// tail loss probe, say) `resent` octets may still arrive: that they arrive twice proves nothing.
+    pub fn begin(&mut self, una: SeqNumber, resent: u32) {
+        self.0 = Some(Box::new(Episode { since: una, unproven: resent, first_stamp: None, judged: false }));
     }
 
     /// Something is sent again, with this timestamp of ours.
@@ -97,7 +98,7 @@ mod tests {
             (None, Some(499), false),
         ] {
             let mut undo = Undo::default();
-            undo.begin(SeqNumber(1));
+            undo.begin(SeqNumber(1), 0);
             undo.retransmitted(100, first);
             undo.retransmitted(100, first.map(|first| first + 9));
             // What was sent once, or again by an earlier recovery, says nothing.
@@ -119,7 +120,7 @@ mod tests {
         for base in [0, u32::MAX - 100, 1 << 31] {
             let at = |left: u32, right: u32| range(base.wrapping_add(left), base.wrapping_add(right));
             let mut undo = Undo::default();
-            undo.begin(SeqNumber(base.wrapping_add(100)));
+            undo.begin(SeqNumber(base.wrapping_add(100)), 0);
             undo.retransmitted(50, None);
             undo.retransmitted(50, None);
             assert!(!undo.is_all_duplicate(at(20, 90)), "from before");
@@ -127,9 +128,15 @@ mod tests {
             assert!(undo.is_all_duplicate(at(150, 200)));
             assert!(!undo.is_all_duplicate(at(150, 200)), "once");
         }
+        // The second arrival of what a probe has sent again leaves that of the rest open.
+        let mut undo = Undo::default();
+        undo.begin(SeqNumber(0), 10);
+        undo.retransmitted(10, None);
+        assert!(!undo.is_all_duplicate(range(90, 100)));
+        assert!(undo.is_all_duplicate(range(0, 10)));
         // Without a retransmission there is nothing that it could prove.
         let mut undo = Undo::default();
-        undo.begin(SeqNumber(0));
+        undo.begin(SeqNumber(0), 0);
         assert!(!undo.is_all_duplicate(range(0, 10)));
         undo.forget();
         assert_eq!(undo, Undo::default());
