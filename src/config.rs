@@ -21,8 +21,10 @@ pub struct Config {
     pub mtu: usize,
     /// ICMP errors per second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Default 100.
     pub icmp_errors_per_second: u32,
-    /// Packets that may wait for the device beside the connections: answers, datagrams, echoes. Default 4,096.
+    /// Packets that may wait for the device beside the connections: answers and echoes, and as many datagrams. Default 4,096.
     pub max_queued_packets: usize,
+    /// Octets that may wait in all UDP sockets together, overhead included. Default 64 MiB.
+    pub udp_memory: usize,
     /// UDP sockets. Default 65,536.
     pub max_udp_sockets: u32,
     /// Send super-segments beyond 64 KiB over IPv4 where the device takes them (BIG TCP). The kernel reads them since
@@ -66,6 +68,7 @@ impl Default for Config {
             mtu: 1_500,
             icmp_errors_per_second: 100,
             max_queued_packets: 4_096,
+            udp_memory: 64 << 20,
             max_udp_sockets: 65_536,
             big_tcp: false,
             busy_poll: BusyPoll::default(),

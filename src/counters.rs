@@ -88,6 +88,8 @@ drop_reasons! {
     UdpNoSocket => "no UDP socket",
     /// The socket's receive queue is full.
     UdpQueueFull => "UDP queue full",
+    /// The memory of all UDP sockets is used up.
+    UdpNoMemory => "no UDP memory",
     // TCP, before a connection is found
     /// TCP header truncated or data offset out of range.
     TcpHeader => "bad TCP header",

@@ -34,6 +34,10 @@ pub enum SocketError {
     InvalidAddress,
     /// An argument out of its range.
     InvalidArgument,
+    /// A datagram is longer than a packet, or than the path takes in one piece.
+    MessageTooLong,
+    /// Broadcasting was not allowed on this socket.
+    PermissionDenied,
     /// The table of connections is full or memory is used up.
     NoBuffers,
     /// There is no such socket.
@@ -60,6 +64,9 @@ impl SocketError {
             SocketError::AddressNotAvailable => Kind::AddrNotAvailable,
             SocketError::Unreachable => Kind::NetworkUnreachable,
             SocketError::InvalidAddress | SocketError::InvalidArgument => Kind::InvalidInput,
+            // The kind has a number and no name; `std::net` gives it for EMSGSIZE.
+            SocketError::MessageTooLong => io::Error::from_raw_os_error(libc::EMSGSIZE).kind(),
+            SocketError::PermissionDenied => Kind::PermissionDenied,
             SocketError::NoBuffers => Kind::OutOfMemory,
             SocketError::NetworkDown => Kind::NetworkDown,
         }
@@ -83,6 +90,8 @@ impl fmt::Display for SocketError {
             SocketError::Unreachable => "network unreachable",
             SocketError::InvalidAddress => "not an address that a connection can have",
             SocketError::InvalidArgument => "invalid argument",
+            SocketError::MessageTooLong => "message too long",
+            SocketError::PermissionDenied => "permission denied: broadcasting is off",
             SocketError::NoBuffers => "no buffer space or connection table full",
             SocketError::BadHandle => "no such socket",
             SocketError::NetworkDown => "the network device is gone",
@@ -94,6 +103,10 @@ impl std::error::Error for SocketError {}
 
 impl From<SocketError> for io::Error {
     fn from(error: SocketError) -> io::Error {
-        io::Error::new(error.kind(), error)
+        match error {
+            // As the operating system tells it: those who probe a path look for this number.
+            SocketError::MessageTooLong => io::Error::from_raw_os_error(libc::EMSGSIZE),
+            _ => io::Error::new(error.kind(), error),
+        }
     }
 }

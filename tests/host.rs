@@ -514,7 +514,7 @@ fn datagrams() {
         let mut send = |len| script.stack.udp_send(script.now, socket, Some(end(peer, 5)), &vec![0; len]);
         assert_eq!(
             (send(most), send(most + 1), send(4_000)),
-            (Ok(most), Err(SocketError::InvalidArgument), Err(SocketError::InvalidArgument))
+            (Ok(most), Err(SocketError::MessageTooLong), Err(SocketError::MessageTooLong))
         );
         assert_eq!(script.packets()[0].len(), 1_500);
         assert_eq!(script.stack.udp_set_hop_limit(socket, 0), Err(SocketError::InvalidArgument));

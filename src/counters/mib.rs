@@ -62,7 +62,7 @@ impl DropReason {
             IcmpMalformed | IcmpChecksum => (Layer::Icmp, "bad ICMP", "InErrors"),
             IcmpRateLimited => (Layer::Icmp, "errors not sent", "OutRateLimitHost"),
             UdpNoSocket => (Layer::Udp, "no such port", "NoPorts"),
-            UdpLength | UdpChecksum | UdpQueueFull => (Layer::Udp, "bad datagrams", "InErrors"),
+            UdpLength | UdpChecksum | UdpQueueFull | UdpNoMemory => (Layer::Udp, "bad datagrams", "InErrors"),
             TcpHeader | TcpOption | TcpChecksum => (Layer::Tcp, "bad segments", "InErrs"),
             _ => return None,
         })

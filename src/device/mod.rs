@@ -106,6 +106,8 @@ pub struct Capabilities {
     pub max_big_v4: usize,
     /// It completes transport checksums on sending.
     pub tx_checksum: bool,
+    /// It cuts super-datagrams of UDP: packets with a `gso_size` up to the same lengths.
+    pub udp_segmentation: bool,
     /// How many packets it holds for us at most before it drops them silently, where each of them is one segment; `None`
     /// where that is not known or the packets are super-segments.
     pub queue_limit: Option<u32>,
@@ -114,7 +116,15 @@ pub struct Capabilities {
 impl Capabilities {
     /// A device without offloads.
     pub const fn plain(mtu: usize) -> Capabilities {
-        Capabilities { mtu, max_super_v4: mtu, max_super_v6: mtu, max_big_v4: 0, tx_checksum: false, queue_limit: None }
+        Capabilities {
+            mtu,
+            max_super_v4: mtu,
+            max_super_v6: mtu,
+            max_big_v4: 0,
+            tx_checksum: false,
+            udp_segmentation: false,
+            queue_limit: None,
+        }
     }
 }
 

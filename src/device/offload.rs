@@ -34,16 +34,13 @@ const BIG_SINCE: (u32, u32) = (6, 3);
 /// Pieces of a packet that are written without copying the list of them: a header, and as many pieces as text has.
 const MAX_PIECES: usize = 6;
 
-/// Whether the kernel may hand over several datagrams in one packet. Not yet: the stack's UDP would deliver them as one.
-/// Sending such packets needs no setting.
-const RECEIVE_UDP_SUPER_DATAGRAMS: bool = false;
+/// Several datagrams in one packet, both ways. Both came with Linux 6.2: a kernel that knows the one takes the other.
+const UDP_OFFLOADS: c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 
 /// What the kernel may hand over, the most first; the first set that the driver knows is taken.
 const OFFLOADS: [c_uint; 3] = {
     let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
-    // USO came with Linux 6.2.
-    let udp = if RECEIVE_UDP_SUPER_DATAGRAMS { libc::TUN_F_USO4 | libc::TUN_F_USO6 } else { 0 };
-    [tcp | udp, tcp, libc::TUN_F_CSUM]
+    [tcp | UDP_OFFLOADS, tcp, libc::TUN_F_CSUM]
 };
 
 /// One queue of a TUN, with offloads; see the module's text.
@@ -54,6 +51,8 @@ pub struct OffloadDevice {
     mtu: usize,
     /// See [`Capabilities::max_big_v4`].
     max_big: usize,
+    /// See [`Capabilities::udp_segmentation`].
+    udp_segmentation: bool,
     /// Packets that the kernel refused.
     refused: AtomicU64,
 }
@@ -140,6 +139,7 @@ impl Device for OffloadDevice {
             max_super_v6: MAX_SUPER,
             tx_checksum: true,
             max_big_v4: self.max_big,
+            udp_segmentation: self.udp_segmentation,
             ..plain
         }
     }
@@ -214,9 +214,10 @@ fn prepare(queues: Vec<File>, name: &str) -> Result<Vec<OffloadDevice>, TunError
     let no_offload = |error| TunError::NoOffload { name: name.to_owned(), error };
     let other = |error| TunError::Other { name: name.to_owned(), error };
     // All of this belongs to the TUN, and survives on one that outlives its programs, so another may have left anything.
+    let mut udp_segmentation = false;
     if let Some(queue) = queues.first() {
         set_header_form(queue).map_err(no_offload)?;
-        offer_offloads(queue).map_err(no_offload)?;
+        udp_segmentation = offer_offloads(queue).map_err(no_offload)? & UDP_OFFLOADS != 0;
     }
     let interface = Arc::new(Interface::new(name).map_err(other)?);
     let mtu = interface.mtu().map_err(other)?;
@@ -226,7 +227,14 @@ fn prepare(queues: Vec<File>, name: &str) -> Result<Vec<OffloadDevice>, TunError
     interface.wait_until_running();
     let max_big = if interface::kernel_release().is_some_and(|release| release >= BIG_SINCE) { MAX_BIG } else { 0 };
     let refused = || AtomicU64::new(0);
-    let device = |queue| OffloadDevice { queue, interface: Arc::clone(&interface), mtu, max_big, refused: refused() };
+    let device = |queue| OffloadDevice {
+        queue,
+        interface: Arc::clone(&interface),
+        mtu,
+        max_big,
+        udp_segmentation,
+        refused: refused(),
+    };
     Ok(queues.into_iter().map(device).collect())
 }
 
@@ -242,10 +250,11 @@ fn set_header_form(queue: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn offer_offloads(queue: &File) -> io::Result<()> {
-    let mut result = Ok(());
+/// Which of them the kernel took.
+fn offer_offloads(queue: &File) -> io::Result<c_uint> {
+    let mut result = Ok(0);
     for offloads in OFFLOADS {
-        result = interface::set_offloads(queue.as_fd(), offloads);
+        result = interface::set_offloads(queue.as_fd(), offloads).map(|()| offloads);
         if result.is_ok() {
             break;
         }

@@ -63,7 +63,9 @@ fn a_missing_interface_is_created_and_carries_packets() {
         let device = OffloadDevice::open("glt%d").unwrap();
         assert_eq!(device.name(), "glt0");
         let plain = Capabilities { max_big_v4: device.capabilities().max_big_v4, ..Capabilities::plain(1500) };
-        let expected = Capabilities { max_super_v4: 65_535, max_super_v6: 65_535, tx_checksum: true, ..plain };
+        // Linux 6.2 or later.
+        let full = Capabilities { tx_checksum: true, udp_segmentation: true, ..plain };
+        let expected = Capabilities { max_super_v4: 65_535, max_super_v6: 65_535, ..full };
         assert_eq!(device.capabilities(), expected);
         // Only a kernel that reads them is offered longer ones.
         let reads_big = interface::kernel_release().unwrap() >= (6, 3);

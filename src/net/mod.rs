@@ -30,6 +30,8 @@ mod poller;
 mod tcp_listener;
 mod tcp_options;
 mod tcp_stream;
+mod udp_batch;
+mod udp_options;
 mod udp_socket;
 
 pub use current::EnterGuard;
@@ -42,4 +44,6 @@ pub use udp_socket::UdpSocket;
 
 pub use crate::stack::EchoReply;
 pub use crate::tcp::snapshot::Snapshot;
+pub use crate::udp::{Fragmentation, Message, RecvMeta};
+pub use crate::wire::ecn::EcnCodepoint;
 pub use std::net::Shutdown;

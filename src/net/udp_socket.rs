@@ -4,19 +4,21 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Net;
 use super::handle::Owner;
-use super::modes::{Modes, each_address, hop_limit};
+use super::modes::{Modes, each_address};
 use crate::driver::{Core, Shard};
 use crate::error::SocketError;
 use crate::stack::{Readiness, SocketHandle, UdpHandle};
 use crate::time::Instant;
-use crate::udp::{Datagram, Socket};
+use crate::udp::{RecvMeta, Socket, UdpOptions};
 
-/// A UDP socket, as `std::net::UdpSocket`. Clones ([`UdpSocket::try_clone`]) share everything.
+/// A UDP socket, as `std::net::UdpSocket`, and beyond it: what comes with each datagram ([`UdpSocket::recv_msg`]), batches
+/// and super-datagrams ([`UdpSocket::recv_many`], [`UdpSocket::send_many`]). Clones ([`UdpSocket::try_clone`]) share
+/// everything.
 pub struct UdpSocket {
     inner: Arc<Inner>,
 }
@@ -24,9 +26,9 @@ pub struct UdpSocket {
 struct Inner {
     owner: Arc<Owner>,
     handle: UdpHandle,
-    local: SocketAddr,
     modes: Modes,
-    broadcast: AtomicBool,
+    /// Datagrams that came in one piece are received in one piece.
+    gro: AtomicBool,
 }
 
 impl UdpSocket {
@@ -39,17 +41,15 @@ impl UdpSocket {
     }
 
     pub(super) fn open(net: &Net, addr: SocketAddr) -> io::Result<UdpSocket> {
-        let (handle, local) = net.shard().call(|core, _| {
+        let handle = net.shard().call(|core, _| {
             core.check()?;
-            let handle = core.stack.udp_bind(addr)?;
-            io::Result::Ok((handle, core.stack.udp_socket(handle).map_or(addr, |socket| socket.local)))
+            io::Result::Ok(core.stack.udp_bind(addr)?)
         })?;
         let owner = Arc::clone(&net.owner);
-        let (modes, broadcast) = (Modes::default(), AtomicBool::new(false));
-        Ok(UdpSocket { inner: Arc::new(Inner { owner, handle, local, modes, broadcast }) })
+        Ok(UdpSocket { inner: Arc::new(Inner { owner, handle, modes: Modes::default(), gro: AtomicBool::new(false) }) })
     }
 
-    fn shard(&self) -> &Shard {
+    pub(super) fn shard(&self) -> &Shard {
         &self.inner.owner.shard
     }
 
@@ -61,10 +61,28 @@ impl UdpSocket {
         SocketHandle::Udp(self.inner.handle)
     }
 
-    fn look<R>(&self, look: impl FnOnce(&Socket) -> R) -> io::Result<R> {
+    pub(super) fn handle(&self) -> UdpHandle {
+        self.inner.handle
+    }
+
+    pub(super) fn modes(&self) -> &Modes {
+        &self.inner.modes
+    }
+
+    pub(super) fn gro_flag(&self) -> &AtomicBool {
+        &self.inner.gro
+    }
+
+    pub(super) fn look<R>(&self, look: impl FnOnce(&Socket) -> R) -> io::Result<R> {
         let core = self.shard().lock();
         let socket = core.stack.udp_socket(self.inner.handle);
         socket.map(look).ok_or_else(|| core.explain(SocketError::BadHandle))
+    }
+
+    pub(super) fn set(&self, change: impl FnOnce(&mut UdpOptions)) -> io::Result<()> {
+        let mut core = self.shard().lock();
+        let result = core.stack.udp_set_options(self.inner.handle, change);
+        result.map_err(|error| core.explain(error))
     }
 
     fn transmit(&self, to: Option<SocketAddr>, data: &[u8]) -> io::Result<usize> {
@@ -76,25 +94,20 @@ impl UdpSocket {
         })
     }
 
-    fn wait<R>(&self, call: impl FnMut(&mut Core, Instant) -> Result<R, SocketError>) -> io::Result<R> {
+    pub(super) fn wait<R>(&self, call: impl FnMut(&mut Core, Instant) -> Result<R, SocketError>) -> io::Result<R> {
         self.shard().call_patiently(self.socket(), Readiness::READABLE, self.inner.modes.reading(), call)
     }
 
     fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let handle = self.inner.handle;
-        let datagram = self.wait(|core, _| core.stack.udp_receive(handle))?;
-        Ok(copy(&datagram, buf))
+        let meta = self.wait(|core, _| core.stack.udp_receive_into(handle, buf, false))?;
+        Ok((meta.len, meta.source))
     }
 
     fn look_ahead(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let handle = self.inner.handle;
-        self.wait(|core, _| {
-            let waiting = core.stack.udp_socket(handle).ok_or(SocketError::BadHandle)?.peek();
-            if let Some(datagram) = waiting {
-                return Ok(copy(datagram, buf));
-            }
-            Err(core.stack.udp_take_error(handle).unwrap_or(SocketError::WouldBlock))
-        })
+        let RecvMeta { len, source, .. } = self.wait(|core, _| core.stack.udp_peek(handle, buf))?;
+        Ok((len, source))
     }
 
     /// Receives a datagram and says from whom. What does not fit into `buf` is lost.
@@ -117,8 +130,9 @@ impl UdpSocket {
     /// Sends a datagram to the first of the addresses.
     ///
     /// # Errors
-    /// `InvalidInput` for more than one packet holds, `NetworkUnreachable` without an address of that family,
-    /// `WouldBlock` in non-blocking mode or after the write timeout, `NetworkDown`.
+    /// `EMSGSIZE` (`raw_os_error`) for more than one packet holds, `NetworkUnreachable` without an address of that family,
+    /// `PermissionDenied` for a broadcast address without [`UdpSocket::set_broadcast`], `InvalidInput` for an address that
+    /// nobody can have, `WouldBlock` in non-blocking mode or after the write timeout, `NetworkDown`.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         let Some(to) = addr.to_socket_addrs()?.next() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
@@ -129,7 +143,7 @@ impl UdpSocket {
     /// Names the only peer: others are no longer heard, and errors about it are told.
     ///
     /// # Errors
-    /// `InvalidInput`, `NetworkUnreachable`, `NetworkDown`.
+    /// `InvalidInput`, `NetworkUnreachable`, `PermissionDenied` for a broadcast address, `NetworkDown`.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         let handle = self.inner.handle;
         each_address(addr, |addr| {
@@ -173,12 +187,13 @@ impl UdpSocket {
         self.look(|socket| socket.remote)?.ok_or_else(|| SocketError::NotConnected.into())
     }
 
-    /// The address to which it is bound.
+    /// The address to which it is bound. One that was bound to all addresses has, once it is connected, the one from which
+    /// it sends.
     ///
     /// # Errors
-    /// Never; the signature is that of `std::net`.
+    /// `NetworkDown` after [`Net::close`](super::Net::close).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.inner.local)
+        self.look(|socket| socket.local)
     }
 
     /// Another handle to the same socket.
@@ -221,42 +236,6 @@ impl UdpSocket {
         Ok(self.inner.modes.write.get())
     }
 
-    /// Accepted and remembered; the stack sends no datagram to a broadcast address.
-    ///
-    /// # Errors
-    /// Never; the signature is that of `std::net`.
-    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
-        self.inner.broadcast.store(broadcast, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// See [`UdpSocket::set_broadcast`].
-    ///
-    /// # Errors
-    /// Never; the signature is that of `std::net`.
-    pub fn broadcast(&self) -> io::Result<bool> {
-        Ok(self.inner.broadcast.load(Ordering::Relaxed))
-    }
-
-    /// The TTL or hop limit of what is sent, 1 to 255.
-    ///
-    /// # Errors
-    /// `InvalidInput` outside of that, `NetworkDown`.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        let limit = hop_limit(ttl)?;
-        let mut core = self.shard().lock();
-        let result = core.stack.udp_set_hop_limit(self.inner.handle, limit);
-        result.map_err(|error| core.explain(error))
-    }
-
-    /// See [`UdpSocket::set_ttl`].
-    ///
-    /// # Errors
-    /// `NetworkDown`.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.look(|socket| socket.hop_limit.into())
-    }
-
     /// Takes the error that ICMP reported about what was sent.
     ///
     /// # Errors
@@ -277,13 +256,6 @@ impl UdpSocket {
     }
 }
 
-/// As much of a datagram as there is room for, and from whom it is.
-fn copy(datagram: &Datagram, buf: &mut [u8]) -> (usize, SocketAddr) {
-    let len = datagram.data.len().min(buf.len());
-    buf[..len].copy_from_slice(&datagram.data[..len]);
-    (len, datagram.source)
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         let handle = self.handle;
@@ -296,6 +268,6 @@ impl Drop for Inner {
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket").field("addr", &self.inner.local).finish()
+        f.debug_struct("UdpSocket").field("addr", &self.local_addr().ok()).finish()
     }
 }

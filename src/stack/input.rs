@@ -92,7 +92,7 @@ impl Stack {
                 let segment = Segment::parse(packet.payload, &arrival)?;
                 self.tcp_input(&segment)
             }
-            protocol::UDP => self.udp_input(arrived, packet, addressed, vouched),
+            protocol::UDP => self.udp_input(arrived, packet, addressed, meta),
             protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, packet, addressed),
             protocol::ICMPV6 if packet.destination.is_ipv6() => self.icmp_input(arrived, packet, addressed),
             _ => {

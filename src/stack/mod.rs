@@ -15,6 +15,7 @@
 //! [`Stack::next_deadline`] is right once [`Stack::transmit`] has answered [`Progress::Idle`]. A call may make other sockets
 //! ready at once (reading gives back the memory for which a writer waits), so ask [`Stack::poll_ready`] after calls too.
 
+mod datagrams;
 mod demux;
 mod echo;
 mod flow;
@@ -33,6 +34,8 @@ mod tcp_input;
 pub mod timer_wheel;
 mod timers;
 mod udp;
+mod udp_input;
+mod udp_send;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -59,7 +62,7 @@ use crate::tcp::recovery::TransferPool;
 use crate::tcp::syn_cookie::CookieJar;
 use crate::tcp::time_wait::TimeWait;
 use crate::time::Instant;
-use crate::udp::Socket;
+use crate::udp::{Memory, Socket};
 
 use flow::{Flow, PackedFlow};
 use flow_table::{FlowHasher, FlowTable};
@@ -116,6 +119,8 @@ pub struct Stack {
     now: Instant,
     limits: Limits,
     offload_checksum: bool,
+    /// The device cuts super-datagrams.
+    cuts_datagrams: bool,
     pool: Pool,
     transfers: TransferPool,
     /// The chunk of the packet that is being handled, and the connection that keeps it.
@@ -136,10 +141,12 @@ pub struct Stack {
     time_wait_order: VecDeque<SlabKey>,
     sockets: Slab<Socket>,
     socket_ports: BTreeMap<u16, Vec<UdpHandle>>,
+    udp_memory: Memory,
     echoes: echo::Echoes,
     // Queues.
     to_send: VecDeque<SlabKey>,
     outgoing: VecDeque<Outgoing>,
+    datagrams: datagrams::SendQueue,
     ready: VecDeque<SocketHandle>,
     starved: starved::Starved,
     // Secrets and choices.
@@ -167,6 +174,7 @@ impl Stack {
             now,
             limits: Limits { max_packet: 0, big_packet: 0 },
             offload_checksum: false,
+            cuts_datagrams: false,
             pool: Pool::new(config.tcp.buffer_memory),
             transfers: TransferPool::default(),
             donor: Donor::None,
@@ -183,9 +191,11 @@ impl Stack {
             time_wait_order: VecDeque::new(),
             sockets: Slab::with_limit(config.max_udp_sockets),
             socket_ports: BTreeMap::new(),
+            udp_memory: Memory::new(config.udp_memory),
             echoes: echo::Echoes::default(),
             to_send: VecDeque::new(),
             outgoing: VecDeque::new(),
+            datagrams: datagrams::SendQueue::default(),
             ready: VecDeque::new(),
             starved: starved::Starved::default(),
             sequence: SequenceGenerator::new(rng.key(), rng.key()),

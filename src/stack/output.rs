@@ -1,4 +1,4 @@
-//! The way out: answers first, then the connections in turn, one (super-)segment each.
+//! The way out: answers first, then datagrams and connections in turn, one packet or (super-)segment each.
 
 use std::net::IpAddr;
 
@@ -84,7 +84,7 @@ impl Stack {
 
     /// Nothing waits to be sent: [`Stack::transmit`] would have nothing to do.
     pub fn is_quiet(&self) -> bool {
-        self.outgoing.is_empty() && self.to_send.is_empty()
+        self.outgoing.is_empty() && self.datagrams.is_empty() && self.to_send.is_empty()
     }
 
     /// Sends at most `budget` packets through `send`. A packet that `send` refuses stays, and nothing has changed for it.
@@ -104,7 +104,17 @@ impl Stack {
             }
             budget -= 1;
         }
-        while let Some(key) = self.to_send.pop_front() {
+        loop {
+            if !self.datagrams.is_empty() {
+                if budget == 0 {
+                    return Progress::More;
+                }
+                if self.send_datagram(&mut send).is_err() {
+                    return Progress::Blocked;
+                }
+                budget -= 1;
+            }
+            let Some(key) = self.to_send.pop_front() else { if self.datagrams.is_empty() { break } else { continue } };
             if budget == 0 {
                 self.to_send.push_front(key);
                 return Progress::More;

@@ -6,6 +6,7 @@ use crate::buffer::{LARGE, Pool};
 use crate::tcp::config::TcpConfig;
 use crate::tcp::connection::{Connection, Events};
 use crate::tcp::state::State;
+use crate::udp::Socket;
 
 /// What a call would find: a set of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
@@ -121,8 +122,8 @@ impl Stack {
                 None => Readiness::ERROR,
             },
             SocketHandle::Udp(handle) => match self.sockets.get(handle.0) {
-                Some(socket) if socket.is_readable() => Readiness::READABLE.with(self.udp_writable()),
-                Some(_) => self.udp_writable(),
+                Some(socket) if socket.is_readable() => Readiness::READABLE.with(self.udp_writable(socket)),
+                Some(socket) => self.udp_writable(socket),
                 None => Readiness::ERROR,
             },
             SocketHandle::Echo(handle) => self.echoes.readiness(handle),
@@ -134,8 +135,8 @@ impl Stack {
         has_memory(&self.pool)
     }
 
-    fn udp_writable(&self) -> Readiness {
-        if self.outgoing.len() < self.config.max_queued_packets { Readiness::WRITABLE } else { Readiness::NONE }
+    fn udp_writable(&self, socket: &Socket) -> Readiness {
+        if self.udp_has_send_room(socket) { Readiness::WRITABLE } else { Readiness::NONE }
     }
 }
 

@@ -190,6 +190,7 @@ impl crate::config::Config {
     pub fn share(&self, share: Share) -> crate::config::Config {
         let mut config = self.clone();
         config.icmp_errors_per_second = share.of_u32(config.icmp_errors_per_second);
+        config.udp_memory = share.of(config.udp_memory);
         let tcp = &mut config.tcp;
         tcp.buffer_memory = share.of(tcp.buffer_memory);
         tcp.max_half_open = share.of_u32(tcp.max_half_open);

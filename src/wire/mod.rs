@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use crate::counters::DropReason;
 
 pub mod checksum;
+pub mod ecn;
 pub mod extension;
 pub mod icmp;
 pub mod icmpv4;

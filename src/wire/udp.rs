@@ -11,6 +11,9 @@ use crate::counters::DropReason;
 /// Bytes of a UDP header.
 pub const HEADER_LEN: usize = 8;
 
+/// Bytes from the start of the header to its checksum field.
+pub const CHECKSUM_OFFSET: u16 = 6;
+
 /// A UDP header without length and checksum, which follow from the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct UdpHeader {
@@ -63,5 +66,19 @@ pub fn emit(source: IpAddr, destination: IpAddr, header: &UdpHeader, data: &[u8]
     let value = if sum.finish() == 0 { 0xFFFF } else { sum.finish() };
     octets[6..8].copy_from_slice(&value.to_be_bytes());
     buffer[..HEADER_LEN].copy_from_slice(&octets);
+    HEADER_LEN
+}
+
+/// Writes the header for `len` octets of data whose checksum the device completes: the field holds the sum of the
+/// pseudo-header. Returns its length (8).
+pub fn emit_partial(source: IpAddr, destination: IpAddr, header: &UdpHeader, len: usize, buffer: &mut [u8]) -> usize {
+    let length = HEADER_LEN + len;
+    debug_assert!(length <= usize::from(u16::MAX), "{len} bytes do not fit into one datagram");
+    let mut sum = Checksum::new();
+    sum.add_pseudo_header(source, destination, protocol::UDP, length as u32);
+    let words = [header.source_port, header.destination_port, length as u16, sum.partial()];
+    for (field, word) in buffer[..HEADER_LEN].chunks_exact_mut(2).zip(words) {
+        field.copy_from_slice(&word.to_be_bytes());
+    }
     HEADER_LEN
 }

@@ -1,0 +1,216 @@
+//! Datagrams that the application sends: from where, to whom, how long, in one piece or cut.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Stack;
+use super::datagrams::OVERHEAD;
+use super::flow::UdpHandle;
+use crate::device::{TxChecksum, TxMeta};
+use crate::error::SocketError;
+use crate::ip::address::is_invalid_destination;
+use crate::time::Instant;
+use crate::udp::{Fragmentation, MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, MAX_SEGMENTS, Message, Socket};
+use crate::wire::ecn::EcnCodepoint;
+use crate::wire::udp::{self, HEADER_LEN, UdpHeader};
+use crate::wire::{IpHeader, emit_ip, ipv4, ipv6, protocol};
+
+/// From where a message goes to whom, and how.
+struct Route {
+    source: SocketAddr,
+    destination: SocketAddr,
+    /// It stays on this host: a group with a TTL of 0.
+    inside: bool,
+    header: IpHeader,
+}
+
+impl Route {
+    fn ip_len(&self) -> usize {
+        if self.destination.is_ipv6() { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN }
+    }
+
+    /// One packet with this payload. With `partial` its checksum is left to the device.
+    fn packet(&self, data: &[u8], identification: u16, partial: bool) -> Vec<u8> {
+        let start = self.ip_len();
+        let mut packet = vec![0; start + HEADER_LEN + data.len()];
+        emit_ip(&IpHeader { identification, ..self.header }, HEADER_LEN + data.len(), &mut packet);
+        let (source, destination) = (self.source.ip(), self.destination.ip());
+        let ports = UdpHeader { source_port: self.source.port(), destination_port: self.destination.port() };
+        if partial {
+            udp::emit_partial(source, destination, &ports, data.len(), &mut packet[start..]);
+        } else {
+            udp::emit(source, destination, &ports, data, &mut packet[start..]);
+        }
+        packet[start + HEADER_LEN..].copy_from_slice(data);
+        packet
+    }
+}
+
+impl Stack {
+    /// Tells whether the device cuts super-datagrams ([`Message::segment_size`]). Where it does not, the stack does.
+    pub fn set_udp_segmentation(&mut self, cuts: bool) {
+        self.cuts_datagrams = cuts;
+    }
+
+    /// Sends one datagram, to `to` or to the peer of a connected socket.
+    ///
+    /// # Errors
+    /// Those of [`Stack::udp_send_message`].
+    pub fn udp_send(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        to: Option<SocketAddr>,
+        data: &[u8],
+    ) -> Result<usize, SocketError> {
+        self.udp_send_message(now, handle, &Message { destination: to, ..Message::new(data) })
+    }
+
+    /// Sends one message: all of its datagrams or, with an error, none.
+    ///
+    /// # Errors
+    /// `NotConnected` without a destination, `InvalidAddress`, `Unreachable` without an address of that family,
+    /// `AddressNotAvailable` for a source that is not ours, `PermissionDenied` for a broadcast address without the option,
+    /// `InvalidArgument` for a segment size that cannot be, `MessageTooLong` for more than a packet or the path takes,
+    /// `WouldBlock` when too much waits, or the error that ICMP reported about an earlier one.
+    // 1122-3.3.3: what the link cannot carry whole is refused (fragments come with the host issue).
+    pub fn udp_send_message(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        message: &Message<'_>,
+    ) -> Result<usize, SocketError> {
+        self.advance_to(now);
+        let socket = self.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        let socket = self.sockets.get(handle.0).ok_or(SocketError::BadHandle)?;
+        let route = self.udp_route(socket, message)?;
+        let (data, ip_len) = (message.data, route.ip_len());
+        let most = if route.destination.is_ipv6() { MAX_PAYLOAD_V6 } else { MAX_PAYLOAD_V4 };
+        let size = message.segment_size.unwrap_or(data.len());
+        let segments = match size {
+            _ if data.len() <= size => 1,
+            0 => 0,
+            _ => data.len().div_ceil(size),
+        };
+        if !(1..=MAX_SEGMENTS).contains(&segments) {
+            return Err(SocketError::InvalidArgument);
+        }
+        let payload_mtu = self.udp_path_mtu(socket.options.fragmentation, route.destination.ip()) - ip_len - HEADER_LEN;
+        // 8899-4.4
+        if data.len() > most || data.len().min(size) > payload_mtu {
+            return Err(SocketError::MessageTooLong);
+        }
+        let whole = segments == 1 || self.cuts_datagrams;
+        let packets = if whole { 1 } else { segments };
+        let octets = data.len() + packets * (ip_len + HEADER_LEN + OVERHEAD);
+        if !socket.has_send_room(octets) || !self.datagrams.has_room(packets, octets, self.config.max_queued_packets) {
+            return Err(SocketError::WouldBlock);
+        }
+        if route.inside {
+            return Ok(data.len());
+        }
+        if whole {
+            self.push_packet(handle, &route, data, if segments > 1 { size } else { 0 });
+        } else {
+            for piece in data.chunks(size) {
+                self.push_packet(handle, &route, piece, 0);
+            }
+        }
+        Ok(data.len())
+    }
+
+    /// Queues one packet, which the device cuts at `size` (0: not at all).
+    fn push_packet(&mut self, handle: UdpHandle, route: &Route, data: &[u8], size: usize) {
+        let start = route.ip_len();
+        let partial = size > 0 || self.offload_checksum;
+        let packet = route.packet(data, self.identification, partial);
+        let mut meta = TxMeta::default();
+        if partial {
+            meta.checksum = TxChecksum::Partial { start: start as u16, offset: udp::CHECKSUM_OFFSET };
+            meta.header_len = (start + HEADER_LEN) as u16;
+            meta.gso_size = size as u16;
+        }
+        // One for each datagram that it becomes: fragments of two must never mix.
+        let datagrams = if size == 0 { 1 } else { data.len().div_ceil(size) };
+        self.identification = self.identification.wrapping_add(datagrams as u16);
+        self.queue_datagram(handle, packet, meta);
+    }
+
+    /// From where a message of this socket goes to whom.
+    fn udp_route(&self, socket: &Socket, message: &Message<'_>) -> Result<Route, SocketError> {
+        let destination = message.destination.or(socket.remote).ok_or(SocketError::NotConnected)?;
+        let to = destination.ip();
+        if destination.port() == 0 || is_invalid_destination(to) {
+            return Err(SocketError::InvalidAddress);
+        }
+        let options = &socket.options;
+        let (multicast, broadcast) = (to.is_multicast(), self.is_broadcast(to));
+        if broadcast && !options.broadcast {
+            return Err(SocketError::PermissionDenied);
+        }
+        let bound = Some(socket.local.ip()).filter(|&local| self.may_be_local(local));
+        let interface = options.multicast_source.filter(|source| multicast && source.is_ipv6() == to.is_ipv6());
+        let source = match message.source.filter(|source| !source.is_unspecified()) {
+            // 1122-4.1.3.5: any address of ours, but no other.
+            Some(source) if !self.may_be_local(source) => return Err(SocketError::AddressNotAvailable),
+            Some(source) => source,
+            None => match bound.or(interface) {
+                Some(source) => source,
+                None => self.own_source(to).ok_or(SocketError::Unreachable)?,
+            },
+        };
+        if source.is_ipv6() != to.is_ipv6() {
+            return Err(SocketError::InvalidAddress);
+        }
+        let hop_limit = match to {
+            // 1112-6.1
+            IpAddr::V4(_) if multicast => options.multicast_ttl_v4,
+            IpAddr::V6(_) if multicast => options.multicast_hops_v6,
+            _ => options.hop_limit,
+        };
+        let header = IpHeader {
+            source,
+            destination: to,
+            protocol: protocol::UDP,
+            hop_limit,
+            // 1122-4.1.4
+            traffic_class: options.dscp << 2 | EcnCodepoint::bits(message.ecn),
+            identification: 0,
+            dont_fragment: options.fragmentation != Fragmentation::Allowed,
+        };
+        Ok(Route {
+            source: SocketAddr::new(source, socket.local.port()),
+            destination: SocketAddr::new(to, destination.port()),
+            inside: hop_limit == 0,
+            header,
+        })
+    }
+
+    /// The longest packet that a socket may send to this address.
+    fn udp_path_mtu(&self, fragmentation: Fragmentation, _to: IpAddr) -> usize {
+        match fragmentation {
+            Fragmentation::Allowed | Fragmentation::Refused | Fragmentation::Probe => self.config.mtu,
+        }
+    }
+
+    /// The most octets that a datagram of this socket to this address holds without being fragmented, as far as is known now.
+    // 8899-4.4
+    pub fn udp_max_datagram_size(&self, handle: UdpHandle, to: IpAddr) -> Option<usize> {
+        let socket = self.sockets.get(handle.0)?;
+        let refused = match socket.options.fragmentation {
+            Fragmentation::Probe => Fragmentation::Probe,
+            Fragmentation::Allowed | Fragmentation::Refused => Fragmentation::Refused,
+        };
+        let (ip_len, most) =
+            if to.is_ipv6() { (ipv6::HEADER_LEN, MAX_PAYLOAD_V6) } else { (ipv4::HEADER_LEN, MAX_PAYLOAD_V4) };
+        Some((self.udp_path_mtu(refused, to) - ip_len - HEADER_LEN).min(most))
+    }
+
+    /// Sending would find room.
+    pub(super) fn udp_has_send_room(&self, socket: &Socket) -> bool {
+        socket.has_send_room(OVERHEAD + self.config.mtu)
+            && self.datagrams.has_room(1, OVERHEAD + self.config.mtu, self.config.max_queued_packets)
+    }
+}
