@@ -68,6 +68,13 @@ drop_reasons! {
     Unclaimed => "left to a sibling",
     /// The sibling whose packet it is has too many waiting.
     SiblingBusy => "inbox of the sibling full",
+    // Groups
+    /// IGMP shorter than its header, or about what is no group.
+    IgmpMalformed => "malformed IGMP",
+    /// The IGMP checksum is wrong.
+    IgmpChecksum => "bad IGMP checksum",
+    /// An IGMP message that only routers need, or a query that did not come from the link.
+    IgmpIgnored => "IGMP message ignored",
     // ICMP
     /// ICMP shorter than its header, or with a bad quotation.
     IcmpMalformed => "malformed ICMP",

@@ -97,7 +97,7 @@ fn what_comes_with_a_datagram() {
         let received = script.stack.udp_receive(socket).unwrap();
         assert_eq!((received.data.as_slice(), received.stride, received.traffic_class), (&b"four"[..], 4, class));
         // The answer, from the address that was asked.
-        let message = Message { source: Some(to.ip()), ..Message::to(from, b"answer") };
+        let message = Message { source: Some(to), ..Message::to(from, b"answer") };
         let answer = script.stack.udp_send_message(script.now, socket, &message);
         if own == "10.0.0.255" {
             assert_eq!(answer, Err(SocketError::AddressNotAvailable), "nobody sends from a broadcast address");
@@ -106,9 +106,12 @@ fn what_comes_with_a_datagram() {
             assert_eq!(read(&script.packets()[0]), (to, from, b"answer".to_vec()));
         }
     }
-    let foreign = Message { source: Some(ip("10.0.0.9")), ..Message::to(end("10.0.0.1", 5), b"x") };
+    let foreign = Message { source: Some(end("10.0.0.9", 0)), ..Message::to(end("10.0.0.1", 5), b"x") };
     assert_eq!(script.stack.udp_send_message(script.now, socket, &foreign), Err(SocketError::AddressNotAvailable));
-    let mixed = Message { source: Some(ip("fd00:67::2")), ..Message::to(end("10.0.0.1", 5), b"x") };
+    let other_port = Message { source: Some(end("10.0.0.2", 10)), ..Message::to(end("10.0.0.1", 5), b"x") };
+    let refused = script.stack.udp_send_message(script.now, socket, &other_port);
+    assert_eq!(refused, Err(SocketError::AddressNotAvailable));
+    let mixed = Message { source: Some(end("fd00:67::2", 0)), ..Message::to(end("10.0.0.1", 5), b"x") };
     assert_eq!(script.stack.udp_send_message(script.now, socket, &mixed), Err(SocketError::InvalidAddress));
 }
 

@@ -59,7 +59,7 @@ impl DropReason {
             UnknownProtocol => (Layer::Ip, "unknown protocols", "InUnknownProtos"),
             SiblingBusy => (Layer::Ip, "discarded in", "InDiscards"),
             ReplyLimited => (Layer::Ip, "discarded out", "OutDiscards"),
-            IcmpMalformed | IcmpChecksum => (Layer::Icmp, "bad ICMP", "InErrors"),
+            IgmpMalformed | IgmpChecksum | IcmpMalformed | IcmpChecksum => (Layer::Icmp, "bad ICMP", "InErrors"),
             IcmpRateLimited => (Layer::Icmp, "errors not sent", "OutRateLimitHost"),
             UdpNoSocket => (Layer::Udp, "no such port", "NoPorts"),
             UdpLength | UdpChecksum | UdpQueueFull | UdpNoMemory => (Layer::Udp, "bad datagrams", "InErrors"),

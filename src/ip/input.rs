@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use super::address::{self, IpCidr};
+use super::multicast::{ALL_SYSTEMS, Groups, is_everybody, solicited_node};
 use crate::counters::DropReason;
 use crate::wire::{IpPacket, Refused, parse_ip};
 
@@ -25,6 +26,8 @@ pub struct Host<'a> {
     pub own: &'a [IpCidr],
     /// It stands in for every other host: what the device brings is for it, whatever the destination.
     pub any_address: bool,
+    /// The groups that it has joined.
+    pub groups: &'a Groups,
     /// The packet never left the host: it may come from and go to its own addresses and those of the loopback network.
     pub inside: bool,
 }
@@ -76,12 +79,15 @@ fn addressed(destination: IpAddr, host: &Host<'_>) -> Option<Addressed> {
     let group = match destination {
         IpAddr::V4(v4) => {
             let family = own.iter().any(|cidr| cidr.address.is_ipv4());
-            family && (v4.is_broadcast() || v4.octets() == [224, 0, 0, 1])
+            family && (v4.is_broadcast() || v4 == ALL_SYSTEMS || host.groups.contains(destination))
                 || own.iter().any(|cidr| cidr.is_broadcast(destination))
         }
         IpAddr::V6(v6) => {
-            let all_nodes = v6.segments() == [0xff02, 0, 0, 0, 0, 0, 0, 1];
-            own.iter().any(|cidr| cidr.address.is_ipv6()) && all_nodes
+            let solicits = |cidr: &IpCidr| matches!(cidr.address, IpAddr::V6(own) if solicited_node(own) == v6);
+            let family = own.iter().any(|cidr| cidr.address.is_ipv6());
+            family
+                && v6.is_multicast()
+                && (is_everybody(destination) || host.groups.contains(destination) || own.iter().any(solicits))
         }
     };
     if group {
@@ -105,6 +111,14 @@ pub fn source_for(remote: IpAddr, own: &[IpCidr]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::KeyedRng;
+    use crate::time::Instant;
+
+    fn groups() -> Groups {
+        let mut groups = Groups::new(KeyedRng::from_seed(1));
+        assert!(["224.0.0.251", "ff02::fb"].iter().all(|group| groups.join(group.parse().unwrap(), Instant::ZERO)));
+        groups
+    }
 
     fn own() -> Vec<IpCidr> {
         ["10.0.0.2/24", "192.168.7.2/16", "fd00:67::2/64"].iter().map(|text| text.parse().unwrap()).collect()
@@ -124,10 +138,14 @@ mod tests {
             ("127.0.0.1", None),
             ("224.0.0.9", None),
             ("ff02::2", None),
+            ("224.0.0.251", Some(Addressed::Group)),
+            ("ff02::fb", Some(Addressed::Group)),
+            ("ff02::1:ff00:2", Some(Addressed::Group)),
+            ("ff02::1:ff00:3", None),
             ("::1", None),
             ("0.0.0.0", None),
         ] {
-            let host = Host { own: &own(), any_address: false, inside: false };
+            let host = Host { own: &own(), any_address: false, groups: &groups(), inside: false };
             assert_eq!(addressed(destination.parse().unwrap(), &host), expected, "{destination}");
         }
     }
@@ -156,7 +174,7 @@ mod tests {
             ("::ffff:10.0.0.3", None, None),
         ] {
             let asked = |inside| {
-                let host = Host { own: &own(), any_address: true, inside };
+                let host = Host { own: &own(), any_address: true, groups: &groups(), inside };
                 addressed(destination.parse().unwrap(), &host)
             };
             assert_eq!((asked(false), asked(true)), (expected, inside), "{destination}");

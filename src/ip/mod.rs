@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod input;
+pub mod multicast;
 pub mod rate_limit;
 
 pub use address::IpCidr;

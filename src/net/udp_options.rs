@@ -1,16 +1,23 @@
 //! What can be set on a [`UdpSocket`], as in `std::net` and beyond.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::UdpSocket;
 use super::modes::hop_limit;
 use crate::error::SocketError;
+use crate::stack::{Stack, UdpHandle};
+use crate::time::Instant;
 use crate::udp::{Fragmentation, UdpOptions};
 
 /// A TTL of multicast: 0 stays on this host.
 fn multicast_hops(ttl: u32) -> io::Result<u8> {
     u8::try_from(ttl).map_err(|_| SocketError::InvalidArgument.into())
+}
+
+/// There is one interface; 0 lets the system choose.
+fn only_interface(index: u32) -> io::Result<()> {
+    if index <= 1 { Ok(()) } else { Err(SocketError::AddressNotAvailable.into()) }
 }
 
 /// As in `std::net`.
@@ -84,6 +91,60 @@ impl UdpSocket {
     /// `NetworkDown`.
     pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
         self.option(|options| options.multicast_ttl_v4.into())
+    }
+
+    /// Joins an IPv4 group: datagrams to it and to the port of this socket are heard from now on. The interface is one of our
+    /// addresses or the unspecified one; there is but one interface.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group, `AddrInUse` if it is joined already, `AddrNotAvailable` for an interface that is
+    /// not ours, `OutOfMemory` for too many, `NetworkDown`.
+    pub fn join_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        self.membership(IpAddr::V4(*multiaddr), Some(*interface), Stack::udp_join)
+    }
+
+    /// Leaves an IPv4 group.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` if it was not joined, and those of [`UdpSocket::join_multicast_v4`].
+    pub fn leave_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        self.membership(IpAddr::V4(*multiaddr), Some(*interface), Stack::udp_leave)
+    }
+
+    /// Joins an IPv6 group. The interface is 0, "any", or 1, the only one.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::join_multicast_v4`].
+    pub fn join_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        only_interface(interface)?;
+        self.membership(IpAddr::V6(*multiaddr), None, Stack::udp_join)
+    }
+
+    /// Leaves an IPv6 group.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::leave_multicast_v4`].
+    pub fn leave_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        only_interface(interface)?;
+        self.membership(IpAddr::V6(*multiaddr), None, Stack::udp_leave)
+    }
+
+    fn membership(
+        &self,
+        group: IpAddr,
+        interface: Option<Ipv4Addr>,
+        call: fn(&mut Stack, Instant, UdpHandle, IpAddr) -> Result<(), SocketError>,
+    ) -> io::Result<()> {
+        let handle = self.handle();
+        self.shard().call(|core, now| {
+            core.usable().map_err(|error| core.explain(error))?;
+            let interface = interface.filter(|address| !address.is_unspecified());
+            let known = |address| core.stack.config().addresses.iter().any(|cidr| cidr.address == IpAddr::V4(address));
+            if !interface.is_none_or(known) {
+                return Err(SocketError::AddressNotAvailable.into());
+            }
+            call(&mut core.stack, now, handle, group).map_err(|error| core.explain(error))
+        })
     }
 
     /// Whether members on this host hear what this socket sends to an IPv6 group. On by default.

@@ -1,6 +1,7 @@
 //! The way in: from a packet to the protocol that it is for.
 
 use super::Stack;
+use super::siblings::Inquiry;
 use crate::buffer::{Chunk, WORTH_A_CHUNK};
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, RxMeta};
@@ -8,7 +9,7 @@ use crate::ip::input::{Addressed, Host, deliver};
 use crate::tcp::connection::Donor;
 use crate::tcp::segment::{Arrival, Segment};
 use crate::time::Instant;
-use crate::wire::{IpPacket, Refused, ipv6, protocol};
+use crate::wire::{IpPacket, Refused, ipv6, mld, parse_ip, protocol};
 
 impl Stack {
     /// Handles one received packet. `arrived` is when it came out of the device. The answer is why it was dropped, if it
@@ -52,10 +53,15 @@ impl Stack {
     }
 
     fn ip_input(&mut self, arrived: Instant, bytes: &[u8], meta: &RxMeta) -> Result<(), DropReason> {
-        let host = Host { own: &self.config.addresses, any_address: self.config.any_address, inside: false };
+        let host = Host {
+            own: &self.config.addresses,
+            any_address: self.config.any_address,
+            groups: &self.groups,
+            inside: false,
+        };
         let (packet, addressed) = match deliver(bytes, &host) {
             Ok(delivered) => delivered,
-            Err(refused) => return Err(self.report_refused(bytes, refused)),
+            Err(refused) => return Err(self.refuse(bytes, refused)),
         };
         let result = self.deliver(arrived, &packet, addressed, meta);
         if result != Err(DropReason::Unclaimed) {
@@ -94,12 +100,29 @@ impl Stack {
             }
             protocol::UDP => self.udp_input(arrived, packet, addressed, meta),
             protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, packet, addressed),
+            protocol::IGMP if packet.destination.is_ipv4() => self.igmp_input(packet),
+            protocol::ICMPV6 if packet.destination.is_ipv6() && mld::is_mld(packet.payload) => self.mld_input(packet),
             protocol::ICMPV6 if packet.destination.is_ipv6() => self.icmp_input(arrived, packet, addressed),
             _ => {
                 self.report_unknown_protocol(packet, addressed);
                 Err(DropReason::UnknownProtocol)
             }
         }
+    }
+
+    /// What becomes of a packet that is not for this stack.
+    fn refuse(&mut self, bytes: &[u8], refused: Refused) -> DropReason {
+        // A group that nobody has joined on this stack may have members on another one.
+        if self.asks
+            && refused.reason == DropReason::NotOurs
+            && let Ok(packet) = parse_ip(bytes)
+            && packet.destination.is_multicast()
+            && packet.protocol == protocol::UDP
+            && self.leaves(|| Inquiry::Group(packet.destination))
+        {
+            return DropReason::Unclaimed;
+        }
+        self.report_refused(bytes, refused)
     }
 
     /// Reports to the sender of a refused IPv6 packet where the RFC asks for it.

@@ -20,6 +20,7 @@ mod demux;
 mod echo;
 mod flow;
 pub mod flow_table;
+mod groups;
 mod icmp;
 mod input;
 mod listen;
@@ -50,6 +51,7 @@ use crate::buffer::Pool;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::ip::address::is_connectable;
+use crate::ip::multicast::Groups;
 use crate::ip::rate_limit::TokenBucket;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
@@ -142,6 +144,7 @@ pub struct Stack {
     sockets: Slab<Socket>,
     socket_ports: BTreeMap<u16, Vec<UdpHandle>>,
     udp_memory: Memory,
+    groups: Groups,
     echoes: echo::Echoes,
     // Queues.
     to_send: VecDeque<SlabKey>,
@@ -205,6 +208,7 @@ impl Stack {
             asks: false,
             inquiry: None,
             identification: rng.below(65_536) as u16,
+            groups: Groups::new(KeyedRng::new(rng.key())),
             resets: TokenBucket::new(config.tcp.resets_per_second, now),
             icmp_errors: TokenBucket::new(config.icmp_errors_per_second, now),
             counters: Counters::default(),
@@ -264,7 +268,7 @@ impl Stack {
     /// When [`Stack::handle_deadline`] is next needed. It may find nothing to do then: what it was to look after may have
     /// been settled by an ACK since.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_deadline().into_iter().chain(self.starved.again_at).min()
+        self.wheel.next_deadline().into_iter().chain(self.starved.again_at).chain(self.groups.next_deadline()).min()
     }
 
     /// The latest time that any call brought.

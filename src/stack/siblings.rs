@@ -4,7 +4,7 @@
 //! yet; its owner asks the siblings ([`Stack::claim`]) and brings the packet to the one with the strongest [`Claim`], by
 //! [`Stack::settle_packet`]: that one has the last word. Packets of known flows never come this way.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Stack;
 use crate::buffer::Chunk;
@@ -73,6 +73,8 @@ pub enum Inquiry {
     Datagram(SocketAddr, SocketAddr),
     /// The reply to an echo request with this identifier.
     EchoReply(u16),
+    /// A datagram to this group.
+    Group(IpAddr),
 }
 
 impl Inquiry {
@@ -141,6 +143,7 @@ impl Stack {
                 }
             }
             Inquiry::Datagram(source, destination) => holds(self.udp_socket_for(source, destination).is_some()),
+            Inquiry::Group(group) => holds(self.groups.contains(group)),
             Inquiry::EchoReply(identifier) => holds(self.has_echo_identifier(identifier)),
         }
     }

@@ -22,6 +22,7 @@ impl Stack {
             }
         }
         self.forget_promises(now);
+        self.send_reports(now);
     }
 
     fn connection_deadline(&mut self, key: SlabKey, now: Instant) {

@@ -152,6 +152,7 @@ impl Stack {
     pub fn udp_close(&mut self, handle: UdpHandle) {
         let Some(mut socket) = self.sockets.remove(handle.0) else { return };
         socket.queue.clear(&mut self.udp_memory);
+        self.leave_all(&socket.groups);
         if let Some(handles) = self.socket_ports.get_mut(&socket.local.port()) {
             handles.retain(|&other| other != handle);
             if handles.is_empty() {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Stack;
 use super::flow::{SocketHandle, UdpHandle};
+use super::groups::hears;
 use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, RxMeta};
@@ -88,7 +89,8 @@ impl Stack {
     /// All sockets that take a datagram to a group.
     fn udp_takers(&self, source: SocketAddr, destination: SocketAddr) -> Vec<UdpHandle> {
         let candidates = self.socket_ports.get(&destination.port()).map_or(&[][..], Vec::as_slice);
-        let takes = |socket: &Socket| socket.matches(source, destination).is_some();
+        let takes =
+            |socket: &Socket| hears(&socket.groups, destination.ip()) && socket.matches(source, destination).is_some();
         candidates.iter().copied().filter(|handle| self.sockets.get(handle.0).is_some_and(takes)).collect()
     }
 

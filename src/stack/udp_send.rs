@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::Stack;
 use super::datagrams::OVERHEAD;
 use super::flow::UdpHandle;
+use super::udp_input::Incoming;
 use crate::device::{TxChecksum, TxMeta};
 use crate::error::SocketError;
 use crate::ip::address::is_invalid_destination;
+use crate::ip::multicast::is_everybody;
 use crate::time::Instant;
 use crate::udp::{Fragmentation, MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, MAX_SEGMENTS, Message, Socket};
 use crate::wire::ecn::EcnCodepoint;
@@ -20,6 +22,8 @@ struct Route {
     destination: SocketAddr,
     /// It stays on this host: a group with a TTL of 0.
     inside: bool,
+    /// Members on this host hear it as well.
+    looped: bool,
     header: IpHeader,
 }
 
@@ -108,6 +112,20 @@ impl Stack {
         if !socket.has_send_room(octets) || !self.datagrams.has_room(packets, octets, self.config.max_queued_packets) {
             return Err(SocketError::WouldBlock);
         }
+        if route.looped {
+            let (source, destination, hop_limit) = (route.source, route.destination, route.header.hop_limit);
+            let (traffic_class, stride) = (route.header.traffic_class, size);
+            // Whether anybody here takes it is no matter of the sender's.
+            let _ = self.udp_deliver_to_group(Incoming {
+                source,
+                destination,
+                hop_limit,
+                traffic_class,
+                data,
+                stride,
+                arrived: now,
+            });
+        }
         if route.inside {
             return Ok(data.len());
         }
@@ -152,7 +170,11 @@ impl Stack {
         }
         let bound = Some(socket.local.ip()).filter(|&local| self.may_be_local(local));
         let interface = options.multicast_source.filter(|source| multicast && source.is_ipv6() == to.is_ipv6());
-        let source = match message.source.filter(|source| !source.is_unspecified()) {
+        let asked = message.source.filter(|source| !source.ip().is_unspecified());
+        if asked.is_some_and(|source| source.port() != 0 && source.port() != socket.local.port()) {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        let source = match asked.map(|source| source.ip()) {
             // 1122-4.1.3.5: any address of ours, but no other.
             Some(source) if !self.may_be_local(source) => return Err(SocketError::AddressNotAvailable),
             Some(source) => source,
@@ -164,11 +186,11 @@ impl Stack {
         if source.is_ipv6() != to.is_ipv6() {
             return Err(SocketError::InvalidAddress);
         }
-        let hop_limit = match to {
+        let (hop_limit, loops) = match to {
             // 1112-6.1
-            IpAddr::V4(_) if multicast => options.multicast_ttl_v4,
-            IpAddr::V6(_) if multicast => options.multicast_hops_v6,
-            _ => options.hop_limit,
+            IpAddr::V4(_) if multicast => (options.multicast_ttl_v4, options.multicast_loop_v4),
+            IpAddr::V6(_) if multicast => (options.multicast_hops_v6, options.multicast_loop_v6),
+            _ => (options.hop_limit, false),
         };
         let header = IpHeader {
             source,
@@ -184,6 +206,7 @@ impl Stack {
             source: SocketAddr::new(source, socket.local.port()),
             destination: SocketAddr::new(to, destination.port()),
             inside: hop_limit == 0,
+            looped: broadcast || loops && (is_everybody(to) || self.groups.contains(to)),
             header,
         })
     }

@@ -89,9 +89,10 @@ impl Default for RecvMeta {
 pub struct Message<'a> {
     /// To whom; `None`: to the peer of a connected socket.
     pub destination: Option<SocketAddr>,
-    /// From which of our addresses; `None`: that of the socket, or the one that suits the destination.
+    /// From which of our addresses; `None`: that of the socket, or the one that suits the destination. The port is that of
+    /// the socket or 0, which means the same: the destination of what was received will do.
     // 1122-4.1.3.5
-    pub source: Option<IpAddr>,
+    pub source: Option<SocketAddr>,
     /// The payload.
     pub data: &'a [u8],
     /// Send `data` as datagrams of so many octets each, the last of which may be shorter. At most

@@ -26,5 +26,5 @@ pub const MAX_PAYLOAD_V4: usize = 65_507;
 /// The largest payload over IPv6.
 pub const MAX_PAYLOAD_V6: usize = 65_527;
 
-/// Datagrams that one [`Message`] may be cut into: as many as Linux takes from every program since it takes any.
-pub const MAX_SEGMENTS: usize = 64;
+/// Datagrams that one [`Message`] may be cut into, or that are read in one piece: as many as Linux takes from a program.
+pub const MAX_SEGMENTS: usize = 128;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::MAX_SEGMENTS;
 use super::datagram::{Datagram, RecvMeta};
 
 /// Octets that a datagram costs beside its payload: its record, and what the allocator adds.
@@ -138,7 +139,7 @@ impl Queue {
         let first = self.datagrams.front()?;
         let rest = &first.data[self.taken..];
         let single = rest.len().min(first.stride);
-        let len = match buffer.len() {
+        let len = match buffer.len().min(single * MAX_SEGMENTS) {
             room if coalesced && room >= rest.len() => rest.len(),
             room if coalesced && room >= single && single > 0 => room / single * single,
             _ => single,
