@@ -43,17 +43,17 @@ fn every_controller_fills_an_ordinary_path() {
     }
 }
 
-/// Random loss of 1 % is not congestion: BBR keeps most of the path (it gives up to 1 % in each round between two probes),
-/// where Reno and CUBIC keep a small part.
+/// Random loss of 1 % is not congestion: BBR keeps the path, whatever the seed, where Reno and CUBIC keep a small part.
 #[test]
 fn random_loss_slows_what_goes_by_loss() {
-    let used = |algorithm| {
-        let mut flow = Flow::new(algorithm, Path { loss: 10_000, ..ORDINARY }, Source::Greedy, 3);
+    let used = |algorithm, seed| {
+        let mut flow = Flow::new(algorithm, Path { loss: 10_000, ..ORDINARY }, Source::Greedy, seed);
         flow.run_until(secs(30));
         utilisation(&flow, 0, Instant::ZERO)
     };
-    let [cubic, reno, bbr] = Algorithm::ALL.map(used);
-    assert!(bbr >= 70, "{bbr} %");
+    let [cubic, reno] = [Algorithm::Cubic, Algorithm::Reno].map(|algorithm| used(algorithm, 3));
+    let bbr: Vec<u64> = (1..=8).map(|seed| used(Algorithm::Bbr, seed)).collect();
+    assert!(bbr.iter().all(|&percent| percent >= 90), "{bbr:?} %");
     assert!(cubic >= reno && (5..60).contains(&reno), "CUBIC {cubic} %, Reno {reno} %");
 }
 

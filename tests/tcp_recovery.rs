@@ -6,6 +6,7 @@ use flow_support::ten::*;
 use flow_support::*;
 use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Side, sender};
+use glasstcp::stack::Readiness;
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::tcp::timer::Purpose;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
@@ -37,6 +38,21 @@ fn one_loss_is_repaired_and_the_window_halved_on_the_way() {
     assert_eq!(flight, 5);
     ten.sack(&[(13, 17)]);
     assert_eq!((ten.look().phase, ten.look().statistics.retransmits), (Phase::FastRecovery, 2));
+}
+
+/// What leaves behind a hole makes room in the queue as well: the writer is woken by each ACK that tells of something, not
+/// only once the hole is filled. Else the path would idle for the rest of the round trip.
+#[test]
+fn a_hole_does_not_keep_the_writer_asleep() {
+    let (mut script, handle) = accepted_with_sack(|_| {});
+    let sent = script.send(handle, &text(10 * MSS));
+    let first = sent[0].header.seq;
+    while script.stack.poll_ready().is_some() {}
+    for right in 2..=10 {
+        duplicate_ack(&mut script, &[(first + MSS as u32, first + right * MSS as u32)]);
+        let ready = script.stack.poll_ready().map(|ready| ready.edges);
+        assert!(ready.is_some_and(|edges| edges.any(Readiness::WRITABLE)), "{right}: {ready:?}");
+    }
 }
 
 /// 6675-4-3, 6675-5-1: several holes at once; what is lost goes first, lowest first, before anything new.

@@ -160,6 +160,7 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     if !duplicate && !reports {
         return;
     }
+    connection.check_app_limited(cx.now);
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
     let mut done = Delivered { doubt_from: loss::doubt_from(connection, segment), ..Delivered::default() };
     let report = loss::take_blocks(connection, segment, &mut done);
@@ -167,6 +168,9 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     connection.measured(rtt, segment);
     let ack = Ack { segment, advances: false, duplicate, flight, in_flight, done: &done, report: report.as_ref(), rtt };
     loss::acknowledged(connection, &ack, cx);
+    // New text leaves behind a hole, and the queue may grow by as much: a writer that sleeps until SND.UNA advances would
+    // leave the path idle for the rest of the round trip.
+    connection.events.add(Events::WRITE);
 }
 
 /// Takes the send window from the segment if it is not older than the last one that did.

@@ -23,9 +23,10 @@ pub(super) fn lost(connection: &mut Connection, now: Instant) {
     if !connection.congestion.models_path() {
         return;
     }
+    let selective = connection.agreed.sack;
     if let Some(transfer) = connection.transfer.as_mut() {
         for part in transfer.sent.take_lost_parts() {
-            connection.congestion.on_lost(now, &part.stamp, part.seq, part.octets);
+            connection.congestion.on_lost(now, &part.stamp, part.seq, part.octets, selective);
         }
     }
 }
@@ -36,7 +37,9 @@ pub(super) fn acked(connection: &mut Connection, ack: &Ack<'_>, recovering: bool
         return;
     }
     let rate = connection.congestion.sample(connection.min_rtt.get());
-    let acked = Acked { octets: ack.done.octets, lost, recovering, rate, ..loss::told(connection, ack, cx) };
+    // What was delivered out of order is no longer in the network, so it does not fill the window either.
+    let flight = ack.in_flight;
+    let acked = Acked { octets: ack.done.octets, flight, lost, recovering, rate, ..loss::told(connection, ack, cx) };
     connection.congestion.get_mut().acked(&acked);
 }
 

@@ -121,6 +121,7 @@ fn received(
         // 9293-MAY-17: the reader is woken by text, with PSH or without.
         connection.events.add(Events::READ);
     }
+    connection.rcv.tuning.waited |= written.filled_gap;
     if written.filled_gap || !connection.receive_buffer.out_of_order().is_empty() {
         // 5681-3.2-1: it fills a gap, wholly or in part.
         connection.owed.ack(AckOwed::Now);

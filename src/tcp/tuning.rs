@@ -43,6 +43,8 @@ pub struct ReaderTuning {
     from: SeqNumber,
     /// How far the reader was then: the low 32 bits of its position.
     read: u32,
+    /// A hole was filled since then: for that the reader had to wait.
+    pub waited: bool,
     /// The shortest round trip that echoed timestamps have shown since then, in milliseconds; none is longer than a minute.
     echoed: u16,
 }
@@ -58,11 +60,13 @@ pub struct Taken {
     pub round_trip: Option<Duration>,
     /// Octets that the buffer may hold.
     pub capacity: u32,
+    /// A hole in the text has kept the reader waiting: that it came late is not its own doing.
+    pub waited: bool,
 }
 
 /// The new capacity, or nothing before the measurement has taken a round trip.
 pub fn grown(taken: &Taken) -> Option<u32> {
-    let Taken { octets, elapsed, round_trip, capacity } = *taken;
+    let Taken { octets, elapsed, round_trip, capacity, waited } = *taken;
     let much = octets > capacity / 2;
     let over = match round_trip {
         // What is much already before the time is over need not wait for it: slow start does not wait either.
@@ -75,7 +79,7 @@ pub fn grown(taken: &Taken) -> Option<u32> {
     }
     // A reader that comes late does not take more in a round trip. It may be late by as much as threads are.
     let counted = round_trip.unwrap_or(elapsed) + rtt::GRANULARITY;
-    let octets = if elapsed > counted { scaled(octets, counted, elapsed) } else { octets };
+    let octets = if elapsed > counted && !waited { scaled(octets, counted, elapsed) } else { octets };
     Some(if octets > capacity / 2 { octets.saturating_mul(HEADROOM) } else { capacity })
 }
 
@@ -94,7 +98,7 @@ pub fn send_capacity(flight: u32, window: u32, config: &TcpConfig) -> u32 {
 impl ReaderTuning {
     /// At the start of a connection.
     pub(super) fn new(enabled: bool, from: SeqNumber, read: u32, now: Instant) -> ReaderTuning {
-        ReaderTuning { enabled, since: now.as_micros() as u32, from, read, echoed: u16::MAX }
+        ReaderTuning { enabled, since: now.as_micros() as u32, from, read, waited: false, echoed: u16::MAX }
     }
 
     /// RCV.NXT is known now.
@@ -169,6 +173,7 @@ impl Connection {
             elapsed: Duration::from_micros(u64::from((cx.now.as_micros() as u32).wrapping_sub(tuning.since))),
             round_trip: self.receivers_round_trip(),
             capacity: self.rcv.capacity,
+            waited: tuning.waited,
         };
         let Some(wanted) = grown(&taken) else { return };
         self.rcv.tuning = ReaderTuning::new(true, self.rcv.nxt, read, cx.now);
@@ -203,7 +208,7 @@ mod tests {
 
     fn taken(octets: u32, elapsed: u64, round_trip: Option<u64>) -> Taken {
         let round_trip = round_trip.map(ms);
-        Taken { octets, elapsed: ms(elapsed), round_trip, capacity: 256 * KIB }
+        Taken { octets, elapsed: ms(elapsed), round_trip, capacity: 256 * KIB, waited: false }
     }
 
     #[test]
@@ -232,6 +237,16 @@ mod tests {
             let got = grown(&taken(octets, elapsed, round_trip));
             let same = got.zip(new).map_or(got == new, |(got, new)| near(got, new));
             assert!(same, "{octets} in {elapsed} of {round_trip:?}: {got:?}, not {new:?}");
+        }
+    }
+
+    /// What a hole held back was there in time: a buffer that is full behind one was what held the peer back.
+    #[test]
+    fn a_reader_that_waited_for_a_hole_is_not_slow() {
+        for (octets, new) in [(256 * KIB, MIB), (129 * KIB, 516 * KIB), (128 * KIB, 256 * KIB)] {
+            let late = Taken { waited: true, ..taken(octets, 33, Some(10)) };
+            assert_eq!(grown(&late), Some(new), "{octets}");
+            assert_eq!(grown(&Taken { waited: false, ..late }), Some(256 * KIB), "{octets}");
         }
     }
 

@@ -270,7 +270,7 @@ impl Flow {
         {
             self.transit.pop_front();
             self.again.push_back(sent.segment);
-            self.congestion.on_lost(self.now, &sent.stamp, Flow::seq(sent.segment), MSS);
+            self.congestion.on_lost(self.now, &sent.stamp, Flow::seq(sent.segment), MSS, true);
             octets += MSS;
         }
         if octets > 0 && self.recover.is_none() && self.timeout_until.is_none() {
@@ -284,7 +284,7 @@ impl Flow {
         let flight = ((self.next - self.first) as u32) * MSS;
         while let Some(sent) = self.transit.pop_front() {
             self.again.push_back(sent.segment);
-            self.congestion.on_lost(self.now, &sent.stamp, Flow::seq(sent.segment), MSS);
+            self.congestion.on_lost(self.now, &sent.stamp, Flow::seq(sent.segment), MSS, true);
         }
         let first = self.timeout_until.is_none();
         self.congestion.get_mut().timeout(&Loss { now: self.now, flight, mss: MSS }, first);
@@ -407,7 +407,7 @@ fn ack(
     for _ in 0..bytes.byte() % 4 {
         let Some((stamp, sent_at, len)) = sent.pop_front() else { break };
         if bytes.one_in(5) {
-            congestion.on_lost(now, &stamp, *una + octets, len);
+            congestion.on_lost(now, &stamp, *una + octets, len, len.is_multiple_of(2));
             lost += len;
         }
         congestion.on_delivered(now, &stamp, sent_at, len);

@@ -94,6 +94,8 @@ pub struct Lost {
     pub octets: u32,
     /// What its stamp says.
     pub sample: LossSample,
+    /// The peer reports what it holds out of order (SACK).
+    pub selective: bool,
 }
 
 /// A congestion controller. The functions that not every algorithm needs do nothing by default.
@@ -322,10 +324,10 @@ impl Congestion {
     }
 
     /// `octets` octets from `seq` on, of the record with this stamp, were marked lost.
-    pub fn on_lost(&mut self, now: Instant, stamp: &RateStamp, seq: SeqNumber, octets: u32) {
+    pub fn on_lost(&mut self, now: Instant, stamp: &RateStamp, seq: SeqNumber, octets: u32, selective: bool) {
         if let Congestion::Bbr(bbr) = self {
             let sample = bbr.delivery.on_lost(stamp, octets);
-            bbr.lost(&Lost { now, seq, octets, sample });
+            bbr.lost(&Lost { now, seq, octets, sample, selective });
         }
     }
 

@@ -1,10 +1,11 @@
 //! The response to loss (sections 5.5.10 and 5.5.11), and how it is taken back.
 
+use super::excess::Excess;
 use super::{BETA_TENTHS, Bbr, Rate, Repair, State, Undo};
 use crate::tcp::congestion::Lost;
 
 /// More than one in so many octets lost is too much (BBR.LossThresh, 2 %).
-const LOSS_THRESHOLD: u64 = 50;
+pub(super) const LOSS_THRESHOLD: u64 = 50;
 
 /// More than 2 % of what was in flight is lost.
 pub(super) fn is_too_high(lost: u32, in_flight: u32) -> bool {
@@ -48,14 +49,22 @@ impl Bbr {
         self.restore_cwnd();
     }
 
+    /// IsInflightTooHigh (section 5.5.10.2): more than 2 % of a round trip, and more than chance explains. A peer without SACK
+    /// shows one loss in a round trip at most, so there each counts.
+    pub(super) fn is_inflight_too_high(&self, lost: u32, in_flight: u32) -> bool {
+        if self.selective { is_too_high(lost, in_flight) && self.is_excess_high() } else { lost > 0 }
+    }
+
     /// One record is lost. Of those sent in a probe for bandwidth, too many mean that the probe went too high.
     pub(super) fn handle_lost(&mut self, lost: &Lost) {
+        self.selective = lost.selective;
+        self.excess.lost(lost.octets, self.by_chance(), self.mss);
         self.note_loss();
         if self.lost_ranges == 0 || lost.seq != self.lost_end {
             self.lost_ranges = self.lost_ranges.saturating_add(1);
         }
         self.lost_end = lost.seq + lost.octets;
-        if self.is_bw_probe_sample && is_too_high(lost.sample.lost, lost.sample.in_flight) {
+        if self.is_bw_probe_sample && self.is_inflight_too_high(lost.sample.lost, lost.sample.in_flight) {
             self.handle_inflight_too_high(lost);
         }
     }
@@ -80,6 +89,7 @@ impl Bbr {
             return;
         }
         self.end_repair();
+        self.excess = Excess::default();
         self.is_loss_in_round = false;
         self.reset_full_bw(Rate::ZERO);
         self.bw_shortterm = self.bw_shortterm.max(self.undo.bw_shortterm);

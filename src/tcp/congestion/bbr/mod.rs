@@ -11,6 +11,7 @@
 //! the largest value of its type. A mark of congestion (ECN) is taken for a loss.
 
 mod control;
+mod excess;
 mod loss;
 mod model;
 mod probe_bw;
@@ -27,6 +28,7 @@ use crate::tcp::recovery::delivery_rate::{DeliveryRate, RateSample, RateStamp};
 use crate::tcp::recovery::pacing::Pacer;
 use crate::tcp::sequence::SeqNumber;
 use crate::time::Instant;
+use excess::Excess;
 use model::{ExtraAcked, MaxBandwidth};
 
 /// Gains are counted in this part of one.
@@ -190,6 +192,12 @@ pub struct Bbr {
     bw_latest: Rate,
     inflight_latest: u32,
     is_loss_in_round: bool,
+    /// Marks of congestion count whatever was lost.
+    is_marked_in_round: bool,
+    /// What was lost beyond what chance explains.
+    excess: Excess,
+    /// The peer reports what it holds out of order (C.has_selective_acks).
+    selective: bool,
     loss_round_start: bool,
     loss_round_delivered: u64,
     /// Ranges lost in this round, for Startup.
@@ -260,6 +268,9 @@ impl Bbr {
             bw_latest: Rate::ZERO,
             inflight_latest: 0,
             is_loss_in_round: false,
+            is_marked_in_round: false,
+            excess: Excess::default(),
+            selective: true,
             loss_round_start: false,
             loss_round_delivered: 0,
             lost_ranges: 0,
@@ -410,6 +421,7 @@ impl Controller for Bbr {
         self.bw = self.bandwidth.max().min(self.bw_shortterm);
         self.check_repair(acked);
         self.update_controls(acked);
+        self.excess.delivered(acked.octets);
     }
 
     fn lost(&mut self, lost: &Lost) {
@@ -425,6 +437,7 @@ impl Controller for Bbr {
     fn congestion_experienced(&mut self, loss: &Loss) {
         self.mss = loss.mss;
         self.note_loss();
+        self.is_marked_in_round = true;
     }
 
     fn timeout(&mut self, loss: &Loss, _first: bool) {

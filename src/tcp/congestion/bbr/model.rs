@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::excess::Excess;
 use super::{BETA_TENTHS, Bbr, Rate, Repair, UNBOUNDED, UNIT};
 use crate::tcp::congestion::Acked;
 use crate::tcp::recovery::delivery_rate::RateSample;
@@ -138,6 +139,8 @@ impl Bbr {
     /// Nothing is known of this round.
     pub(super) fn reset_congestion_signals(&mut self) {
         self.is_loss_in_round = false;
+        self.is_marked_in_round = false;
+        self.excess = Excess::default();
         self.bw_latest = Rate::ZERO;
         self.inflight_latest = 0;
     }
@@ -149,7 +152,9 @@ impl Bbr {
         if !self.loss_round_start {
             return;
         }
-        if self.is_loss_in_round && !self.state.is_accelerating() {
+        let congested = self.is_marked_in_round || !self.selective || self.is_excess_high();
+        // Unlike in the draft losses that chance explains change nothing: at 1 % the rate would fall with each round.
+        if self.is_loss_in_round && congested && !self.state.is_accelerating() {
             if self.bw_shortterm == Rate::MAX {
                 self.bw_shortterm = self.bandwidth.max();
             }
@@ -161,6 +166,7 @@ impl Bbr {
             self.inflight_shortterm = self.inflight_latest.max(lowered as u32);
         }
         self.is_loss_in_round = false;
+        self.is_marked_in_round = false;
         // A loss that nothing was done about, and a mark of congestion, are an episode of one round.
         self.undo.open &= self.repair != Repair::None;
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::loss::is_too_high;
+use super::excess::Excess;
 use super::{AckPhase, Bbr, FullBandwidth, MIN_PIPE, Rate, State, UNBOUNDED, UNIT};
 use crate::tcp::congestion::Acked;
 use crate::tcp::recovery::delivery_rate::RateSample;
@@ -35,6 +35,8 @@ impl Bbr {
 
     pub(super) fn start_probe_bw_refill(&mut self) {
         self.reset_short_term_model();
+        // What the probe does to the path is judged by its own losses.
+        self.excess = Excess::default();
         self.probe_up_rounds = 0;
         self.probe_up_acked = 0;
         self.prev_probe_precautionary = false;
@@ -107,7 +109,7 @@ impl Bbr {
                 return true;
             }
         }
-        if is_too_high(sample.lost, sample.in_flight) || self.inflight_longterm == UNBOUNDED {
+        if self.is_inflight_too_high(sample.lost, sample.in_flight) || self.inflight_longterm == UNBOUNDED {
             return false;
         }
         self.inflight_longterm = self.inflight_longterm.max(sample.in_flight);

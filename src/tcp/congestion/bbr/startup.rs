@@ -1,6 +1,5 @@
 //! Startup and Drain (sections 5.3.1 and 5.3.2): the rate doubles until the path is full, then the queue goes.
 
-use super::loss::is_too_high;
 use super::{Bbr, FullBandwidth, Repair, State, UNIT};
 use crate::tcp::congestion::Acked;
 use crate::tcp::recovery::delivery_rate::RateSample;
@@ -46,11 +45,12 @@ impl Bbr {
             return;
         }
         let recovering = acked.recovering || self.repair == Repair::Fast;
+        let enough = if self.selective { self.lost_ranges >= FULL_LOSSES } else { self.lost_ranges > 0 };
         if self.state == State::Startup
             && !self.full_bw_reached
             && recovering
-            && self.lost_ranges >= FULL_LOSSES
-            && is_too_high(sample.lost, sample.in_flight)
+            && enough
+            && self.is_inflight_too_high(sample.lost, sample.in_flight)
         {
             self.undo.state = Some(State::Startup);
             self.full_bw_reached = true;

@@ -73,7 +73,7 @@ impl Rounds {
         for number in 1..=count {
             let sample = LossSample { in_flight, lost: number * MSS, app_limited: false };
             let seq = SeqNumber(u32::MAX - 5_000) + number * 2 * MSS;
-            self.bbr.lost(&Lost { now: self.now, seq, octets: MSS, sample });
+            self.bbr.lost(&Lost { now: self.now, seq, octets: MSS, sample, selective: true });
         }
     }
 }
@@ -191,11 +191,11 @@ fn the_wait_is_random_and_bounded() {
 fn a_probe_that_goes_too_high_sets_the_bound() {
     for (in_flight, bound) in [(130 * MSS, 130 * MSS), (40 * MSS, 70 * MSS)] {
         let mut rounds = Rounds::probing();
-        rounds.lose(2, 130 * MSS);
-        assert_eq!(rounds.bbr.state(), State::ProbeBwUp, "2 of 130 are too few");
+        rounds.lose(3, 130 * MSS);
+        assert_eq!(rounds.bbr.state(), State::ProbeBwUp, "3 may be chance");
         let sample = LossSample { in_flight, lost: 3 * MSS, app_limited: false };
         let seq = SeqNumber(9);
-        rounds.bbr.lost(&Lost { now: rounds.now, seq, octets: MSS, sample });
+        rounds.bbr.lost(&Lost { now: rounds.now, seq, octets: MSS, sample, selective: true });
         assert_eq!(rounds.bbr.state(), State::ProbeBwDown);
         let seen = rounds.bbr.inflight_longterm;
         assert!(seen.abs_diff(bound) <= MSS, "{seen} instead of {bound}");
@@ -213,7 +213,7 @@ fn a_probe_that_goes_too_high_sets_the_bound() {
 #[test]
 fn the_next_probe_is_cautious() {
     let mut rounds = Rounds::probing();
-    rounds.lose(3, 130 * MSS);
+    rounds.lose(6, 130 * MSS);
     let bound = rounds.bbr.inflight_longterm;
     while rounds.round(RATE, BDP) != State::ProbeBwUp {}
     // No ProbeRTT now.
@@ -236,7 +236,7 @@ fn the_part_of_a_super_segment_that_fits() {
         (1_000, 2_000, 2_000, 0),
     ] {
         let sample = LossSample { in_flight, lost, app_limited: false };
-        let lost = Lost { now: Instant::ZERO, seq: SeqNumber(0), octets, sample };
+        let lost = Lost { now: Instant::ZERO, seq: SeqNumber(0), octets, sample, selective: true };
         assert_eq!(inflight_at_loss(&lost), expected, "{lost:?}");
     }
 }
@@ -247,12 +247,12 @@ fn a_loss_while_cruising_lowers_the_short_term_bounds() {
     for (left, expected) in [((9, 10), (9, 10)), ((1, 2), (7, 10))] {
         let mut rounds = Rounds::cruising();
         rounds.round(RATE, BDP);
-        rounds.lose(1, BDP);
+        rounds.lose(6, BDP);
         rounds.bbr.loss(&loss(BDP));
         // The round of the loss, in which what came before it counts, and the next one.
         rounds.round(RATE.times(left.0, left.1), BDP);
         let before = rounds.bbr.bandwidth();
-        rounds.lose(1, BDP);
+        rounds.lose(6, BDP);
         rounds.round(RATE.times(left.0, left.1), BDP);
         let after = rounds.bbr.bandwidth();
         assert_eq!((before, after), (RATE, RATE.times(expected.0, expected.1)));
@@ -260,6 +260,34 @@ fn a_loss_while_cruising_lowers_the_short_term_bounds() {
         rounds.bbr.undo();
         rounds.round(RATE.times(left.0, left.1), BDP);
         assert!(rounds.bbr.bandwidth() > after || left == (9, 10));
+    }
+}
+
+/// What is lost by chance changes nothing while it cruises, in many rounds; a mark of congestion does at once, and so does a
+/// single loss where the peer has no SACK to report more.
+#[test]
+fn a_loss_by_chance_is_no_congestion() {
+    let left = RATE.times(98, 100);
+    let mut rounds = Rounds::cruising();
+    for round in 0..20 {
+        rounds.lose(1 + round % 3, BDP);
+        rounds.bbr.loss(&loss(BDP));
+        rounds.round(left, BDP);
+    }
+    assert_eq!((rounds.bbr.bandwidth(), rounds.bbr.inflight_shortterm), (RATE, UNBOUNDED));
+    type Cause = fn(&mut Rounds);
+    let marked: Cause = |rounds| rounds.bbr.congestion_experienced(&loss(BDP));
+    let without_sack: Cause = |rounds| {
+        let sample = LossSample { in_flight: BDP, lost: MSS, app_limited: false };
+        rounds.bbr.lost(&Lost { now: rounds.now, seq: SeqNumber(7), octets: MSS, sample, selective: false });
+    };
+    for cause in [marked, without_sack] {
+        let mut rounds = Rounds::cruising();
+        for _ in 0..3 {
+            cause(&mut rounds);
+            rounds.round(left, BDP);
+        }
+        assert!(rounds.bbr.bandwidth() <= left && rounds.bbr.inflight_shortterm < UNBOUNDED);
     }
 }
 
