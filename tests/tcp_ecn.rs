@@ -11,6 +11,7 @@ use glasstcp::tcp::ecn::{CE, ECT_0, EcnMode, NOT_ECT};
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
+use std::time::Duration;
 
 const NONE: Flags = Flags(0);
 const ECE: Flags = Flags::ECE;
@@ -257,4 +258,52 @@ fn probes_are_not_capable() {
     let probes = script.pass(secs(2));
     assert!(!probes.is_empty() && probes.iter().all(|probe| probe.text.len() == 1));
     assert!(probes.iter().all(|probe| probe.ecn() == NOT_ECT && bits(probe) == NONE));
+}
+
+/// Nothing arrives until the retransmission timer has expired.
+fn time_out(script: &mut Script, handle: TcpHandle) {
+    for _ in 0..200 {
+        script.pass(Duration::from_millis(10));
+        if script.stack.tcp_snapshot(handle).unwrap().statistics.timeouts > 0 {
+            return;
+        }
+    }
+    panic!("no timeout");
+}
+
+/// RFC 3168 section 6.1.2: a mark at a window of one segment raises nothing.
+#[test]
+fn a_mark_at_a_window_of_one_segment() {
+    let (mut script, handle) = accepted_with_ecn();
+    let payload = script.stack.tcp_snapshot(handle).unwrap().segment_payload;
+    script.send(handle, &vec![1; payload as usize]);
+    time_out(&mut script, handle);
+    assert_eq!(script.stack.tcp_snapshot(handle).unwrap().cwnd, payload);
+    script.ack = script.ack.wrapping_add(payload);
+    let header = script.header(Flags::ACK | ECE);
+    script.inject(&header, &[]);
+    assert_eq!(script.stack.tcp_snapshot(handle).unwrap().cwnd, payload);
+    // And the next one tells the peer.
+    let sent = script.send(handle, b"text");
+    assert_eq!(bits(&sent[0]), CWR);
+}
+
+/// RFC 4015 section 3.1 (9): the ACK that shows that a timeout was for nothing echoes a mark: nothing is sent again, but the
+/// window is not restored.
+#[test]
+fn a_mark_keeps_the_window_of_a_spurious_timeout() {
+    for marked in [false, true] {
+        let (mut script, handle) = accepted_with_ecn();
+        let payload = script.stack.tcp_snapshot(handle).unwrap().segment_payload;
+        script.send(handle, &vec![1; 30 * payload as usize]);
+        time_out(&mut script, handle);
+        let first = script.ack.wrapping_add(payload);
+        assert_eq!(script.peer_acks(first).len(), 2, "new text");
+        script.ack = first.wrapping_add(payload);
+        let header = script.header(if marked { Flags::ACK | ECE } else { Flags::ACK });
+        script.inject(&header, &[]);
+        let look = script.stack.tcp_snapshot(handle).unwrap();
+        assert_eq!((look.statistics.spurious, look.phase, look.lost), (1, Phase::Open, 0));
+        assert_eq!(look.cwnd < 10 * payload, marked, "{}", look.cwnd);
+    }
 }

@@ -273,6 +273,13 @@ pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx
         return;
     }
     let (flight, mss) = (connection.in_flight().max(connection.segment_payload()), connection.segment_payload());
+    if connection.congestion.get().window() <= mss {
+        // A window of one segment, after a timeout, cannot be lowered, and the answer of a larger one, half of it but two
+        // segments at least, would raise it. RFC 3168 section 6.1.2: the timer starts afresh.
+        connection.ecn.slowed_down(connection.snd.nxt);
+        connection.restart_timers(cx);
+        return;
+    }
     connection.congestion.get_mut().congestion_experienced(&Loss { now: cx.now, flight, mss });
     connection.ecn.slowed_down(connection.snd.nxt);
     // What follows is no loss that could prove to be none.
