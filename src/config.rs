@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ip::IpCidr;
+use crate::ip::{IpCidr, path_mtu};
 use crate::tcp::config::TcpConfig;
 
 /// What a stack is told at its start.
@@ -32,6 +32,8 @@ pub struct Config {
     pub big_tcp: bool,
     /// Whether whoever drives asks the device again and again before it sleeps.
     pub busy_poll: BusyPoll,
+    /// Path MTU discovery.
+    pub path_mtu: path_mtu::Settings,
     /// TCP.
     pub tcp: TcpConfig,
 }
@@ -72,6 +74,7 @@ impl Default for Config {
             max_udp_sockets: 65_536,
             big_tcp: false,
             busy_poll: BusyPoll::default(),
+            path_mtu: path_mtu::Settings::default(),
             tcp: TcpConfig::default(),
         }
     }
@@ -103,6 +106,10 @@ impl Config {
             && time > MAX_BUSY_POLL
         {
             return Err(format!("busy polling for {time:?} is too long: {MAX_BUSY_POLL:?} at most"));
+        }
+        // 1191-3-2, 1191-3-4
+        if self.path_mtu.floor_v4 < path_mtu::MIN_LINK_MTU_V4 || self.path_mtu.lifetime < path_mtu::MIN_LIFETIME {
+            return Err("a path MTU is at least 68 octets, and is believed for 5 minutes or longer".into());
         }
         let tcp = &self.tcp;
         // 6298-2.5
@@ -144,6 +151,11 @@ mod tests {
         assert!(any.validate().is_err() && Config { mtu: 1_280, ..any }.validate().is_ok());
         let busy = |time| Config { busy_poll: BusyPoll::Always(time), ..Config::default() }.validate();
         assert!(busy(MAX_BUSY_POLL).is_ok() && busy(MAX_BUSY_POLL * 2).is_err());
+        let paths = |floor_v4, secs| {
+            let path_mtu = path_mtu::Settings { floor_v4, lifetime: Duration::from_secs(secs) };
+            Config { path_mtu, ..Config::default() }.validate()
+        };
+        assert!(paths(68, 300).is_ok() && paths(67, 300).is_err() && paths(68, 299).is_err());
         let changed = |change: fn(&mut TcpConfig)| {
             let mut config = Config::default();
             change(&mut config.tcp);

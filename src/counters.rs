@@ -84,6 +84,8 @@ drop_reasons! {
     IcmpIgnored => "ICMP type ignored",
     /// An ICMP error whose quotation matches nothing that is in flight.
     IcmpUnmatched => "ICMP error matches nothing",
+    /// A packet-too-big error that claims what cannot be: an MTU that no link has, or one that the packet would have passed.
+    IcmpTooBigRefused => "packet-too-big error refused",
     /// The rate limit for ICMP errors is used up.
     IcmpRateLimited => "ICMP error rate limited",
     // UDP
@@ -289,6 +291,14 @@ counters! {
         resets_in => "resets in", "EstabResets";
         /// Connections that were in TIME-WAIT and made room for others before their time.
         time_wait_evicted => "time wait evicted", "";
+        /// Paths of connections that have become narrower.
+        path_mtu_lowered => "path MTU lowered", "";
+        /// Black holes for large segments that a connection has left.
+        path_mtu_black_holes => "path MTU black holes", "";
+        /// Probes for a larger path MTU.
+        path_mtu_probes => "path MTU probes", "";
+        /// Of these, lost alone.
+        path_mtu_probes_lost => "path MTU probes lost", "";
         /// Connections aborted because an application let go of them and they did not finish in time.
         orphans_aborted => "orphans aborted", "";
     }

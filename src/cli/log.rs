@@ -8,7 +8,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// The topics of the stack, as the targets of its events name them behind `glasstcp::`.
-const TOPICS: [&str; 6] = ["state", "recovery", "timer", "drop", "output", "driver"];
+const TOPICS: [&str; 7] = ["state", "path_mtu", "recovery", "timer", "drop", "output", "driver"];
 
 /// What is logged: a level for everything, and topics with levels of their own.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@
 pub mod address;
 pub mod input;
 pub mod multicast;
+pub mod path_mtu;
 pub mod rate_limit;
+pub mod sent_datagrams;
 
 pub use address::IpCidr;

@@ -17,11 +17,6 @@ use crate::time::Instant;
 use crate::wire::icmp::{self, Echo, IcmpError, IcmpMessage};
 use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, extension, icmpv4, icmpv6, protocol, quoted};
 
-/// The smallest path MTU that an ICMPv4 error can bring about (RFC 1191 allows 68; a floor keeps forged ones harmless).
-const MIN_PATH_MTU_V4: u32 = 552;
-/// The same for ICMPv6 (RFC 8201 section 4).
-const MIN_PATH_MTU_V6: u32 = 1_280;
-
 impl Stack {
     pub(super) fn icmp_input(
         &mut self,
@@ -173,6 +168,7 @@ impl Stack {
         quotation: &[u8],
     ) -> Result<(), DropReason> {
         let quoted = quoted::parse(quotation).ok_or(DropReason::IcmpMalformed)?;
+        let error = self.believable(error, quotation)?;
         if !self.may_be_local(quoted.source) || quoted.source.is_ipv6() != packet.destination.is_ipv6() {
             return Err(DropReason::IcmpUnmatched);
         }
@@ -205,16 +201,13 @@ impl Stack {
             None if self.leaves(|| Inquiry::TcpError(tuple)) => return Err(DropReason::Unclaimed),
             _ => return Err(DropReason::IcmpUnmatched),
         };
+        if let IcmpError::PacketTooBig { mtu } = error {
+            return self.tcp_packet_too_big(key, seq, mtu);
+        }
         let matched = self.with_connection(key, self.now, |connection, cx| {
-            // 5927-4.1, 8201-4-1: only about what is in flight.
+            // 5927-4.1: only about what is in flight.
             if seq.lt(connection.snd.una) || seq.ge(connection.snd.nxt) {
                 return false;
-            }
-            if let IcmpError::PacketTooBig { mtu } = error {
-                let headers = if tuple.remote_addr.is_ipv6() { 60 } else { 40 };
-                let floor = if tuple.remote_addr.is_ipv6() { MIN_PATH_MTU_V6 } else { MIN_PATH_MTU_V4 };
-                connection.path_mtu_lowered(mtu, floor, headers);
-                return true;
             }
             let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
             match hard_error(error, tuple.remote_addr) {

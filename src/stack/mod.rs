@@ -25,6 +25,7 @@ mod icmp;
 mod input;
 mod listen;
 mod output;
+mod path_mtu;
 pub mod port;
 mod ready;
 pub mod siblings;
@@ -52,7 +53,9 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::ip::address::is_connectable;
 use crate::ip::multicast::Groups;
+use crate::ip::path_mtu::PathMtus;
 use crate::ip::rate_limit::TokenBucket;
+use crate::ip::sent_datagrams::SentDatagrams;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
 use crate::tcp::connection::{Connection, Context, Donor};
@@ -146,6 +149,9 @@ pub struct Stack {
     udp_memory: Memory,
     groups: Groups,
     echoes: echo::Echoes,
+    /// The paths that are narrower than our link.
+    paths: PathMtus,
+    sent_datagrams: SentDatagrams,
     // Queues.
     to_send: VecDeque<SlabKey>,
     outgoing: VecDeque<Outgoing>,
@@ -196,6 +202,8 @@ impl Stack {
             socket_ports: BTreeMap::new(),
             udp_memory: Memory::new(config.udp_memory),
             echoes: echo::Echoes::default(),
+            paths: PathMtus::new(config.path_mtu),
+            sent_datagrams: SentDatagrams::default(),
             to_send: VecDeque::new(),
             outgoing: VecDeque::new(),
             datagrams: datagrams::SendQueue::default(),
@@ -305,6 +313,7 @@ impl Stack {
             pool: &mut self.pool,
             transfers: &mut self.transfers,
             counters: &mut self.counters,
+            paths: &mut self.paths,
             donor: &mut self.donor,
             max_packet: self.limits.max_packet,
         };

@@ -181,14 +181,19 @@ impl Stack {
             return Ok(false);
         }
         let mut again = false;
-        let decided = self.with_connection(key, now, |connection, cx| match plan::next(connection, now, &limits) {
-            Decision::Send(plan) => {
-                again = plan.reason == Reason::Retransmission;
-                emit(connection, &plan, offload, cx, send).map(|()| true)
+        let decided = self.with_connection(key, now, |connection, cx| {
+            if connection.snd.path_changes != cx.paths.changes() as u8 {
+                connection.notice_path(cx);
             }
-            decision @ (Decision::Paced(_) | Decision::Wait(_) | Decision::Idle) => {
-                connection.settle_timers(matches!(decision, Decision::Paced(_)), cx);
-                Ok(false)
+            match plan::next(connection, now, &limits) {
+                Decision::Send(plan) => {
+                    again = plan.reason == Reason::Retransmission;
+                    emit(connection, &plan, offload, cx, send).map(|()| true)
+                }
+                decision @ (Decision::Paced(_) | Decision::Wait(_) | Decision::Idle) => {
+                    connection.settle_timers(matches!(decision, Decision::Paced(_)), cx);
+                    Ok(false)
+                }
             }
         });
         if again && limits.big_packet > 0 {

@@ -291,10 +291,11 @@ impl Stack {
     /// Puts a connection into its tables.
     pub(super) fn insert_connection(
         &mut self,
-        connection: crate::tcp::connection::Connection,
+        mut connection: crate::tcp::connection::Connection,
         waits_for: Option<super::ListenerHandle>,
     ) -> Option<SlabKey> {
         let tuple = connection.tuple;
+        self.begin_on_path(&mut connection);
         let timer = self.wheel.insert_parked(0);
         let entry = ConnectionEntry {
             connection,

@@ -136,6 +136,9 @@ impl Stack {
             let left = self.leaves(|| Inquiry::Datagram(remote, local));
             return Err(if left { DropReason::Unclaimed } else { DropReason::IcmpUnmatched });
         };
+        if let IcmpError::PacketTooBig { mtu } = error {
+            self.datagram_too_big(local, remote, mtu)?;
+        }
         let socket = self.sockets.get_mut(handle.0).ok_or(DropReason::IcmpUnmatched)?;
         if socket.remote != Some(remote) {
             return Err(DropReason::IcmpUnmatched);

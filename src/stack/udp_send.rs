@@ -143,6 +143,8 @@ impl Stack {
     fn push_packet(&mut self, handle: UdpHandle, route: &Route, data: &[u8], size: usize) {
         let start = route.ip_len();
         let partial = size > 0 || self.offload_checksum;
+        let longest = if size == 0 { data.len() } else { size };
+        self.note_datagram(route.source, route.destination, start + HEADER_LEN + longest);
         let packet = route.packet(data, self.identification, partial);
         let mut meta = TxMeta::default();
         if partial {
@@ -212,9 +214,11 @@ impl Stack {
     }
 
     /// The longest packet that a socket may send to this address.
-    fn udp_path_mtu(&self, fragmentation: Fragmentation, _to: IpAddr) -> usize {
+    fn udp_path_mtu(&self, fragmentation: Fragmentation, to: IpAddr) -> usize {
         match fragmentation {
-            Fragmentation::Allowed | Fragmentation::Refused | Fragmentation::Probe => self.config.mtu,
+            Fragmentation::Refused => self.path_mtu(to),
+            // A probe is to show whether more passes than is known.
+            Fragmentation::Allowed | Fragmentation::Probe => self.config.mtu,
         }
     }
 

@@ -78,6 +78,9 @@ pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>
 fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
     connection.check_app_limited(cx.now);
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
+    if connection.snd.mss_acked < connection.snd.mss {
+        connection.note_arrived_size(segment.ack);
+    }
     let mut done = Delivered { doubt_from: loss::doubt_from(connection, segment), ..Delivered::default() };
     if let Some(transfer) = connection.transfer.as_mut() {
         transfer.sent.acknowledge(segment.ack, &mut done);

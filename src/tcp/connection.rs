@@ -9,6 +9,7 @@ use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
 use super::ecn::{Ecn, EcnMode};
 use super::option::Agreed;
+use super::path_mtu::Path;
 use super::receiver::Owed;
 use super::recovery::frto::Frto;
 use super::recovery::min_rtt::MinRtt;
@@ -27,6 +28,7 @@ use super::window::WindowShift;
 use crate::buffer::{Chunk, Pool, ReceiveBuffer, SendBuffer};
 use crate::counters::Counters;
 use crate::error::SocketError;
+use crate::ip::path_mtu::PathMtus;
 use crate::time::Instant;
 
 /// The send sequence space (RFC 9293 figure 3).
@@ -64,10 +66,39 @@ pub struct SendSpace {
     pub shift: WindowShift,
     /// The largest segment that may be sent, text and TCP options together, in octets (RFC 6691).
     pub mss: u16,
+    /// The largest segment that is known to have arrived, at most `mss`; 0 before the first full one.
+    pub mss_acked: u16,
+    /// The low bits of [`PathMtus::changes`] when this connection last looked. Whoever misses a change by them hears of it by
+    /// an error of its own.
+    pub path_changes: u8,
     /// The end of the last short segment sent, for Nagle's algorithm.
     pub short_end: SeqNumber,
     /// Retransmissions of our SYN or SYN-ACK.
     pub syn_losses: u8,
+}
+
+impl SendSpace {
+    /// Nothing is sent, and nothing known of the peer.
+    fn new(iss: SeqNumber, mss: u16) -> SendSpace {
+        SendSpace {
+            una: iss,
+            nxt: iss,
+            wnd: 0,
+            max_wnd: 0,
+            wl1: SeqNumber(0),
+            wl2: SeqNumber(0),
+            iss,
+            syn_acknowledged: false,
+            up: None,
+            fin: None,
+            shift: WindowShift::default(),
+            mss,
+            mss_acked: 0,
+            path_changes: 0,
+            short_end: iss,
+            syn_losses: 0,
+        }
+    }
 }
 
 /// The receive sequence space (RFC 9293 figure 4).
@@ -105,6 +136,8 @@ pub struct ReceiveSpace {
     pub segment_size: u16,
     /// Segments that are still acknowledged at once.
     pub quick_acks: u8,
+    /// Challenge ACKs sent in the current second.
+    pub challenges: u8,
 }
 
 impl ReceiveSpace {
@@ -218,6 +251,8 @@ pub struct Connection {
     pub probe: Option<Probe>,
     /// No round-trip time was measured since the last probe, or since the connection began.
     pub probe_unmeasured: bool,
+    /// What is known of a path that is narrower than our link.
+    pub path: Option<Box<Path>>,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
@@ -234,10 +269,8 @@ pub struct Connection {
     pub paced: bool,
     /// Keep-alives sent without an answer.
     pub keep_alive_probes: u8,
-    /// Challenge ACKs sent in the current second.
-    pub challenges: u8,
-    /// When the current second of challenge ACKs began.
-    pub challenges_since: Instant,
+    /// When the current second of challenge ACKs began, in eighths of a second, as far as 16 bits count.
+    pub challenges_since: u16,
     /// What the retransmission timer runs for.
     pub purpose: Purpose,
     /// When timers expire.
@@ -291,22 +324,7 @@ impl Connection {
             read_closed: false,
             error: None,
             soft_error: None,
-            snd: SendSpace {
-                una: iss,
-                nxt: iss,
-                wnd: 0,
-                max_wnd: 0,
-                wl1: SeqNumber(0),
-                wl2: SeqNumber(0),
-                iss,
-                syn_acknowledged: false,
-                up: None,
-                fin: None,
-                shift: WindowShift::default(),
-                mss,
-                short_end: iss,
-                syn_losses: 0,
-            },
+            snd: SendSpace::new(iss, mss),
             rcv: ReceiveSpace {
                 nxt: SeqNumber(0),
                 edge: SeqNumber(0),
@@ -320,6 +338,7 @@ impl Connection {
                 mss,
                 segment_size: 0,
                 quick_acks: config.quick_acks,
+                challenges: 0,
             },
             agreed: Agreed { timestamp_offset, ecn: asks, ..Agreed::default() },
             ecn: Ecn::default(),
@@ -334,6 +353,7 @@ impl Connection {
             undo: Undo::default(),
             probe: None,
             probe_unmeasured: true,
+            path: None,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,
@@ -342,8 +362,7 @@ impl Connection {
             overridden: false,
             paced: false,
             keep_alive_probes: 0,
-            challenges: 0,
-            challenges_since: now,
+            challenges_since: 0,
             purpose: Purpose::default(),
             deadlines: Deadlines::default(),
             last_sent: now,
@@ -506,6 +525,8 @@ pub struct Context<'a> {
     pub transfers: &'a mut TransferPool,
     /// Counters of the stack.
     pub counters: &'a mut Counters,
+    /// The paths that are narrower than our link.
+    pub paths: &'a mut PathMtus,
     /// Octets of IP packet that may leave in one piece where the device cuts super-segments, else 0.
     pub max_packet: u32,
     /// The chunk in which the packet lies, where it lies in one.

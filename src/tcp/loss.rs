@@ -72,6 +72,9 @@ pub(super) fn take_blocks(connection: &mut Connection, segment: &Segment<'_>, do
 /// What an ACK means, once SND.UNA, the records and the round-trip time are what they are after it.
 pub(super) fn acknowledged(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     model::delivered(connection, ack, cx.now);
+    if connection.path.is_some() {
+        connection.mtu_probe_acknowledged(cx);
+    }
     if !connection.agreed.sack {
         without_sack(connection, ack, cx);
     } else if is_quiet(connection, ack) {
@@ -151,11 +154,11 @@ pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut 
     let window = reordering.window(min_rtt, srtt, certain);
     let losses = rack::detect(&mut transfer.sent, &transfer.rack, window, cx.now);
     transfer.reorder_at = losses.next;
-    if losses.octets == 0 {
-        return 0;
-    }
     // 5681-4.3-1, 8985-9.3: the loss of what was sent again is one more sign of congestion, once for each reduction.
     let resent = losses.resent_at.is_some_and(|at| at >= transfer.reduced_at);
+    if losses.octets == 0 || (connection.path.is_some() && connection.mtu_probe_lost(cx)) {
+        return 0;
+    }
     model::lost(connection, cx.now);
     match connection.recovery.phase {
         Phase::Open => enter(connection, in_flight, cx),
@@ -439,6 +442,9 @@ fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
     for _ in 0..ack.segment.coalesced.max(1) {
         let action = connection.recovery.duplicate_ack(connection.snd.una, connection.snd.nxt, mss);
         if let Action::EnterRecovery { flight } = action {
+            if connection.path.is_some() && connection.mtu_probe_asked_for(cx) {
+                continue;
+            }
             if let Some(transfer) = connection.transfer.as_mut() {
                 lost += transfer.sent.mark_first_lost(mss);
                 connection.retransmit_now = true;

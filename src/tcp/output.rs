@@ -87,7 +87,11 @@ pub fn header(
         options: options(connection, plan, cx),
         hop_limit: connection.options.hop_limit,
         traffic_class: connection.options.traffic_class() | ecn,
-        gso_size: if plan.len > full { u16::try_from(full).unwrap_or(u16::MAX) } else { 0 },
+        gso_size: if plan.len > full && plan.reason != Reason::MtuProbe {
+            u16::try_from(full).unwrap_or(u16::MAX)
+        } else {
+            0
+        },
     };
     build(&fields, payload, offload)
 }
@@ -212,6 +216,10 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     match plan.reason {
         Reason::Probe => connection.probe_now = false,
         Reason::LossProbe => probed(connection, again, cx),
+        Reason::MtuProbe => {
+            connection.mtu_probe_sent(plan.seq, cx);
+            connection.start_retransmission_timer(cx);
+        }
         _ => connection.start_retransmission_timer(cx),
     }
 }
@@ -228,7 +236,12 @@ fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
 
 /// Notes new octets at the end of the records, and octets sent again in their place.
 fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Context<'_>) {
-    let segment = u16::try_from(connection.segment_payload()).unwrap_or(u16::MAX);
+    let full = connection.segment_payload();
+    let probes = plan.reason == Reason::MtuProbe;
+    let segment = u16::try_from(if probes { plan.len } else { full }).unwrap_or(u16::MAX);
+    if connection.path.is_some() && plan.seq.lt(connection.snd.nxt) {
+        connection.mtu_probe_resent(plan.seq, plan.seq + octets, cx.now);
+    }
     let transfer = connection.transfer.get_or_insert_with(|| cx.transfers.take());
     // The handshake says nothing of the path's rate.
     let told = connection.congestion.models_path() && !plan.flags.contains(Flags::SYN);
@@ -277,7 +290,7 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     transfer.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
     connection.overridden = false;
-    if !plan.len.is_multiple_of(connection.segment_payload()) {
+    if !plan.len.is_multiple_of(full) && !probes {
         connection.snd.short_end = connection.snd.nxt;
     }
 }

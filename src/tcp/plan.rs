@@ -42,6 +42,8 @@ pub enum Reason {
     Retransmission,
     /// A tail loss probe: new text, or the last segment again.
     LossProbe,
+    /// New text in a segment that is larger than the path is known to take (RFC 4821).
+    MtuProbe,
     /// A zero-window probe.
     Probe,
     /// A keep-alive probe.
@@ -53,7 +55,7 @@ pub enum Reason {
 impl Reason {
     /// Pacing spreads it; acknowledgments and probes leave at once.
     const fn is_paced(self) -> bool {
-        matches!(self, Reason::Text | Reason::Fin | Reason::Retransmission)
+        matches!(self, Reason::Text | Reason::Fin | Reason::Retransmission | Reason::MtuProbe)
     }
 
     /// In words.
@@ -64,6 +66,7 @@ impl Reason {
             Reason::Fin => "FIN",
             Reason::Retransmission => "retransmission",
             Reason::LossProbe => "tail loss probe",
+            Reason::MtuProbe => "path MTU probe",
             Reason::Probe => "zero-window probe",
             Reason::KeepAlive => "keep-alive",
             Reason::Ack => "ACK",
@@ -117,6 +120,7 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
         .or_else(|| early_text(connection, limits))
         .or_else(|| retransmission(connection, limits))
         .or_else(|| tail_probe(connection))
+        .or_else(|| mtu_probe(connection, now))
         .or_else(|| text(connection, connection.usable_congestion_window(), limits))
         .or_else(|| probe(connection))
         .or_else(|| keep_alive(connection))
@@ -208,6 +212,13 @@ fn tail_probe(connection: &Connection) -> Option<Plan> {
     let seq = last.last_segment();
     let octets = last.end().since(seq).min(mss + u32::from(last.fin));
     (connection.snd.wnd > 0).then(|| piece(connection, seq, octets, Reason::LossProbe))
+}
+
+/// New text that shows whether the path takes larger segments.
+fn mtu_probe(connection: &Connection, now: Instant) -> Option<Plan> {
+    connection.path.as_ref()?;
+    let octets = connection.mtu_probe(now)?;
+    Some(piece(connection, connection.snd.nxt, octets, Reason::MtuProbe))
 }
 
 /// New text, and our FIN behind it; `allowed` octets by congestion control.

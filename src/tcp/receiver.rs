@@ -101,15 +101,16 @@ impl Connection {
     /// Owes the answer to a segment that is not acceptable, within the limit of this connection.
     // 5961-7-1, 5961-7-2: the limit is per connection, so that nobody learns anything from another one's.
     pub(super) fn owe_challenge(&mut self, cx: &mut Context<'_>) {
-        if cx.now.saturating_since(self.challenges_since) >= Duration::from_secs(1) {
-            self.challenges_since = cx.now;
-            self.challenges = 0;
+        let eighths = (cx.now.as_millis() / 125) as u16;
+        if eighths.wrapping_sub(self.challenges_since) >= 8 {
+            self.challenges_since = eighths;
+            self.rcv.challenges = 0;
         }
-        if self.challenges >= cx.config.challenge_acks_per_second {
+        if self.rcv.challenges >= cx.config.challenge_acks_per_second {
             cx.counters.challenge_acks_limited += 1;
             return;
         }
-        self.challenges += 1;
+        self.rcv.challenges += 1;
         cx.counters.challenge_acks += 1;
         self.owed.ack(AckOwed::Now);
     }

@@ -117,24 +117,6 @@ impl Connection {
         }
     }
 
-    /// A router says that a segment in flight was too large for the path.
-    // 1191-3-1, 1191-3-2, 8201-4-2, 8201-4-3: lowered at once, never raised, never below the floor.
-    pub fn path_mtu_lowered(&mut self, mtu: u32, floor: u32, headers: u32) {
-        if mtu < floor && self.tuple.remote_addr.is_ipv6() {
-            return;
-        }
-        let mss = u16::try_from(mtu.max(floor) - headers).unwrap_or(u16::MAX);
-        if mss >= self.snd.mss {
-            return;
-        }
-        self.snd.mss = mss;
-        // What was sent too large is sent again in smaller pieces. 8201-5.4: that is no sign of congestion.
-        if let Some(transfer) = self.transfer.as_mut() {
-            transfer.sent.mark_all_to_resend();
-            self.retransmit_now = true;
-        }
-    }
-
     /// Sending starts again after an idle time: cwnd may be too old to be true.
     pub(super) fn restart_after_idle(&mut self, cx: &Context<'_>) {
         if self.flight() == 0

@@ -81,6 +81,10 @@ fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<
         asked && if segment.has_ack() { ecn::accepts(segment.flags) } else { ecn::asks(segment.flags) };
     let ipv6 = connection.tuple.remote_addr.is_ipv6();
     connection.snd.mss = option::send_mss(segment.options.mss, connection.snd.mss, ipv6);
+    if let Some(path) = connection.path.as_mut() {
+        // The path is known to take less than our link; that may change.
+        path.limit = option::send_mss(segment.options.mss, path.limit, ipv6);
+    }
     connection.snd.shift = match segment.options.window_scale {
         Some(count) if connection.agreed.scaling => WindowShift::from_option(count),
         _ => WindowShift::default(),

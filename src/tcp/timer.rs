@@ -207,6 +207,9 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // 6298-5.5: doubled, and kept until new data is sent and acknowledged.
     connection.backoff = connection.backoff.saturating_add(1);
     connection.retransmit_now = true;
+    if !connection.syn_in_flight() {
+        connection.path_timed_out(cx);
+    }
     if connection.backoff == cx.config.suspect_after {
         // 9293-MUST-20, 9293-SHLD-9, 9293-MUST-47: at R1 the path is suspected, and the application can learn of it.
         connection.soft_error.get_or_insert(SocketError::TimedOut);

@@ -9,6 +9,7 @@ mod crowd;
 mod ecn;
 mod memory;
 mod namespace;
+mod path_mtu;
 mod queues;
 mod run_script;
 mod transfers;

@@ -136,6 +136,16 @@ fn child_fills_discard() {
     println!("all octets were taken");
 }
 
+/// RFC 864: lines of 72 printable characters, each beginning one character later; 74 octets with CR LF.
+pub fn chargen_octet(at: u64) -> u8 {
+    let (line, column) = (at / 74, at % 74);
+    match column {
+        72 => b'\r',
+        73 => b'\n',
+        column => b' ' + ((line + column) % 95) as u8,
+    }
+}
+
 #[test]
 fn the_pattern_of_chargen_arrives_whole() {
     for (device, host, per_mille) in
@@ -164,14 +174,7 @@ fn child_reads_chargen() {
         assert!(read > 0, "the pattern has no end");
         for (n, &got) in buffer[..read].iter().enumerate() {
             let at = received + n as u64;
-            // RFC 864: lines of 72 printable characters, each beginning one character later; 74 octets with CR LF.
-            let (line, column) = (at / 74, at % 74);
-            let expected = match column {
-                72 => b'\r',
-                73 => b'\n',
-                column => b' ' + ((line + column) % 95) as u8,
-            };
-            assert_eq!(got, expected, "octet {at}");
+            assert_eq!(got, chargen_octet(at), "octet {at}");
         }
         received += read as u64;
         if received > SIZE as u64 / 2

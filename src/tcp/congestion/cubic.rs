@@ -13,7 +13,7 @@
 use super::cubic_curve::Curve;
 use super::hystart::{GROWTH_DIVISOR, HyStart, Phase};
 use super::usage::Usage;
-use super::{Acked, Controller, Loss, initial_window};
+use super::{Acked, Controller, Loss, initial_window, resized};
 
 /// beta_cubic: what a loss leaves of the window, in tenths.
 // 9438-4.6-1
@@ -187,6 +187,11 @@ impl Controller for Cubic {
     fn recovered(&mut self, flight: u32, mss: u32) {
         // RFC 6582 section 3.2 (3), first option: no burst after recovery.
         self.cwnd = self.ssthresh.min(flight.max(mss).saturating_add(mss));
+    }
+
+    fn segment_size_changed(&mut self, before: u32, mss: u32) {
+        self.cwnd = resized(self.cwnd, before, mss);
+        self.ssthresh = self.ssthresh.max(2 * mss);
     }
 
     fn restart(&mut self, mss: u32) {

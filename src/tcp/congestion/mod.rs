@@ -125,6 +125,9 @@ pub trait Controller {
     fn recovered(&mut self, flight: u32, mss: u32);
     /// Sending starts again after an idle time of more than an RTO.
     fn restart(&mut self, mss: u32);
+    /// Segments have another size from now on: a smaller one leaves as many of them in flight, a larger one as many octets.
+    // 5681-3.1-4
+    fn segment_size_changed(&mut self, before: u32, mss: u32);
     /// What new data and retransmissions leave at, at most; `None` without pacing.
     fn pacing_rate(&self) -> Option<Rate> {
         None
@@ -137,6 +140,12 @@ pub trait Controller {
     fn governs_recovery(&self) -> bool {
         false
     }
+}
+
+/// A window of segments of `before` octets, in segments of `mss` octets: not more of them, and not less than one.
+fn resized(window: u32, before: u32, mss: u32) -> u32 {
+    let scaled = u64::from(window) * u64::from(mss.min(before)) / u64::from(before.max(1));
+    u32::try_from(scaled).unwrap_or(u32::MAX).max(mss)
 }
 
 /// The algorithms to choose from.

@@ -1,7 +1,7 @@
 //! Slow start and congestion avoidance (RFC 5681 section 3.1, RFC 6928's initial window, RFC 3465's byte counting).
 
 use super::usage::Usage;
-use super::{Acked, Controller, Loss};
+use super::{Acked, Controller, Loss, resized};
 
 /// The state of Reno, in octets.
 // 9293-MUST-19: slow start and avoidance; the backoff of the timer is in `rto`.
@@ -113,6 +113,11 @@ impl Controller for Reno {
     fn recovered(&mut self, flight: u32, mss: u32) {
         // RFC 6582 section 3.2 (3), first option: no burst after recovery.
         self.cwnd = self.ssthresh.min(flight.max(mss).saturating_add(mss));
+    }
+
+    fn segment_size_changed(&mut self, before: u32, mss: u32) {
+        self.cwnd = resized(self.cwnd, before, mss);
+        self.ssthresh = self.ssthresh.max(2 * mss);
     }
 
     fn restart(&mut self, mss: u32) {

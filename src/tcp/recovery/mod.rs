@@ -21,6 +21,7 @@ pub mod prr;
 pub mod rack;
 pub mod ranges;
 pub mod reordering;
+mod resegment;
 pub mod rto;
 pub mod rtt;
 pub mod scoreboard;

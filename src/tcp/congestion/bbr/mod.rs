@@ -23,7 +23,7 @@ mod tests;
 use std::time::Duration;
 
 use super::usage::Usage;
-use super::{Acked, Controller, Loss, Lost, Rate, initial_window};
+use super::{Acked, Controller, Loss, Lost, Rate, initial_window, resized};
 use crate::tcp::recovery::delivery_rate::{DeliveryRate, RateSample, RateStamp};
 use crate::tcp::recovery::pacing::Pacer;
 use crate::tcp::sequence::SeqNumber;
@@ -378,6 +378,11 @@ impl Controller for Bbr {
 
     fn slow_start_threshold(&self) -> u32 {
         u32::MAX
+    }
+
+    fn segment_size_changed(&mut self, before: u32, mss: u32) {
+        self.cwnd = resized(self.cwnd, before, mss);
+        self.mss = mss;
     }
 
     fn start(&mut self, mss: u32, syn_losses: u8) {

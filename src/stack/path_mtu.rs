@@ -1,0 +1,86 @@
+//! Path MTU discovery: errors that say that a packet was too big, and what is known of the paths.
+//!
+//! What an error claims is looked at here: whether any link can be so narrow, and whether it is about something that was
+//! sent. What it then means to a connection is in [`crate::tcp::path_mtu`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Stack;
+use super::slab::SlabKey;
+use crate::counters::DropReason;
+use crate::ip::path_mtu;
+use crate::tcp::connection::Connection;
+use crate::tcp::sequence::SeqNumber;
+use crate::wire::icmp::IcmpError;
+
+impl Stack {
+    /// The largest packet to `destination` that is known to pass, in octets with its IP header: the MTU of our link, or less
+    /// where an error, or probing, has shown that the path is narrower.
+    pub fn path_mtu(&self, destination: IpAddr) -> usize {
+        let known = self.paths.get(destination, self.now).map(|(mtu, _)| mtu as usize);
+        known.map_or(self.config.mtu, |mtu| mtu.min(self.config.mtu))
+    }
+
+    /// The error with an MTU that can be, or refused. Of a router that does not tell its MTU it is guessed from the packet.
+    pub(super) fn believable(&self, error: IcmpError, quotation: &[u8]) -> Result<IcmpError, DropReason> {
+        let IcmpError::PacketTooBig { mtu } = error else { return Ok(error) };
+        let ipv6 = quotation.first().is_some_and(|first| first >> 4 == 6);
+        // 1191-3-3: by the length that the quoted header tells, as our estimate may have changed since. A super-segment has
+        // none, or one larger than any packet of the wire.
+        let told = quotation.get(2..4).map_or(0, |length| u32::from(u16::from_be_bytes([length[0], length[1]])));
+        let link = u32::try_from(self.config.mtu).unwrap_or(u32::MAX);
+        let sent = if (path_mtu::MIN_LINK_MTU_V4..=link).contains(&told) { told } else { link };
+        let claimed = if mtu == 0 && !ipv6 { path_mtu::plateau(sent) } else { mtu };
+        let mtu = self.paths.settings().believable(claimed, ipv6).ok_or(DropReason::IcmpTooBigRefused)?;
+        Ok(IcmpError::PacketTooBig { mtu })
+    }
+
+    /// A segment of this connection was too big.
+    pub(super) fn tcp_packet_too_big(&mut self, key: SlabKey, seq: SeqNumber, mtu: u32) -> Result<(), DropReason> {
+        let now = self.now;
+        let outcome = self.with_connection(key, now, |connection, cx| connection.packet_too_big(seq, mtu, cx));
+        self.touch(key);
+        outcome.unwrap_or(Err(DropReason::IcmpUnmatched))
+    }
+
+    /// A new connection begins with what is known of its path.
+    pub(super) fn begin_on_path(&self, connection: &mut Connection) {
+        connection.snd.path_changes = self.paths.changes() as u8;
+        if let Some((mtu, until)) = self.paths.get(connection.tuple.remote_addr, self.now) {
+            connection.begin_on_path(mtu, until);
+        }
+    }
+
+    /// A datagram leaves from `local` to `remote` in a packet of so many octets, before it is cut in fragments.
+    pub(super) fn note_datagram(&mut self, local: SocketAddr, remote: SocketAddr, octets: usize) {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        // What every path takes, no error can be about.
+        if octets > self.paths.settings().floor(remote.is_ipv6()) {
+            let hash = self.pair_hash(local, remote);
+            self.sent_datagrams.note(hash, local, remote, octets, self.now);
+        }
+    }
+
+    /// A datagram from `local` to `remote` was too big. The path is narrower for all that goes there.
+    ///
+    /// # Errors
+    /// No such datagram was sent lately.
+    // 8899-4.6.1, 8201-4-1, 8201-5.2
+    pub(super) fn datagram_too_big(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        mtu: u32,
+    ) -> Result<(), DropReason> {
+        let hash = self.pair_hash(local, remote);
+        if !self.sent_datagrams.has_sent_more(hash, local, remote, mtu, self.now) {
+            return Err(DropReason::IcmpTooBigRefused);
+        }
+        self.paths.lower(remote.ip(), mtu, self.now);
+        Ok(())
+    }
+
+    fn pair_hash(&self, local: SocketAddr, remote: SocketAddr) -> u64 {
+        self.hasher.hash((local.ip(), local.port()), (remote.ip(), remote.port()))
+    }
+}
