@@ -1,5 +1,6 @@
 //! Settings of a whole stack.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::ip::{IpCidr, path_mtu};
@@ -19,6 +20,8 @@ pub struct Config {
     pub answer_echo_for_any: bool,
     /// The largest IP packet on the wire, in octets: 1,500 by default, at least 576, and 1,280 with an IPv6 address or in any-address mode.
     pub mtu: usize,
+    /// The ports from which those are chosen that nobody asked for. Default 1,024 to 65,535 (RFC 6056 section 3.2).
+    pub ephemeral_ports: RangeInclusive<u16>,
     /// ICMP errors per second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Default 100.
     pub icmp_errors_per_second: u32,
     /// Packets that may wait for the device beside the connections: answers and echoes, and as many datagrams. Default 4,096.
@@ -68,6 +71,7 @@ impl Default for Config {
             any_address: false,
             answer_echo_for_any: false,
             mtu: 1_500,
+            ephemeral_ports: 1_024..=u16::MAX,
             icmp_errors_per_second: 100,
             max_queued_packets: 4_096,
             udp_memory: 64 << 20,
@@ -102,6 +106,9 @@ impl Config {
                 return Err(format!("{cidr} cannot be the address of a host"));
             }
         }
+        if self.ephemeral_ports.is_empty() || *self.ephemeral_ports.start() == 0 {
+            return Err("the range of ports to choose from has at least one, and begins at 1 or later".into());
+        }
         if let BusyPoll::Always(time) = self.busy_poll
             && time > MAX_BUSY_POLL
         {
@@ -132,8 +139,6 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::RangeInclusive;
-
     use super::*;
 
     /// 8200-5-1, 1122-3.2.1.7-1
@@ -149,6 +154,9 @@ mod tests {
         assert!(with(&["127.0.0.1/8"], 1_500).is_err() && with(&["10.0.0.255/24"], 1_500).is_err());
         let any = Config { mtu: 1_279, any_address: true, ..Config::new(&["10.0.0.2/24".parse().unwrap()]) };
         assert!(any.validate().is_err() && Config { mtu: 1_280, ..any }.validate().is_ok());
+        let ports = |ephemeral_ports| Config { ephemeral_ports, ..Config::default() }.validate();
+        assert!(ports(40_000..=40_000).is_ok() && ports(0..=9).is_err());
+        assert!(ports(RangeInclusive::new(9, 8)).is_err());
         let busy = |time| Config { busy_poll: BusyPoll::Always(time), ..Config::default() }.validate();
         assert!(busy(MAX_BUSY_POLL).is_ok() && busy(MAX_BUSY_POLL * 2).is_err());
         let paths = |floor_v4, secs| {

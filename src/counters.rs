@@ -116,6 +116,8 @@ drop_reasons! {
     TcpListenIgnored => "ignored by the listener",
     /// SYN queue full and SYN cookies not possible.
     TcpSynQueueFull => "SYN queue full",
+    /// A copy of a SYN about which the application has not decided yet.
+    TcpSynUndecided => "SYN not decided about yet",
     /// The accept queue is full.
     TcpAcceptQueueFull => "accept queue full",
     /// A cookie that is not ours or too old.

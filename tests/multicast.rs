@@ -9,7 +9,7 @@ use glasstcp::SocketError;
 use glasstcp::counters::DropReason;
 use glasstcp::ip::multicast::MAX_GROUPS;
 use glasstcp::sim::Script;
-use glasstcp::stack::UdpHandle;
+use glasstcp::stack::{BindOptions, UdpHandle};
 use glasstcp::time::Instant;
 use glasstcp::wire::checksum::{self, Checksum};
 use glasstcp::wire::udp::{self, UdpHeader};
@@ -42,8 +42,14 @@ fn datagram(from: SocketAddr, to: SocketAddr, data: &[u8]) -> Vec<u8> {
     ip_packet(from.ip(), to.ip(), protocol::UDP, &payload)
 }
 
+/// Sockets that share their port, as members of a group do.
+fn udp_bind(script: &mut Script, local: SocketAddr) -> UdpHandle {
+    let shared = BindOptions { reuse_address: true, ..BindOptions::default() };
+    script.stack.udp_bind_with(local, &shared).unwrap()
+}
+
 fn bind(script: &mut Script, local: &str) -> UdpHandle {
-    script.stack.udp_bind(local.parse().unwrap()).unwrap()
+    udp_bind(script, local.parse().unwrap())
 }
 
 fn join(script: &mut Script, socket: UdpHandle, group: &str) -> Result<(), SocketError> {
@@ -242,7 +248,7 @@ fn who_hears_a_group() {
         [(GROUP4, "10.0.0.2", "10.0.0.1", "224.0.0.1"), (GROUP6, "[fd00:67::2]", "fd00:67::1", "ff02::1")]
     {
         let mut script = Script::new();
-        let (member, on_group) = (bind(&mut script, "[::]:9"), script.stack.udp_bind(end(group, 9)).unwrap());
+        let (member, on_group) = (bind(&mut script, "[::]:9"), udp_bind(&mut script, end(group, 9)));
         let (stranger, exact) = (bind(&mut script, "[::]:10"), bind(&mut script, &format!("{own}:9")));
         let packet = datagram(end(peer, 5), end(group, 9), b"to all");
         assert_eq!(give(&mut script, &packet), Some(DropReason::NotOurs));

@@ -8,7 +8,7 @@ use glasstcp::counters::DropReason;
 use glasstcp::device::wire_view::wire_view;
 use glasstcp::device::{RxChecksum, RxMeta, TxChecksum, TxMeta};
 use glasstcp::sim::Script;
-use glasstcp::stack::{Progress, UdpHandle};
+use glasstcp::stack::{BindOptions, Progress, UdpHandle};
 use glasstcp::udp::{Fragmentation, MAX_SEGMENTS, Message, RECEIVE_CAPACITY};
 use glasstcp::wire::ecn::EcnCodepoint;
 use glasstcp::wire::udp::{self, UdpHeader};
@@ -69,7 +69,8 @@ fn sent(script: &mut Script) -> Vec<(Vec<u8>, TxMeta)> {
 }
 
 fn bind(script: &mut Script, local: SocketAddr) -> UdpHandle {
-    script.stack.udp_bind(local).unwrap()
+    let shared = BindOptions { reuse_address: true, ..BindOptions::default() };
+    script.stack.udp_bind_with(local, &shared).unwrap()
 }
 
 /// 1122-4.1.3.5, 1122-4.1.4: a socket on all addresses learns to which of them a datagram was sent, and all of its header

@@ -1,7 +1,7 @@
 //! Addresses with their prefixes, and which addresses can be the end of a connection.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// An address of this host and the length of its network's prefix.
@@ -86,6 +86,12 @@ pub fn is_invalid_destination(address: IpAddr) -> bool {
         IpAddr::V4(v4) => is_martian_v4(v4) && !v4.is_broadcast(),
         IpAddr::V6(v6) => is_martian_v6(v6),
     }
+}
+
+/// An address as sockets have it: an IPv4-mapped one of IPv6 (RFC 4291 section 2.5.5.2) is the one of IPv4, as on a socket
+/// for both families.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// An address of the loopback network: 127.0.0.0/8 (RFC 1122 section 3.2.1.3 (g)) or ::1.

@@ -1,6 +1,7 @@
 //! The IP layer of a host: whose packet it is, and what ICMP says about the ones that nobody takes.
 
 pub mod address;
+pub mod bind;
 pub mod input;
 pub mod multicast;
 pub mod path_mtu;

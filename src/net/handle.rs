@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::device::Device;
 use crate::driver::{Patience, Shard};
 use crate::ip::IpCidr;
+use crate::stack::{BindOptions, ListenOptions};
 use crate::tcp::config::SocketOptions;
 use crate::tcp::snapshot::Snapshot;
 
@@ -133,7 +134,7 @@ impl Net {
     /// # Errors
     /// Those of [`Net::bind`].
     pub fn bind_with_backlog<A: ToSocketAddrs>(&self, addr: A, backlog: u32) -> io::Result<TcpListener> {
-        each_address(addr, |addr| TcpListener::open(self, addr, backlog, self.socket_options()))
+        self.bind_with_options(addr, backlog, self.socket_options())
     }
 
     /// As [`Net::bind_with_backlog`], with the settings that accepted connections start with.
@@ -146,7 +147,27 @@ impl Net {
         backlog: u32,
         options: SocketOptions,
     ) -> io::Result<TcpListener> {
-        each_address(addr, |addr| TcpListener::open(self, addr, backlog, options))
+        self.listen(addr, &ListenOptions { backlog, socket: options, ..ListenOptions::default() })
+    }
+
+    /// As [`Net::bind`], with all that can be chosen. The connections start with `options.socket`.
+    ///
+    /// # Errors
+    /// Those of [`Net::bind`].
+    pub fn listen<A: ToSocketAddrs>(&self, addr: A, options: &ListenOptions) -> io::Result<TcpListener> {
+        each_address(addr, |addr| TcpListener::open(self, addr, options))
+    }
+
+    /// Listens on every port of `address` to which nobody listens more exactly; with an unspecified address and
+    /// [`Config::any_address`], on every port of every host. An accepted stream's
+    /// [`local_addr`](TcpStream::local_addr) is what its peer asked for.
+    ///
+    /// # Errors
+    /// Those of [`Net::bind`].
+    pub fn bind_any_port(&self, address: IpAddr) -> io::Result<TcpListener> {
+        let mut options = ListenOptions { socket: self.socket_options(), ..ListenOptions::default() };
+        options.bind.any_port = true;
+        TcpListener::open(self, SocketAddr::new(address, 0), &options)
     }
 
     /// Opens a UDP socket on the first of the addresses that can be had. Port 0 chooses one.
@@ -154,7 +175,15 @@ impl Net {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable` for an address that is not ours, `NetworkDown`.
     pub fn bind_udp<A: ToSocketAddrs>(&self, addr: A) -> io::Result<UdpSocket> {
-        each_address(addr, |addr| UdpSocket::open(self, addr))
+        self.bind_udp_with(addr, &BindOptions::default())
+    }
+
+    /// As [`Net::bind_udp`], with all that can be chosen.
+    ///
+    /// # Errors
+    /// Those of [`Net::bind_udp`].
+    pub fn bind_udp_with<A: ToSocketAddrs>(&self, addr: A, bind: &BindOptions) -> io::Result<UdpSocket> {
+        each_address(addr, |addr| UdpSocket::open(self, addr, bind))
     }
 
     /// Opens a sender of echo requests to one host.

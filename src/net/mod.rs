@@ -25,6 +25,7 @@
 mod current;
 mod handle;
 mod modes;
+mod pending_syn;
 mod pinger;
 mod poller;
 mod tcp_listener;
@@ -36,13 +37,14 @@ mod udp_socket;
 
 pub use current::EnterGuard;
 pub use handle::Net;
+pub use pending_syn::PendingSyn;
 pub use pinger::Pinger;
 pub use poller::{Event, Events, Interest, Poller, Source, Token, Trigger, Waker};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;
 
-pub use crate::stack::EchoReply;
+pub use crate::stack::{BindOptions, EchoReply, ListenOptions};
 pub use crate::tcp::snapshot::Snapshot;
 pub use crate::udp::{Fragmentation, Message, RecvMeta};
 pub use crate::wire::ecn::EcnCodepoint;

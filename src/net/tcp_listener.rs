@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use super::handle::Owner;
 use super::modes::{Modes, hop_limit};
-use super::{Net, TcpStream};
+use super::{Net, PendingSyn, TcpStream};
 use crate::driver::Shard;
 use crate::error::SocketError;
-use crate::stack::{ListenerHandle, Readiness, SocketHandle};
+use crate::stack::{ListenOptions, ListenerHandle, Readiness, SocketHandle};
 use crate::tcp::config::SocketOptions;
 
 /// A listener, as `std::net::TcpListener`. Clones ([`TcpListener::try_clone`]) share everything.
@@ -42,17 +42,26 @@ impl TcpListener {
         Net::current()?.bind(addr)
     }
 
-    pub(super) fn open(net: &Net, addr: SocketAddr, backlog: u32, options: SocketOptions) -> io::Result<TcpListener> {
+    /// Listens on every port of `address` to which nobody listens more exactly, on the current [`Net`]; see
+    /// [`Net::bind_any_port`].
+    ///
+    /// # Errors
+    /// Those of [`Net::bind_any_port`], and `NotFound` without a current network.
+    pub fn bind_any_port(address: IpAddr) -> io::Result<TcpListener> {
+        Net::current()?.bind_any_port(address)
+    }
+
+    pub(super) fn open(net: &Net, addr: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
         let (handle, local) = net.shard().call(|core, _| {
             core.check()?;
-            let handle = core.stack.tcp_listen(addr, backlog, options)?;
+            let handle = core.stack.tcp_listen_with(addr, options)?;
             io::Result::Ok((handle, core.stack.listener_local(handle).unwrap_or(addr)))
         })?;
         let owner = Arc::clone(&net.owner);
         Ok(TcpListener { inner: Arc::new(Inner { owner, handle, local, modes: Modes::default() }) })
     }
 
-    fn shard(&self) -> &Shard {
+    pub(super) fn shard(&self) -> &Shard {
         &self.inner.owner.shard
     }
 
@@ -60,11 +69,16 @@ impl TcpListener {
         &self.inner.owner
     }
 
+    pub(super) fn handle(&self) -> ListenerHandle {
+        self.inner.handle
+    }
+
     pub(super) fn socket(&self) -> SocketHandle {
         SocketHandle::Listener(self.inner.handle)
     }
 
-    /// The address on which it listens.
+    /// The address on which it listens; port 0 stands for all ports. An accepted stream's own
+    /// [`local_addr`](TcpStream::local_addr) is what its peer asked for.
     ///
     /// # Errors
     /// Never; the signature is that of `std::net`.
@@ -105,6 +119,20 @@ impl TcpListener {
                 }
             })?;
         Ok((TcpStream::of(&self.inner.owner, stream, local, remote), remote))
+    }
+
+    /// Waits for the next SYN of a listener with [`ListenOptions::deferred`] set: it is the application's to accept or to
+    /// refuse. Other listeners have none.
+    ///
+    /// # Errors
+    /// `WouldBlock` in non-blocking mode when there is none, `NetworkDown`.
+    pub fn next_syn(&self) -> io::Result<PendingSyn> {
+        let (handle, patience) = (self.inner.handle, self.inner.modes.reading());
+        let syn = self.shard().call_patiently(self.socket(), Readiness::READABLE, patience, |core, _| {
+            core.usable()?;
+            core.stack.tcp_next_syn(handle)
+        })?;
+        Ok(PendingSyn::new(self.try_clone()?, syn))
     }
 
     /// The connections, one after the other, without end.

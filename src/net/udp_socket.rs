@@ -12,7 +12,7 @@ use super::handle::Owner;
 use super::modes::{Modes, each_address};
 use crate::driver::{Core, Shard};
 use crate::error::SocketError;
-use crate::stack::{Readiness, SocketHandle, UdpHandle};
+use crate::stack::{BindOptions, Readiness, SocketHandle, UdpHandle};
 use crate::time::Instant;
 use crate::udp::{RecvMeta, Socket, UdpOptions};
 
@@ -40,10 +40,10 @@ impl UdpSocket {
         Net::current()?.bind_udp(addr)
     }
 
-    pub(super) fn open(net: &Net, addr: SocketAddr) -> io::Result<UdpSocket> {
+    pub(super) fn open(net: &Net, addr: SocketAddr, bind: &BindOptions) -> io::Result<UdpSocket> {
         let handle = net.shard().call(|core, _| {
             core.check()?;
-            io::Result::Ok(core.stack.udp_bind(addr)?)
+            io::Result::Ok(core.stack.udp_bind_with(addr, bind)?)
         })?;
         let owner = Arc::clone(&net.owner);
         Ok(UdpSocket { inner: Arc::new(Inner { owner, handle, modes: Modes::default(), gro: AtomicBool::new(false) }) })

@@ -1,11 +1,8 @@
 //! Whose segment it is: four-tuple to flow, then to listener, else nobody's.
 
-use std::net::SocketAddr;
-
+use super::Stack;
 use super::flow::{Flow, ListenerHandle};
-use super::{Stack, TcpHandle};
 use crate::tcp::FourTuple;
-use crate::tcp::listener::Listener;
 
 impl Stack {
     pub(super) fn hash(&self, tuple: &FourTuple) -> u64 {
@@ -53,24 +50,8 @@ impl Stack {
         self.flows.replace(self.hash(tuple), old.pack(), new.pack());
     }
 
-    /// The listener for a connection to this address: one bound to it, else one bound to any.
-    pub(super) fn listener_for(&self, local: SocketAddr) -> Option<ListenerHandle> {
-        let candidates = self.listener_ports.get(&local.port())?;
-        let matching = |exact: bool| {
-            candidates.iter().copied().find(|handle| {
-                self.listeners.get(handle.0).is_some_and(|listener| listener_matches(listener, local) == Some(exact))
-            })
-        };
-        matching(true).or_else(|| matching(false))
+    /// The listener for a connection with this tuple: the one that names its local end most exactly.
+    pub(super) fn listener_for(&self, tuple: &FourTuple) -> Option<ListenerHandle> {
+        self.listening.find(tuple.local(), || self.hash(tuple))
     }
-}
-
-/// Whether a listener takes connections to `local`: `Some(true)` if it names that very address.
-fn listener_matches(listener: &Listener<TcpHandle>, local: SocketAddr) -> Option<bool> {
-    let address = listener.local.ip();
-    if address == local.ip() {
-        return Some(true);
-    }
-    // `::` stands for both families, as with sockets that are not IPv6-only.
-    (address.is_unspecified() && (address.is_ipv6() || local.is_ipv4())).then_some(false)
 }

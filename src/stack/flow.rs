@@ -74,6 +74,8 @@ handle! {
     UdpHandle
     /// A sender of echo requests.
     EchoHandle
+    /// A SYN that waits for the application's decision.
+    SynHandle
 }
 
 /// Any socket.

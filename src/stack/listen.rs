@@ -1,8 +1,11 @@
 //! LISTEN: SYNs become half-open records or cookies, and ACKs of cookies become connections.
 
+use super::deferred::{DECISION_TIME, Verdict};
 use super::flow::Flow;
 use super::{HalfOpenEntry, ListenerHandle, SocketHandle, Stack};
 use crate::counters::DropReason;
+use crate::ip::bind::BindOptions;
+use crate::tcp::config::SocketOptions;
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::option::{announced_mss, send_mss};
 use crate::tcp::segment::Segment;
@@ -11,6 +14,31 @@ use crate::tcp::state::{Cause, State};
 use crate::tcp::syn_cookie;
 use crate::wire::option::Timestamp;
 use crate::wire::tcp::Flags;
+
+/// How a listener listens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ListenOptions {
+    /// Limit of the SYN queue and of the accept queue, each. Default 1,024.
+    pub backlog: u32,
+    /// What its connections start with.
+    pub socket: SocketOptions,
+    /// How it is bound. By default with SO_REUSEADDR, as `std::net` binds listeners.
+    pub bind: BindOptions,
+    /// No SYN is answered before the application has decided about it (see [`Stack::tcp_next_syn`]), for at most 63 s.
+    /// While the SYN queue is full, SYNs are dropped, and their peers send them again. Default off.
+    pub deferred: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions {
+            backlog: 1_024,
+            socket: SocketOptions::default(),
+            bind: BindOptions { reuse_address: true, ..BindOptions::default() },
+            deferred: false,
+        }
+    }
+}
 
 impl Stack {
     /// RFC 9293 section 3.10.7.2. `beyond` is where the sequence numbers of the tuple's last connection ended.
@@ -49,16 +77,26 @@ impl Stack {
         }
         // 4987-3.2: bounded per listener and in all.
         if listener.syn_queue_is_full() || self.half_open.is_full() {
-            return self.send_cookie(handle, segment);
+            // A cookie would be a decision.
+            return if listener.deferred {
+                Err(DropReason::TcpSynQueueFull)
+            } else {
+                self.send_cookie(handle, segment)
+            };
         }
         let tuple = segment.tuple;
-        let mss = self.announced_mss_for(listener.options.max_segment, tuple.remote_addr.is_ipv6());
-        let options = *listener.options;
+        let (options, deferred) = (*listener.options, listener.deferred);
+        let mss = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
         let iss = self.initial_sequence(&tuple, beyond);
         let offset = self.sequence.timestamp_offset(&tuple);
         let record = HalfOpen::new(segment, iss, offset, mss, &options, &self.config.tcp);
-        let timer = self.wheel.insert(0, self.now + self.config.tcp.initial_rto);
-        let Some(key) = self.half_open.insert(HalfOpenEntry { tuple, listener: handle, timer, record }) else {
+        let (verdict, patience) = match deferred {
+            true => (Verdict::Asked, DECISION_TIME),
+            false => (Verdict::Accepted, self.config.tcp.initial_rto),
+        };
+        let timer = self.wheel.insert(0, self.now + patience);
+        let entry = HalfOpenEntry { tuple, listener: handle, timer, verdict, record };
+        let Some(key) = self.half_open.insert(entry) else {
             self.wheel.remove(timer);
             return Err(DropReason::TcpSynQueueFull);
         };
@@ -66,6 +104,10 @@ impl Stack {
         self.add_flow(&tuple, Flow::HalfOpen(key));
         if let Some(listener) = self.listeners.get_mut(handle.0) {
             listener.half_open += 1;
+        }
+        if verdict == Verdict::Asked {
+            self.ask(handle, key);
+            return Ok(());
         }
         tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
         self.push_reply(record.syn_ack(tuple, self.now));

@@ -15,7 +15,9 @@
 //! [`Stack::next_deadline`] is right once [`Stack::transmit`] has answered [`Progress::Idle`]. A call may make other sockets
 //! ready at once (reading gives back the memory for which a writer waits), so ask [`Stack::poll_ready`] after calls too.
 
+mod bindings;
 mod datagrams;
+mod deferred;
 mod demux;
 mod echo;
 mod flow;
@@ -39,11 +41,14 @@ mod udp;
 mod udp_input;
 mod udp_send;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
+pub use crate::ip::bind::BindOptions;
+pub use deferred::PendingSyn;
 pub use echo::EchoReply;
-pub use flow::{EchoHandle, ListenerHandle, SocketHandle, TcpHandle, UdpHandle};
+pub use flow::{EchoHandle, ListenerHandle, SocketHandle, SynHandle, TcpHandle, UdpHandle};
+pub use listen::ListenOptions;
 pub use output::{Progress, Transmit, WouldBlock};
 pub use ready::{Readiness, Ready};
 pub use tcp_calls::ConnectError;
@@ -69,6 +74,7 @@ use crate::tcp::time_wait::TimeWait;
 use crate::time::Instant;
 use crate::udp::{Memory, Socket};
 
+use bindings::{Bindings, Kind};
 use flow::{Flow, PackedFlow};
 use flow_table::{FlowHasher, FlowTable};
 use output::Outgoing;
@@ -83,6 +89,7 @@ struct HalfOpenEntry {
     tuple: FourTuple,
     listener: ListenerHandle,
     timer: TimerId,
+    verdict: deferred::Verdict,
     record: HalfOpen,
 }
 
@@ -137,15 +144,17 @@ pub struct Stack {
     /// The flow of the last segment, as long as its tuple leads to it.
     last_flow: Option<Flow>,
     wheel: TimerWheel,
-    listeners: Slab<Listener<TcpHandle>>,
-    listener_ports: BTreeMap<u16, Vec<ListenerHandle>>,
+    listeners: Slab<Listener<TcpHandle, SynHandle>>,
+    listening: Bindings<ListenerHandle>,
     half_open: Slab<HalfOpenEntry>,
     connections: Slab<ConnectionEntry>,
     time_wait: Slab<TimeWaitEntry>,
     /// TIME-WAIT records, oldest first; some may be gone already.
     time_wait_order: VecDeque<SlabKey>,
     sockets: Slab<Socket>,
-    socket_ports: BTreeMap<u16, Vec<UdpHandle>>,
+    bound: Bindings<UdpHandle>,
+    /// Those that have a peer, by their port and the peer.
+    connected: FlowTable<SlabKey>,
     udp_memory: Memory,
     groups: Groups,
     echoes: echo::Echoes,
@@ -179,6 +188,7 @@ impl Stack {
     /// What is wrong with the settings (see [`Config::validate`]).
     pub fn new(config: Config, mut rng: KeyedRng, now: Instant) -> Result<Stack, String> {
         config.validate()?;
+        let hasher = FlowHasher::new(rng.key());
         Ok(Stack {
             now,
             limits: Limits { max_packet: 0, big_packet: 0 },
@@ -189,17 +199,18 @@ impl Stack {
             donor: Donor::None,
             donated_to: None,
             flows: FlowTable::new(),
-            hasher: FlowHasher::new(rng.key()),
+            listening: Bindings::new(Kind::Listeners, hasher.clone()),
+            bound: Bindings::new(Kind::Datagrams, hasher.clone()),
+            hasher,
             last_flow: None,
             wheel: TimerWheel::new(),
             listeners: Slab::with_limit(u32::from(u16::MAX)),
-            listener_ports: BTreeMap::new(),
             half_open: Slab::with_limit(config.tcp.max_half_open.min(flow::MAX_ENTRIES)),
             connections: Slab::with_limit(config.tcp.max_connections.min(flow::MAX_ENTRIES)),
             time_wait: Slab::with_limit(config.tcp.max_time_wait.clamp(1, flow::MAX_ENTRIES)),
             time_wait_order: VecDeque::new(),
             sockets: Slab::with_limit(config.max_udp_sockets),
-            socket_ports: BTreeMap::new(),
+            connected: FlowTable::new(),
             udp_memory: Memory::new(config.udp_memory),
             echoes: echo::Echoes::default(),
             paths: PathMtus::new(config.path_mtu),
@@ -211,7 +222,7 @@ impl Stack {
             starved: starved::Starved::default(),
             sequence: SequenceGenerator::new(rng.key(), rng.key()),
             cookies: CookieJar::new(rng.key()),
-            ports: PortAllocator::new(rng.key(), rng.key(), PortAllocator::EPHEMERAL),
+            ports: PortAllocator::new(rng.key(), rng.key(), config.ephemeral_ports.clone()),
             share: Share::WHOLE,
             asks: false,
             inquiry: None,

@@ -117,7 +117,9 @@ impl Stack {
                 None => Readiness::ERROR,
             },
             SocketHandle::Listener(ListenerHandle(key)) => match self.listeners.get(key) {
-                Some(listener) if !listener.accept_queue.is_empty() => Readiness::READABLE,
+                Some(listener) if !listener.accept_queue.is_empty() || !listener.asked.is_empty() => {
+                    Readiness::READABLE
+                }
                 Some(_) => Readiness::NONE,
                 None => Readiness::ERROR,
             },

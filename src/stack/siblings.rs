@@ -132,7 +132,7 @@ impl Stack {
             Inquiry::TcpError(tuple) => holds(self.flow(&tuple).is_some()),
             Inquiry::Segment { tuple, .. } if self.flow(&tuple).is_some() => Claim::Holds,
             Inquiry::Segment { tuple, syn, cookie } => {
-                let listener = self.listener_for(tuple.local()).and_then(|handle| self.listeners.get(handle.0));
+                let listener = self.listener_for(&tuple).and_then(|handle| self.listeners.get(handle.0));
                 let Some(listener) = listener else { return Claim::Nothing };
                 let answered =
                     |(irs, iss)| listener.expects_cookies(now) && self.cookies.check(&tuple, irs, iss, now).is_some();

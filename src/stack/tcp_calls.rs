@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::bindings::{Bindings, Kind};
 use super::flow::{Flow, ListenerHandle, TcpHandle};
+use super::listen::ListenOptions;
 use super::slab::SlabKey;
 use super::{SocketHandle, Stack};
 use crate::error::SocketError;
-use crate::ip::address::is_connectable;
+use crate::ip::address::{canonical, is_connectable};
+use crate::ip::bind::BindOptions;
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
 use crate::tcp::connection::{Connection, Context, Opening};
@@ -36,28 +39,47 @@ impl Stack {
         backlog: u32,
         options: SocketOptions,
     ) -> Result<ListenerHandle, SocketError> {
-        if !options.is_valid() {
+        self.tcp_listen_with(local, &ListenOptions { backlog, socket: options, ..ListenOptions::default() })
+    }
+
+    /// As [`Stack::tcp_listen`], with all that can be chosen.
+    ///
+    /// # Errors
+    /// Those of [`Stack::tcp_listen`].
+    pub fn tcp_listen_with(
+        &mut self,
+        local: SocketAddr,
+        options: &ListenOptions,
+    ) -> Result<ListenerHandle, SocketError> {
+        if !options.socket.is_valid() {
             return Err(SocketError::InvalidArgument);
         }
-        if !local.ip().is_unspecified() && !self.may_be_local(local.ip()) {
-            return Err(SocketError::AddressNotAvailable);
+        let bind = &options.bind;
+        let mut local = self.bindable(local)?;
+        if bind.any_port {
+            local.set_port(0);
+        } else if local.port() == 0 {
+            local.set_port(self.free_port(local, &self.listening)?);
         }
-        let mut local = local;
-        if local.port() == 0 {
-            let (taken, share) = (&self.listener_ports, self.share);
-            let port =
-                self.ports.pick(local.ip(), (local.ip(), 0), |port| share.owns(port) && !taken.contains_key(&port));
-            local.set_port(port.ok_or(SocketError::AddressInUse)?);
-        }
-        let in_use = self.listener_ports.get(&local.port()).is_some_and(|handles| {
-            handles.iter().any(|handle| self.listeners.get(handle.0).is_some_and(|other| other.local == local))
-        });
-        if in_use {
+        if !self.listening.is_free(local, bind) || !bind.reuse_address && self.port_has_connections(local, bind) {
             return Err(SocketError::AddressInUse);
         }
-        let key = self.listeners.insert(Listener::new(local, backlog, options)).ok_or(SocketError::NoBuffers)?;
-        self.listener_ports.entry(local.port()).or_default().push(ListenerHandle(key));
-        Ok(ListenerHandle(key))
+        let mut listener = Listener::new(local, *bind, options.backlog, options.socket);
+        listener.deferred = options.deferred;
+        let handle = ListenerHandle(self.listeners.insert(listener).ok_or(SocketError::NoBuffers)?);
+        self.listening.insert(local, bind, handle);
+        Ok(handle)
+    }
+
+    /// Connections, or what is left of them, have this port of an address that a listener would take.
+    fn port_has_connections(&self, local: SocketAddr, bind: &BindOptions) -> bool {
+        let mut flows = Bindings::<()>::new(Kind::Listeners, self.hasher.clone());
+        flows.insert(local, bind, ());
+        let half_open = self.half_open.iter().map(|(_, entry)| entry.tuple);
+        let live =
+            self.connections.iter().filter(|(_, entry)| !entry.detached).map(|(_, entry)| entry.connection.tuple);
+        let over = self.time_wait.iter().map(|(_, entry)| entry.tuple);
+        half_open.chain(live).chain(over).any(|tuple| flows.find(tuple.local(), || 0).is_some())
     }
 
     /// Takes the next connection of a listener.
@@ -67,17 +89,21 @@ impl Stack {
     pub fn tcp_accept(&mut self, handle: ListenerHandle) -> Result<(TcpHandle, SocketAddr), SocketError> {
         let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
         let accepted = listener.accept_queue.pop_front().ok_or(SocketError::WouldBlock)?;
-        let entry = self.connections.get_mut(accepted.0).ok_or(SocketError::Aborted)?;
+        self.accepted(accepted).map(|remote| (accepted, remote))
+    }
+
+    /// The application has a connection that waited for it; the answer is its peer.
+    pub(super) fn accepted(&mut self, handle: TcpHandle) -> Result<SocketAddr, SocketError> {
+        let entry = self.connections.get_mut(handle.0).ok_or(SocketError::Aborted)?;
         entry.waits_for = None;
         let remote = entry.connection.tuple.remote();
-        self.touch(accepted.0);
-        Ok((accepted, remote))
+        self.touch(handle.0);
+        Ok(remote)
     }
 
     /// The listener that is bound to exactly this address.
     pub fn listener_at(&self, local: SocketAddr) -> Option<ListenerHandle> {
-        let handles = self.listener_ports.get(&local.port())?;
-        handles.iter().copied().find(|&handle| self.listener_local(handle) == Some(local))
+        self.listening.at(local)
     }
 
     /// The address on which a listener listens.
@@ -114,12 +140,7 @@ impl Stack {
     pub fn listener_close(&mut self, now: Instant, handle: ListenerHandle) {
         let now = self.advance_to(now);
         let Some(listener) = self.listeners.remove(handle.0) else { return };
-        if let Some(handles) = self.listener_ports.get_mut(&listener.local.port()) {
-            handles.retain(|&other| other != handle);
-            if handles.is_empty() {
-                self.listener_ports.remove(&listener.local.port());
-            }
-        }
+        self.listening.remove(listener.local, &listener.bind, handle);
         for waiting in listener.accept_queue {
             self.tcp_abort(now, waiting);
             self.let_go(waiting.0);
@@ -140,6 +161,7 @@ impl Stack {
         options: SocketOptions,
     ) -> Result<TcpHandle, ConnectError> {
         let now = self.advance_to(now);
+        let remote = canonical(remote);
         if remote.port() == 0 || !is_connectable(remote.ip(), &self.config.addresses) {
             // 9293-MUST-46
             return Err(SocketError::InvalidAddress);
@@ -165,6 +187,7 @@ impl Stack {
 
     /// The four-tuple of a new connection: our address and port as asked for, or chosen.
     fn choose_local(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, SocketError> {
+        let local = local.map(canonical);
         let address = match local.map(|local| local.ip()).filter(|address| !address.is_unspecified()) {
             Some(address) if !self.may_be_local(address) => return Err(SocketError::AddressNotAvailable),
             Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(SocketError::InvalidAddress),
@@ -184,7 +207,7 @@ impl Stack {
         }
         // 6056-3.1: never a listener's port nor an existing tuple.
         let port = self.ports.pick(address, (remote.ip(), remote.port()), |port| {
-            self.share.owns(port) && !self.listener_ports.contains_key(&port) && self.flow(&tuple(port)).is_none()
+            self.share.owns(port) && !self.listening.has_port(port) && self.flow(&tuple(port)).is_none()
         });
         port.map(tuple).ok_or(SocketError::AddressNotAvailable)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::deferred::Verdict;
 use super::flow::{Flow, TcpHandle};
 use super::siblings::Inquiry;
 use super::slab::SlabKey;
@@ -11,7 +12,7 @@ use crate::tcp::connection::Donor;
 use crate::tcp::half_open;
 use crate::tcp::input::{Rejected, segment_arrives};
 use crate::tcp::receiver::{AckOwed, Owed};
-use crate::tcp::reset;
+use crate::tcp::reset::{self, Reply};
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
@@ -29,7 +30,7 @@ impl Stack {
             Some(Flow::Connection(key)) => self.connection_input(key, segment),
             Some(Flow::HalfOpen(key)) => self.half_open_input(key, segment),
             Some(Flow::TimeWait(key)) => self.time_wait_input(key, segment),
-            None => match self.listener_for(segment.tuple.local()) {
+            None => match self.listener_for(&segment.tuple) {
                 Some(listener) => self.listener_input(listener, segment, None),
                 None => self.nobody_input(segment),
             },
@@ -43,7 +44,13 @@ impl Stack {
     }
 
     pub(super) fn answer_with_reset(&mut self, segment: &Segment<'_>) {
-        let Some(reply) = reset::reply(segment, self.config.tcp.socket.hop_limit) else { return };
+        if let Some(reply) = reset::reply(segment, self.config.tcp.socket.hop_limit) {
+            self.push_reset(reply);
+        }
+    }
+
+    /// Queues a RST, as far as their rate allows.
+    pub(super) fn push_reset(&mut self, reply: Reply) {
         if self.resets.take(self.now) {
             self.push_reply(reply);
         } else {
@@ -184,7 +191,7 @@ impl Stack {
                 !listener.accept_queue_is_full() && !listener.syn_queue_is_full() && !self.half_open.is_full()
             })
         };
-        let listener = self.listener_for(segment.tuple.local()).filter(has_room);
+        let listener = self.listener_for(&segment.tuple).filter(has_room);
         let (now, duration) = (self.now, self.config.tcp.time_wait);
         let limit = self.config.tcp.challenge_acks_per_second;
         let Some(entry) = self.time_wait.get_mut(key) else { return Err(DropReason::TcpNobody) };
@@ -221,6 +228,9 @@ impl Stack {
             // The listener was closed: its records are nobody's.
             self.remove_half_open(key);
             return self.nobody_input(segment);
+        }
+        if entry.verdict != Verdict::Accepted {
+            return self.undecided_input(key, segment);
         }
         match entry.record.segment_arrives(segment) {
             half_open::Action::Drop(reason) => Err(reason),

@@ -1,6 +1,7 @@
 //! Time passes: deadlines of connections, half-open and TIME-WAIT records.
 
 use super::Stack;
+use super::deferred::Verdict;
 use super::flow::{Flow, PackedFlow};
 use super::slab::SlabKey;
 use crate::tcp::timer;
@@ -55,7 +56,11 @@ impl Stack {
     fn half_open_deadline(&mut self, key: SlabKey, now: Instant) {
         let initial = self.config.tcp.initial_rto;
         let Some(entry) = self.half_open.get_mut(key) else { return };
-        if entry.record.syn_losses >= MAX_SYN_ACK_RETRANSMISSIONS || !self.listeners.contains(entry.listener.0) {
+        let undecided = entry.verdict != Verdict::Accepted;
+        if undecided
+            || entry.record.syn_losses >= MAX_SYN_ACK_RETRANSMISSIONS
+            || !self.listeners.contains(entry.listener.0)
+        {
             self.remove_half_open(key);
             return;
         }

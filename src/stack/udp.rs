@@ -5,13 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::Stack;
 use super::flow::UdpHandle;
 use crate::error::SocketError;
-use crate::ip::address::is_invalid_destination;
+use crate::ip::address::{canonical, is_invalid_destination};
+use crate::ip::bind::BindOptions;
 use crate::udp::{Datagram, RecvMeta, Socket, UdpOptions};
-
-/// The address and port alone: there is one interface, so a scope says nothing, and addresses compare as equal.
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip(), address.port())
-}
 
 impl Stack {
     /// Opens a UDP socket. Port 0 chooses one.
@@ -19,29 +15,29 @@ impl Stack {
     /// # Errors
     /// `AddressNotAvailable`, `AddressInUse`, `NoBuffers`.
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpHandle, SocketError> {
+        self.udp_bind_with(local, &BindOptions::default())
+    }
+
+    /// As [`Stack::udp_bind`], with all that can be chosen.
+    ///
+    /// # Errors
+    /// Those of [`Stack::udp_bind`].
+    pub fn udp_bind_with(&mut self, local: SocketAddr, bind: &BindOptions) -> Result<UdpHandle, SocketError> {
         let group = local.ip().is_multicast() || self.is_broadcast(local.ip());
-        if !local.ip().is_unspecified() && !self.may_be_local(local.ip()) && !group {
-            return Err(SocketError::AddressNotAvailable);
+        let mut local = if group { canonical(local) } else { self.bindable(local)? };
+        if bind.any_port {
+            local.set_port(0);
+        } else if local.port() == 0 {
+            local.set_port(self.free_port(local, &self.bound)?);
         }
-        let mut local = plain(local);
-        if local.port() == 0 {
-            // 6056-3.3: unpredictable for UDP too.
-            let (taken, share) = (&self.socket_ports, self.share);
-            let port =
-                self.ports.pick(local.ip(), (local.ip(), 0), |port| share.owns(port) && !taken.contains_key(&port));
-            local.set_port(port.ok_or(SocketError::AddressInUse)?);
-        }
-        let in_use = self.socket_ports.get(&local.port()).is_some_and(|handles| {
-            handles.iter().any(|handle| self.sockets.get(handle.0).is_some_and(|other| other.local == local))
-        });
-        if in_use {
+        if !self.bound.is_free(local, bind) {
             return Err(SocketError::AddressInUse);
         }
         let host = self.config.tcp.socket;
-        let socket = Socket::new(local, UdpOptions::new(host.hop_limit, host.dscp));
-        let key = self.sockets.insert(socket).ok_or(SocketError::NoBuffers)?;
-        self.socket_ports.entry(local.port()).or_default().push(UdpHandle(key));
-        Ok(UdpHandle(key))
+        let socket = Socket::new(local, *bind, UdpOptions::new(host.hop_limit, host.dscp));
+        let handle = UdpHandle(self.sockets.insert(socket).ok_or(SocketError::NoBuffers)?);
+        self.bound.insert(local, bind, handle);
+        Ok(handle)
     }
 
     /// Names the only peer of a socket: others are no longer heard, and errors about it are told. A socket that was bound to
@@ -50,7 +46,7 @@ impl Stack {
     /// # Errors
     /// `InvalidAddress`, `Unreachable` without an address of that family, `PermissionDenied` for a broadcast address.
     pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SocketError> {
-        let remote = plain(remote);
+        let remote = canonical(remote);
         if remote.port() == 0 || is_invalid_destination(remote.ip()) {
             return Err(SocketError::InvalidAddress);
         }
@@ -66,8 +62,22 @@ impl Stack {
             IpAddr::V6(_) if remote.is_ipv6() => {}
             _ => return Err(SocketError::InvalidAddress),
         }
-        socket.remote = Some(remote);
+        self.udp_set_peer(handle, Some(remote));
         Ok(())
+    }
+
+    /// The socket hears this peer only, or, without one, everybody again: the tables say so.
+    fn udp_set_peer(&mut self, handle: UdpHandle, remote: Option<SocketAddr>) {
+        let Some(socket) = self.sockets.get_mut(handle.0) else { return };
+        let (bound, bind) = (SocketAddr::new(socket.bound, socket.local.port()), socket.bind);
+        let old = std::mem::replace(&mut socket.remote, remote);
+        if let Some(old) = old {
+            self.connected.remove(self.connected_hash(bound.port(), old), handle.0);
+        }
+        if let Some(remote) = remote {
+            self.connected.insert(self.connected_hash(bound.port(), remote), handle.0);
+        }
+        self.bound.set_open(bound, &bind, handle, remote.is_none());
     }
 
     /// The next datagram, one by itself also where several came in one piece.
@@ -150,15 +160,12 @@ impl Stack {
 
     /// Closes a socket. What it has sent still leaves.
     pub fn udp_close(&mut self, handle: UdpHandle) {
+        // So that no table leads to it any more.
+        self.udp_set_peer(handle, None);
         let Some(mut socket) = self.sockets.remove(handle.0) else { return };
         socket.queue.clear(&mut self.udp_memory);
         self.leave_all(&socket.groups);
-        if let Some(handles) = self.socket_ports.get_mut(&socket.local.port()) {
-            handles.retain(|&other| other != handle);
-            if handles.is_empty() {
-                self.socket_ports.remove(&socket.local.port());
-            }
-        }
+        self.bound.remove(SocketAddr::new(socket.bound, socket.local.port()), &socket.bind, handle);
     }
 
     /// Octets that wait in all UDP sockets for the application, overhead included.

@@ -1,6 +1,6 @@
 //! Datagrams that arrive, and ICMP errors about those that were sent.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Stack;
 use super::flow::{SocketHandle, UdpHandle};
@@ -88,10 +88,9 @@ impl Stack {
 
     /// All sockets that take a datagram to a group.
     fn udp_takers(&self, source: SocketAddr, destination: SocketAddr) -> Vec<UdpHandle> {
-        let candidates = self.socket_ports.get(&destination.port()).map_or(&[][..], Vec::as_slice);
         let takes =
             |socket: &Socket| hears(&socket.groups, destination.ip()) && socket.matches(source, destination).is_some();
-        candidates.iter().copied().filter(|handle| self.sockets.get(handle.0).is_some_and(takes)).collect()
+        self.bound.all(destination).filter(|handle| self.sockets.get(handle.0).is_some_and(takes)).collect()
     }
 
     fn udp_deliver(&mut self, handle: UdpHandle, incoming: Incoming<'_>) -> Result<(), DropReason> {
@@ -114,14 +113,32 @@ impl Stack {
         }
     }
 
-    /// The socket that names the datagram most exactly.
+    /// The socket that names the datagram most exactly: one whose peer sent it, then by where it is bound.
     pub(super) fn udp_socket_for(&self, source: SocketAddr, destination: SocketAddr) -> Option<UdpHandle> {
-        let candidates = self.socket_ports.get(&destination.port())?;
-        let ranked = candidates.iter().filter_map(|handle| {
-            let rank = self.sockets.get(handle.0)?.matches(source, destination)?;
-            Some((rank, *handle))
+        if !self.connected.is_empty()
+            && let Some(socket) = self.connected_socket_for(source, destination)
+        {
+            return Some(socket);
+        }
+        let hash = || self.hasher.hash((destination.ip(), destination.port()), (source.ip(), source.port()));
+        self.bound.find(destination, hash)
+    }
+
+    fn connected_socket_for(&self, source: SocketAddr, destination: SocketAddr) -> Option<UdpHandle> {
+        // The most exact one: by its port and address, by its port, by its address, by neither.
+        let port = destination.port();
+        let places = [(port, 3), (port, 2), (0, 3), (0, 2)];
+        let found = places.into_iter().find_map(|(port, rank)| {
+            self.connected.find(self.connected_hash(port, source), |key| {
+                let socket = self.sockets.get(key).filter(|socket| socket.local.port() == port);
+                socket.and_then(|socket| socket.matches(source, destination)) == Some(rank)
+            })
         });
-        ranked.max_by_key(|&(rank, _)| rank).map(|(_, handle)| handle)
+        found.map(UdpHandle)
+    }
+
+    pub(super) fn connected_hash(&self, port: u16, remote: SocketAddr) -> u64 {
+        self.hasher.hash((Ipv4Addr::UNSPECIFIED.into(), port), (remote.ip(), remote.port()))
     }
 
     /// An ICMP error about a datagram of ours: a connected socket is told.

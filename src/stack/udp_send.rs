@@ -8,7 +8,7 @@ use super::flow::UdpHandle;
 use super::udp_input::Incoming;
 use crate::device::{TxChecksum, TxMeta};
 use crate::error::SocketError;
-use crate::ip::address::is_invalid_destination;
+use crate::ip::address::{canonical, is_invalid_destination};
 use crate::ip::multicast::is_everybody;
 use crate::time::Instant;
 use crate::udp::{Fragmentation, MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, MAX_SEGMENTS, Message, Socket};
@@ -160,7 +160,7 @@ impl Stack {
 
     /// From where a message of this socket goes to whom.
     fn udp_route(&self, socket: &Socket, message: &Message<'_>) -> Result<Route, SocketError> {
-        let destination = message.destination.or(socket.remote).ok_or(SocketError::NotConnected)?;
+        let destination = message.destination.map(canonical).or(socket.remote).ok_or(SocketError::NotConnected)?;
         let to = destination.ip();
         if destination.port() == 0 || is_invalid_destination(to) {
             return Err(SocketError::InvalidAddress);
@@ -173,9 +173,14 @@ impl Stack {
         let bound = Some(socket.local.ip()).filter(|&local| self.may_be_local(local));
         let interface = options.multicast_source.filter(|source| multicast && source.is_ipv6() == to.is_ipv6());
         let asked = message.source.filter(|source| !source.ip().is_unspecified());
-        if asked.is_some_and(|source| source.port() != 0 && source.port() != socket.local.port()) {
-            return Err(SocketError::AddressNotAvailable);
-        }
+        let asked_port = asked.map_or(0, |source| source.port());
+        let port = match (socket.local.port(), asked_port) {
+            // A socket of any port has none of its own.
+            (0, 0) => return Err(SocketError::AddressNotAvailable),
+            (0, port) | (port, 0) => port,
+            (own, port) if own == port => port,
+            _ => return Err(SocketError::AddressNotAvailable),
+        };
         let source = match asked.map(|source| source.ip()) {
             // 1122-4.1.3.5: any address of ours, but no other.
             Some(source) if !self.may_be_local(source) => return Err(SocketError::AddressNotAvailable),
@@ -205,7 +210,7 @@ impl Stack {
             dont_fragment: options.fragmentation != Fragmentation::Allowed,
         };
         Ok(Route {
-            source: SocketAddr::new(source, socket.local.port()),
+            source: SocketAddr::new(source, port),
             destination: SocketAddr::new(to, destination.port()),
             inside: hop_limit == 0,
             looped: broadcast || loops && (is_everybody(to) || self.groups.contains(to)),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::SocketOptions;
+use crate::ip::bind::BindOptions;
 use crate::time::Instant;
 
 /// The largest backlog; larger ones count as this.
@@ -19,34 +20,43 @@ pub const MAX_BACKLOG: u32 = 65_535;
 /// How long after the last overflow an ACK to a listener may be the answer to a cookie.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(130);
 
-/// One listening socket. `K` names a connection.
+/// One listening socket. `K` names a connection, `S` a SYN that waits for a decision.
 #[derive(Debug)]
-pub struct Listener<K> {
+pub struct Listener<K, S> {
     /// The address and port; an unspecified address stands for all of its family, `::` for both families.
     pub local: SocketAddr,
+    /// How it is bound to them.
+    pub bind: BindOptions,
     /// Limit of both queues.
     pub backlog: u32,
     /// Half-open records that belong to it.
     pub half_open: u32,
     /// Connections that wait to be accepted.
     pub accept_queue: VecDeque<K>,
+    /// SYNs wait until the application has decided about them.
+    pub deferred: bool,
+    /// Those of which the application has not heard yet; some may be gone.
+    pub asked: VecDeque<S>,
     /// What its connections start with.
     pub options: Arc<SocketOptions>,
-    /// A connection has come in since the application last looked.
+    /// A connection or such a SYN has come in since the application last looked.
     pub event: bool,
     /// When a cookie was last sent.
     cookies_at: Option<Instant>,
 }
 
-impl<K> Listener<K> {
+impl<K, S> Listener<K, S> {
     /// A listener with empty queues.
-    pub fn new(local: SocketAddr, backlog: u32, options: SocketOptions) -> Listener<K> {
+    pub fn new(local: SocketAddr, bind: BindOptions, backlog: u32, options: SocketOptions) -> Listener<K, S> {
         let backlog = backlog.clamp(1, MAX_BACKLOG);
         Listener {
             local,
+            bind,
             backlog,
             half_open: 0,
             accept_queue: VecDeque::new(),
+            deferred: false,
+            asked: VecDeque::new(),
             options: Arc::new(options),
             event: false,
             cookies_at: None,

@@ -55,6 +55,21 @@ pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
     })
 }
 
+/// The RST that answers a SYN with this IRS, as from a port on which nobody listens.
+// 9293-3.10.7.1-2
+pub fn refuse(tuple: FourTuple, irs: SeqNumber, hop_limit: u8) -> Reply {
+    Reply {
+        tuple,
+        seq: SeqNumber(0),
+        ack: irs + 1,
+        flags: Flags::RST | Flags::ACK,
+        window: WireWindow(0),
+        options: TcpOptions::default(),
+        hop_limit,
+        traffic_class: 0,
+    }
+}
+
 /// The RST by which we end a connection, with an ACK so that the peer believes it (RFC 9293 section 3.10.5).
 // 9293-3.10.5-2: SEQ = SND.NXT, where the peer takes it.
 pub fn abort(

@@ -90,7 +90,8 @@ pub struct Message<'a> {
     /// To whom; `None`: to the peer of a connected socket.
     pub destination: Option<SocketAddr>,
     /// From which of our addresses; `None`: that of the socket, or the one that suits the destination. The port is that of
-    /// the socket or 0, which means the same: the destination of what was received will do.
+    /// the socket or 0, which means the same: the destination of what was received will do. A socket of any port has none of
+    /// its own, so there a source has to be given.
     // 1122-4.1.3.5
     pub source: Option<SocketAddr>,
     /// The payload.

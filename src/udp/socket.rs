@@ -6,6 +6,7 @@ use super::datagram::Fragmentation;
 use super::queue::Queue;
 use super::{RECEIVE_CAPACITY, SEND_CAPACITY};
 use crate::error::SocketError;
+use crate::ip::bind::BindOptions;
 
 /// What the application may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct Socket {
     pub local: SocketAddr,
     /// The address that it was bound to.
     pub bound: IpAddr,
+    /// How it is bound to it.
+    pub bind: BindOptions,
     /// The only peer, once connected.
     pub remote: Option<SocketAddr>,
     /// What the application has set.
@@ -86,10 +89,11 @@ pub struct Socket {
 
 impl Socket {
     /// A bound socket.
-    pub fn new(local: SocketAddr, options: UdpOptions) -> Socket {
+    pub fn new(local: SocketAddr, bind: BindOptions, options: UdpOptions) -> Socket {
         Socket {
             local,
             bound: local.ip(),
+            bind,
             remote: None,
             groups: Vec::new(),
             error: None,
@@ -105,7 +109,8 @@ impl Socket {
         let address = self.local.ip();
         let bound = match address.is_unspecified() {
             false if address == destination.ip() => 1,
-            true if address.is_ipv6() || destination.is_ipv4() => 0,
+            true if destination.is_ipv6() && address.is_ipv6() => 0,
+            true if destination.is_ipv4() && (address.is_ipv4() || !self.bind.only_v6) => 0,
             _ => return None,
         };
         match self.remote {
@@ -134,7 +139,7 @@ mod tests {
     fn the_most_exact_socket_wins() {
         let (source, destination) = ("10.0.0.1:5".parse().unwrap(), "10.0.0.2:9".parse().unwrap());
         let rank = |local: &str, remote: Option<&str>| {
-            let mut socket = Socket::new(local.parse().unwrap(), UdpOptions::new(64, 0));
+            let mut socket = Socket::new(local.parse().unwrap(), BindOptions::default(), UdpOptions::new(64, 0));
             socket.remote = remote.map(|remote| remote.parse().unwrap());
             socket.matches(source, destination)
         };

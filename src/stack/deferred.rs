@@ -1,0 +1,176 @@
+//! Listeners that do not answer a SYN by themselves: the application says whether it is accepted or refused, and may find
+//! out first whether it can serve. A transparent proxy connects to the real destination before it answers for it.
+//!
+//! ```text
+//!   SYN -> a record that answers nothing -> tcp_next_syn -> tcp_accept_syn: SYN-ACK, and on as with any listener
+//!                                                        -> tcp_refuse_syn: RST, remembered for copies of the SYN
+//!                                        -> DECISION_TIME is over: forgotten; the next copy of the SYN asks again
+//! ```
+//!
+//! The peer sends its SYN again while it has no answer. A copy changes nothing: the decision is about the record.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::flow::{Flow, ListenerHandle, SynHandle, TcpHandle};
+use super::slab::SlabKey;
+use super::{HalfOpenEntry, Stack};
+use crate::counters::DropReason;
+use crate::error::SocketError;
+use crate::tcp::FourTuple;
+use crate::tcp::reset;
+use crate::tcp::segment::Segment;
+use crate::tcp::state::{Cause, State};
+use crate::time::Instant;
+
+/// How long the application may take to decide: as long as peers send their SYN again (1 + 2 + 4 + 8 + 16 + 32 s).
+pub(super) const DECISION_TIME: Duration = Duration::from_secs(63);
+
+/// How long a refusal is remembered for copies of the SYN that were on their way, or whose RST was lost: the copies of the
+/// first 7 s, and some time on the way.
+const REFUSAL_TIME: Duration = Duration::from_secs(10);
+
+/// What has been decided about a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is answered by a SYN-ACK.
+    Accepted,
+    /// Nothing yet: the application is asked.
+    Asked,
+    /// It was answered by a RST.
+    Refused,
+}
+
+/// A SYN that waits for the application's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingSyn {
+    /// By what it is accepted or refused.
+    pub handle: SynHandle,
+    /// From whom it is.
+    pub peer: SocketAddr,
+    /// Which address and port it asks for.
+    pub local: SocketAddr,
+}
+
+impl Stack {
+    /// The next SYN of a deferring listener (see [`ListenOptions::deferred`](super::ListenOptions)) about which nothing is
+    /// decided.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn tcp_next_syn(&mut self, listener: ListenerHandle) -> Result<PendingSyn, SocketError> {
+        let listener = self.listeners.get_mut(listener.0).ok_or(SocketError::BadHandle)?;
+        while let Some(handle) = listener.asked.pop_front() {
+            // Its peer may have given up, or waited too long.
+            if let Some(entry) = self.half_open.get(handle.0) {
+                return Ok(PendingSyn { handle, peer: entry.tuple.remote(), local: entry.tuple.local() });
+            }
+        }
+        Err(SocketError::WouldBlock)
+    }
+
+    /// Accepts a SYN: the SYN-ACK leaves now. The connection is accepted from the listener once it is open.
+    ///
+    /// # Errors
+    /// `Aborted` when the peer has given up, or nothing was decided for too long.
+    pub fn tcp_accept_syn(&mut self, now: Instant, handle: SynHandle) -> Result<(), SocketError> {
+        let now = self.advance_to(now);
+        let initial = self.config.tcp.initial_rto;
+        let listeners = &self.listeners;
+        let asked =
+            |entry: &&mut HalfOpenEntry| entry.verdict == Verdict::Asked && listeners.contains(entry.listener.0);
+        let entry = self.half_open.get_mut(handle.0).filter(asked).ok_or(SocketError::Aborted)?;
+        entry.verdict = Verdict::Accepted;
+        // The round trip begins here.
+        entry.record.sent_at = now;
+        let (tuple, timer, reply) = (entry.tuple, entry.timer, entry.record.syn_ack(entry.tuple, now));
+        self.wheel.reschedule(timer, now + initial);
+        tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
+        self.push_reply(reply);
+        Ok(())
+    }
+
+    /// Refuses a SYN: a RST leaves now, as from a port on which nobody listens.
+    ///
+    /// # Errors
+    /// `Aborted` when the peer has given up, or nothing was decided for too long.
+    pub fn tcp_refuse_syn(&mut self, now: Instant, handle: SynHandle) -> Result<(), SocketError> {
+        let now = self.advance_to(now);
+        let entry = self.half_open.get_mut(handle.0).filter(|entry| entry.verdict == Verdict::Asked);
+        let entry = entry.ok_or(SocketError::Aborted)?;
+        entry.verdict = Verdict::Refused;
+        let reply = reset::refuse(entry.tuple, entry.record.irs, entry.record.hop_limit);
+        let (timer, listener) = (entry.timer, entry.listener);
+        self.wheel.reschedule(timer, now + REFUSAL_TIME);
+        // What is refused must not keep out what comes.
+        if self.listeners.get(listener.0).is_none_or(|listener| listener.half_open > listener.backlog / 2) {
+            self.remove_half_open(handle.0);
+        }
+        self.push_reset(reply);
+        Ok(())
+    }
+
+    /// Takes the connection with these ends that waits to be accepted, whatever else waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` while its handshake goes on; `Aborted` when it has ended.
+    pub fn tcp_accept_pair(&mut self, listener: ListenerHandle, tuple: &FourTuple) -> Result<TcpHandle, SocketError> {
+        let waiting = self.listeners.get_mut(listener.0).ok_or(SocketError::BadHandle)?;
+        let connections = &self.connections;
+        let is_it =
+            |handle: &TcpHandle| connections.get(handle.0).is_some_and(|entry| entry.connection.tuple == *tuple);
+        if let Some(at) = waiting.accept_queue.iter().position(is_it)
+            && let Some(handle) = waiting.accept_queue.remove(at)
+        {
+            self.accepted(handle)?;
+            return Ok(handle);
+        }
+        match self.flow(tuple) {
+            Some(Flow::HalfOpen(_)) => Err(SocketError::WouldBlock),
+            _ => Err(SocketError::Aborted),
+        }
+    }
+
+    /// A SYN has come to a deferring listener: its record is there, and the application is asked.
+    pub(super) fn ask(&mut self, listener: ListenerHandle, key: SlabKey) {
+        let half_open = &self.half_open;
+        let Some(entry) = self.listeners.get_mut(listener.0) else { return };
+        entry.asked.push_back(SynHandle(key));
+        if entry.asked.len() > 2 * entry.half_open as usize + 64 {
+            // Those whose peers have given up.
+            entry.asked.retain(|handle| half_open.contains(handle.0));
+        }
+        self.listener_event(listener);
+    }
+
+    /// A segment for a record that has not answered by a SYN-ACK: its listener is still in LISTEN.
+    pub(super) fn undecided_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
+        let Some(entry) = self.half_open.get(key) else { return Err(DropReason::TcpNobody) };
+        let (listener, refused, irs) = (entry.listener, entry.verdict == Verdict::Refused, entry.record.irs);
+        if segment.rst() {
+            // Only what comes right behind the SYN is from its sender.
+            if segment.seq != irs + 1 {
+                return Err(DropReason::TcpResetRefused);
+            }
+            self.remove_half_open(key);
+            return Ok(());
+        }
+        if segment.has_ack() || !segment.syn() {
+            // 9293-3.10.7.2-2: nothing was sent that it could acknowledge.
+            if segment.has_ack() {
+                self.answer_with_reset(segment);
+            }
+            return Err(DropReason::TcpListenIgnored);
+        }
+        if segment.seq != irs {
+            // The peer begins anew.
+            self.remove_half_open(key);
+            return self.listener_input(listener, segment, None);
+        }
+        if refused {
+            self.answer_with_reset(segment);
+            return Err(DropReason::TcpNobody);
+        }
+        Err(DropReason::TcpSynUndecided)
+    }
+}
