@@ -72,6 +72,8 @@ pub(super) struct Drive<'a> {
     /// By what it is woken.
     event: &'a Eventfd,
     woken: Woken,
+    /// There are packets from this host to itself that its siblings may know.
+    strays: bool,
     /// How the last wait went, if there was one since the last turn.
     waited: Option<Waited>,
 }
@@ -154,7 +156,7 @@ impl Shard {
 
 impl<'a> Drive<'a> {
     pub(super) fn new(shard: &'a Shard, event: &'a Eventfd) -> Drive<'a> {
-        Drive { shard, event, woken: Woken::default(), waited: None }
+        Drive { shard, event, woken: Woken::default(), strays: false, waited: None }
     }
 
     /// Drives as the background thread, until an application takes the role or everything has ended.
@@ -185,6 +187,9 @@ impl<'a> Drive<'a> {
     /// Reads what waits, at most a batch; the answer is whether there may be more.
     fn receive(&mut self) -> io::Result<Batch> {
         let shard = self.shard;
+        if std::mem::take(&mut self.strays) {
+            shard.settle_strays();
+        }
         // Only the one who has the role comes here, so this lock is free.
         debug_assert!(!matches!(shard.reader.try_lock(), Err(TryLockError::WouldBlock)), "two threads drive at once");
         let mut reader = shard.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -286,7 +291,8 @@ impl<'a> Drive<'a> {
         let until = core.stack.next_deadline();
         core.role.sleep = Sleep { asleep: true, until, for_room: blocked };
         let mut timeout = until.map(|until| until.saturating_since(now));
-        if progress == Progress::More || !core.inbox.is_empty() {
+        self.strays = core.stack.has_strays();
+        if progress == Progress::More || !core.inbox.is_empty() || self.strays {
             timeout = Some(Duration::ZERO);
         }
         // Short of kernel memory, a device has room and yet takes nothing.

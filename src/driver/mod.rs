@@ -261,7 +261,9 @@ impl Shard {
         let wrong = match progress {
             Progress::Idle => {
                 let next = core.stack.next_deadline();
-                core.end().is_some() || next.is_some_and(|next| sleep.until.is_none_or(|until| next < until))
+                core.end().is_some()
+                    || core.stack.has_strays()
+                    || next.is_some_and(|next| sleep.until.is_none_or(|until| next < until))
             }
             Progress::More => true,
             Progress::Blocked => !sleep.for_room,

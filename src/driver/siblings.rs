@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::device::{Device, RxMeta};
 use crate::error::SocketError;
 use crate::rng::KeyedRng;
+use crate::stack::loopback::Stray;
 use crate::stack::siblings::{Claim, Inquiry, MAX_SIBLINGS, Share};
 use crate::time::Instant;
 
@@ -43,6 +44,8 @@ pub struct Inbox {
 struct Parcel {
     arrived: Instant,
     meta: RxMeta,
+    /// It is from this host to itself.
+    inside: bool,
     bytes: Vec<u8>,
 }
 
@@ -53,12 +56,12 @@ impl Inbox {
     }
 
     /// Copies a packet into the inbox; false if there is no room.
-    fn push(&mut self, arrived: Instant, packet: &[u8], meta: &RxMeta) -> bool {
+    fn push(&mut self, arrived: Instant, packet: &[u8], meta: &RxMeta, inside: bool) -> bool {
         if self.packets.len() >= INBOX_PACKETS || self.octets + packet.len() > INBOX_OCTETS {
             return false;
         }
         self.octets += packet.len();
-        self.packets.push_back(Parcel { arrived, meta: *meta, bytes: packet.to_vec() });
+        self.packets.push_back(Parcel { arrived, meta: *meta, inside, bytes: packet.to_vec() });
         true
     }
 
@@ -79,7 +82,12 @@ impl Core {
             }
             let Some(parcel) = self.inbox.pop() else { break };
             octets += parcel.bytes.len();
-            self.stack.settle_packet(parcel.arrived, &parcel.bytes, &parcel.meta);
+            let Parcel { arrived, meta, inside, bytes } = parcel;
+            if inside {
+                self.stack.settle_inside(arrived, &bytes, &meta);
+            } else {
+                self.stack.settle_packet(arrived, &bytes, &meta);
+            }
         }
     }
 
@@ -144,6 +152,36 @@ impl Shard {
     /// lock must not be held, as those of the siblings are taken one by one.
     pub(super) fn settle(&self, arrived: Instant, chunk: &mut Chunk, meta: &RxMeta, inquiry: &Inquiry, own: Claim) {
         let packet = &chunk.bytes()[..meta.len.min(chunk.bytes().len())];
+        if !self.hand_over(arrived, packet, meta, inquiry, own, false) {
+            let _ = self.lock().stack.settle_chunk(arrived, chunk, meta);
+        }
+    }
+
+    /// Finds whose are the packets from this host to itself that the own stack does not know, and brings them there.
+    pub(super) fn settle_strays(&self) {
+        // More may come meanwhile.
+        for _ in 0..TURN_PACKETS {
+            let now = self.now();
+            let mut core = self.lock();
+            let Some(Stray { bytes, meta, inquiry }) = core.stack.take_stray() else { break };
+            let own = core.stack.claim(&inquiry, now);
+            drop(core);
+            if !self.hand_over(now, &bytes, &meta, &inquiry, own, true) {
+                let _ = self.lock().stack.settle_inside(now, &bytes, &meta);
+            }
+        }
+    }
+
+    /// Brings a packet to the sibling that has a stronger claim to it than this; false if there is none.
+    fn hand_over(
+        &self,
+        arrived: Instant,
+        packet: &[u8],
+        meta: &RxMeta,
+        inquiry: &Inquiry,
+        own: Claim,
+        inside: bool,
+    ) -> bool {
         let mut best = (own, None);
         for sibling in self.siblings() {
             let claim = sibling.lock().claim(inquiry, arrived);
@@ -154,19 +192,20 @@ impl Shard {
                 break;
             }
         }
-        match best.1.and_then(|sibling| sibling.take_in(arrived, packet, meta)) {
-            Some(taken) => self.lock().stack.note_handed_over(taken),
-            None => drop(self.lock().stack.settle_chunk(arrived, chunk, meta)),
+        let taken = best.1.and_then(|sibling| sibling.take_in(arrived, packet, meta, inside));
+        if let Some(taken) = taken {
+            self.lock().stack.note_handed_over(taken);
         }
+        taken.is_some()
     }
 
     /// Takes a packet from a sibling; `Some(false)` if there is no room, `None` if nothing moves here any more.
-    fn take_in(&self, arrived: Instant, packet: &[u8], meta: &RxMeta) -> Option<bool> {
+    fn take_in(&self, arrived: Instant, packet: &[u8], meta: &RxMeta, inside: bool) -> Option<bool> {
         let mut core = self.lock();
         if core.end().is_some() {
             return None;
         }
-        let taken = core.inbox.push(arrived, packet, meta);
+        let taken = core.inbox.push(arrived, packet, meta, inside);
         if core.role.sleep.asleep {
             self.wake_driver(&mut core);
         }
@@ -201,9 +240,11 @@ mod tests {
         let filled = |len: usize| {
             let mut inbox = Inbox::default();
             let packet = vec![0; len];
-            let taken = (0..10_000).filter(|_| inbox.push(Instant::ZERO, &packet, &RxMeta::plain(len))).count();
+            let taken = (0..10_000).filter(|_| inbox.push(Instant::ZERO, &packet, &RxMeta::plain(len), false)).count();
             assert_eq!(std::iter::from_fn(|| inbox.pop()).count(), taken);
-            assert!(inbox.is_empty() && inbox.octets == 0 && inbox.push(Instant::ZERO, &packet, &RxMeta::plain(len)));
+            assert!(
+                inbox.is_empty() && inbox.octets == 0 && inbox.push(Instant::ZERO, &packet, &RxMeta::plain(len), false)
+            );
             taken
         };
         assert_eq!(filled(40), INBOX_PACKETS);

@@ -58,14 +58,14 @@ impl TcpStream {
         patience: Option<Patience>,
     ) -> io::Result<TcpStream> {
         net.shard().check_siblings(local, remote)?;
-        let (handle, local) = net.shard().call(|core, now| {
+        let (handle, tuple) = net.shard().call(|core, now| {
             core.check()?;
             let options = core.stack.config().tcp.socket;
             let handle = core.stack.tcp_connect(now, local, remote, options)?;
             let tuple = core.stack.tcp_tuple(handle).ok_or(SocketError::BadHandle)?;
-            io::Result::Ok((handle, tuple.local()))
+            io::Result::Ok((handle, tuple))
         })?;
-        let stream = TcpStream::of(&net.owner, handle, local, remote);
+        let stream = TcpStream::of(&net.owner, handle, tuple.local(), tuple.remote());
         match patience {
             Some(patience) => stream.wait_open(patience)?,
             None => stream.inner.modes.set_nonblocking(true),

@@ -105,7 +105,7 @@ impl Stack {
         let identifier = self.echoes.sockets.get(handle.0).ok_or(SocketError::BadHandle)?.identifier;
         let source = self.own_source(to).ok_or(SocketError::Unreachable)?;
         let headers = if to.is_ipv6() { 48 } else { 28 };
-        if data.len() + headers > self.config.mtu {
+        if data.len() + headers > self.mtu_towards(to) {
             return Err(SocketError::InvalidArgument);
         }
         let echo = Echo { identifier, sequence, data };

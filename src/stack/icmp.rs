@@ -8,7 +8,7 @@ use super::output::Outgoing;
 use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::error::SocketError;
-use crate::ip::address::is_invalid_source;
+use crate::ip::address::{is_invalid_source, is_loopback};
 use crate::ip::input::Addressed;
 use crate::tcp::FourTuple;
 use crate::tcp::sequence::SeqNumber;
@@ -89,7 +89,7 @@ impl Stack {
             identification: self.identification,
             dont_fragment: false,
         };
-        if headers + len > self.config.mtu {
+        if headers + len > self.mtu_towards(destination) {
             // Sending fragments belongs to the host issue; what cannot leave whole is dropped and counted.
             return false;
         }
@@ -140,7 +140,7 @@ impl Stack {
 
     fn send_error(&mut self, own: IpAddr, peer: IpAddr, about: &[u8], error: IcmpError) {
         // 1122-3.2.2-3: nor to a source that is not a single host.
-        if is_invalid_source(peer) {
+        if is_invalid_source(peer) && !(self.inside && is_loopback(peer)) {
             return;
         }
         // 1812-4.3.2.8, 4443-2.4-f
@@ -170,6 +170,10 @@ impl Stack {
         let quoted = quoted::parse(quotation).ok_or(DropReason::IcmpMalformed)?;
         let error = self.believable(error, quotation)?;
         if !self.may_be_local(quoted.source) || quoted.source.is_ipv6() != packet.destination.is_ipv6() {
+            return Err(DropReason::IcmpUnmatched);
+        }
+        // Who speaks of what stays inside must be inside himself.
+        if self.is_inside(quoted.destination) != self.inside {
             return Err(DropReason::IcmpUnmatched);
         }
         let local = SocketAddr::new(quoted.source, quoted.source_port);

@@ -16,12 +16,12 @@ impl Stack {
     /// was: it is counted and traced already.
     pub fn handle_packet(&mut self, arrived: Instant, packet: &[u8], meta: &RxMeta) -> Option<DropReason> {
         self.advance_to(arrived);
-        self.counters.packets_in += 1;
+        self.counters.packets_in += u64::from(!self.inside);
         let result = self.ip_input(arrived, packet, meta);
         let reason = result.err()?;
         if reason == DropReason::Unclaimed {
             // Whoever handles it in the end counts it.
-            self.counters.packets_in -= 1;
+            self.counters.packets_in -= u64::from(!self.inside);
             return Some(reason);
         }
         self.counters.count(reason);
@@ -57,7 +57,7 @@ impl Stack {
             own: &self.config.addresses,
             any_address: self.config.any_address,
             groups: &self.groups,
-            inside: false,
+            inside: self.inside,
         };
         let (packet, addressed) = match deliver(bytes, &host) {
             Ok(delivered) => delivered,

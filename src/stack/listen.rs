@@ -1,5 +1,7 @@
 //! LISTEN: SYNs become half-open records or cookies, and ACKs of cookies become connections.
 
+use std::net::IpAddr;
+
 use super::deferred::{DECISION_TIME, Verdict};
 use super::flow::Flow;
 use super::{HalfOpenEntry, ListenerHandle, SocketHandle, Stack};
@@ -86,7 +88,7 @@ impl Stack {
         }
         let tuple = segment.tuple;
         let (options, deferred) = (*listener.options, listener.deferred);
-        let mss = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
+        let mss = self.announced_mss_for(options.max_segment, tuple.remote_addr);
         let iss = self.initial_sequence(&tuple, beyond);
         let offset = self.sequence.timestamp_offset(&tuple);
         let record = HalfOpen::new(segment, iss, offset, mss, &options, &self.config.tcp);
@@ -115,8 +117,8 @@ impl Stack {
     }
 
     /// The MSS to announce.
-    pub(super) fn announced_mss_for(&self, limit: Option<u16>, ipv6: bool) -> u16 {
-        let mss = announced_mss(self.config.mtu, ipv6);
+    pub(super) fn announced_mss_for(&self, limit: Option<u16>, remote: IpAddr) -> u16 {
+        let mss = announced_mss(self.mtu_towards(remote), remote.is_ipv6());
         limit.map_or(mss, |limit| limit.clamp(crate::tcp::option::MIN_MSS, mss))
     }
 
@@ -132,7 +134,7 @@ impl Stack {
         let Some(listener) = self.listeners.get_mut(handle.0) else { return Err(DropReason::TcpNobody) };
         listener.note_cookie(now);
         let options = *listener.options;
-        let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
+        let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr);
         let mss = send_mss(segment.options.mss, announced, tuple.remote_addr.is_ipv6());
         let iss = self.cookies.make(&tuple, segment.seq, mss, now);
         let offset = self.sequence.timestamp_offset(&tuple);
@@ -200,7 +202,7 @@ impl Stack {
             syn.options.sack_permitted = sack_permitted;
             syn.options.timestamp = Some(Timestamp { value: timestamp.value, echo: 0 });
         }
-        let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr.is_ipv6());
+        let announced = self.announced_mss_for(options.max_segment, tuple.remote_addr);
         let mut record = HalfOpen::new(&syn, iss, offset, announced, options, &self.config.tcp);
         // When the SYN-ACK left is not known, so there is no RTT sample.
         record.syn_losses = 1;

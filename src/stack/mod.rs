@@ -26,6 +26,7 @@ mod groups;
 mod icmp;
 mod input;
 mod listen;
+pub mod loopback;
 mod output;
 mod path_mtu;
 pub mod port;
@@ -108,6 +109,8 @@ struct ConnectionEntry {
     starved: bool,
     /// It was told since that there is memory again, in this round of [`starved::Starved`].
     promised: u32,
+    /// Its peer is this host itself.
+    inside: bool,
     /// It waits to be accepted by this listener.
     waits_for: Option<ListenerHandle>,
 }
@@ -163,6 +166,9 @@ pub struct Stack {
     sent_datagrams: SentDatagrams,
     // Queues.
     to_send: VecDeque<SlabKey>,
+    loopback: loopback::Loopback,
+    /// The packet that is being handled never left this host.
+    inside: bool,
     outgoing: VecDeque<Outgoing>,
     datagrams: datagrams::SendQueue,
     ready: VecDeque<SocketHandle>,
@@ -216,6 +222,8 @@ impl Stack {
             paths: PathMtus::new(config.path_mtu),
             sent_datagrams: SentDatagrams::default(),
             to_send: VecDeque::new(),
+            loopback: loopback::Loopback::default(),
+            inside: false,
             outgoing: VecDeque::new(),
             datagrams: datagrams::SendQueue::default(),
             ready: VecDeque::new(),
@@ -305,9 +313,9 @@ impl Stack {
         self.config.addresses.iter().any(|cidr| cidr.address == address)
     }
 
-    /// An address that a socket may have: one of ours, or in any-address mode that of any host.
+    /// An address that a socket may have: one of ours, one of the loopback network, or in any-address mode that of any host.
     fn may_be_local(&self, address: IpAddr) -> bool {
-        self.is_own(address) || self.config.any_address && is_connectable(address, &self.config.addresses)
+        self.is_inside(address) || self.config.any_address && is_connectable(address, &self.config.addresses)
     }
 
     /// One connection, with all that its functions may use.

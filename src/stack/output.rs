@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use super::Stack;
+use super::loopback;
 use super::slab::SlabKey;
 use crate::buffer::Pieces;
 use crate::counters::DropReason;
-use crate::device::TxMeta;
+use crate::device::{RxChecksum, TxMeta};
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::output::{self, Offload};
-use crate::tcp::plan::{self, Decision, Plan, Reason};
+use crate::tcp::plan::{self, Decision, Limits, Plan, Reason};
 use crate::tcp::reset::Reply;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
@@ -72,8 +73,21 @@ impl Stack {
         self.push_outgoing(Outgoing::Segment(reply));
     }
 
-    /// Queues anything; false where the queue is full.
+    /// Queues anything; false where the queue is full. What is for this host itself stays inside.
     pub(super) fn push_outgoing(&mut self, outgoing: Outgoing) -> bool {
+        let destination = match &outgoing {
+            Outgoing::Segment(reply) => Some(reply.tuple.remote_addr),
+            Outgoing::Packet(packet) => loopback::destination(packet),
+        };
+        if destination.is_some_and(|destination| self.is_inside(destination)) {
+            return match outgoing {
+                Outgoing::Segment(reply) => {
+                    let header = output::reply_header(&reply, self.offload_inside());
+                    self.push_inside(header.bytes().to_vec(), RxChecksum::Partial, 0)
+                }
+                Outgoing::Packet(packet) => self.push_inside(packet, RxChecksum::Unverified, 0),
+            };
+        }
         if self.outgoing.len() >= self.config.max_queued_packets {
             self.counters.count(DropReason::ReplyLimited);
             return false;
@@ -84,17 +98,32 @@ impl Stack {
 
     /// Nothing waits to be sent: [`Stack::transmit`] would have nothing to do.
     pub fn is_quiet(&self) -> bool {
-        self.outgoing.is_empty() && self.datagrams.is_empty() && self.to_send.is_empty()
+        self.outgoing.is_empty() && self.datagrams.is_empty() && self.to_send.is_empty() && self.loopback.is_quiet()
     }
 
     /// Sends at most `budget` packets through `send`. A packet that `send` refuses stays, and nothing has changed for it.
+    /// What this host sends to itself has its turn here, too, and is not for `send`.
     pub fn transmit(
+        &mut self,
+        now: Instant,
+        budget: usize,
+        send: impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
+    ) -> Progress {
+        let now = self.advance_to(now);
+        let more_inside = !self.loopback.is_quiet() && self.loopback_turn(now);
+        match self.transmit_out(now, budget, send) {
+            // What is inside need not wait for the device.
+            _ if more_inside => Progress::More,
+            progress => progress,
+        }
+    }
+
+    fn transmit_out(
         &mut self,
         now: Instant,
         mut budget: usize,
         mut send: impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Progress {
-        let now = self.advance_to(now);
         while !self.outgoing.is_empty() {
             if budget == 0 {
                 return Progress::More;
@@ -161,21 +190,30 @@ impl Stack {
         Offload { checksum: self.offload_checksum, identification: self.identification }
     }
 
+    /// What never leaves needs no checksum.
+    fn offload_inside(&self) -> Offload {
+        Offload { checksum: true, ..self.offload() }
+    }
+
     fn counted_out(&mut self) {
         self.counters.packets_out += 1;
         self.identification = self.identification.wrapping_add(1);
     }
 
     /// One connection's turn: true if something was sent, false if it has nothing to send until something happens.
-    fn send_connection(
+    pub(super) fn send_connection(
         &mut self,
         key: SlabKey,
         now: Instant,
         send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Result<bool, WouldBlock> {
-        let offload = self.offload();
-        let limits = self.limits;
-        if self.connections.get(key).is_some_and(|entry| entry.detached) {
+        let Some(entry) = self.connections.get(key) else { return Ok(false) };
+        let inside = entry.inside;
+        let (offload, limits) = match inside {
+            false => (self.offload(), self.limits),
+            true => (self.offload_inside(), Limits { max_packet: 0, big_packet: 0 }),
+        };
+        if entry.detached {
             // A TIME-WAIT record speaks for it now, or nobody does.
             self.settle(key);
             return Ok(false);
@@ -201,6 +239,10 @@ impl Stack {
             tracing::info!(target: "glasstcp::recovery", "something was lost: no more packets beyond 64 KiB");
         }
         match decided {
+            Some(Ok(true)) if inside => {
+                self.identification = self.identification.wrapping_add(1);
+                Ok(true)
+            }
             Some(Ok(true)) => {
                 self.counted_out();
                 Ok(true)
@@ -233,6 +275,9 @@ impl Stack {
 
     /// Our address from which to send to `remote`.
     pub(super) fn own_source(&self, remote: IpAddr) -> Option<IpAddr> {
+        if self.is_inside(remote) {
+            return Some(Self::inside_source(remote));
+        }
         crate::ip::input::source_for(remote, &self.config.addresses)
     }
 }

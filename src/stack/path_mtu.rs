@@ -18,7 +18,8 @@ impl Stack {
     /// where an error, or probing, has shown that the path is narrower.
     pub fn path_mtu(&self, destination: IpAddr) -> usize {
         let known = self.paths.get(destination, self.now).map(|(mtu, _)| mtu as usize);
-        known.map_or(self.config.mtu, |mtu| mtu.min(self.config.mtu))
+        let link = self.mtu_towards(destination);
+        known.map_or(link, |mtu| mtu.min(link))
     }
 
     /// The error with an MTU that can be, or refused. Of a router that does not tell its MTU it is guessed from the packet.

@@ -10,6 +10,7 @@ use super::Stack;
 use crate::buffer::Chunk;
 use crate::counters::DropReason;
 use crate::device::RxMeta;
+use crate::ip::address::canonical;
 use crate::tcp::FourTuple;
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
@@ -158,7 +159,7 @@ impl Stack {
         self.finally(|stack| stack.handle_chunk(arrived, chunk, meta))
     }
 
-    fn finally<R>(&mut self, call: impl FnOnce(&mut Stack) -> R) -> R {
+    pub(super) fn finally<R>(&mut self, call: impl FnOnce(&mut Stack) -> R) -> R {
         let asks = std::mem::replace(&mut self.asks, false);
         let result = call(self);
         self.asks = asks;
@@ -177,6 +178,7 @@ impl Stack {
 
     /// The four-tuple of a connection from this address and port to `remote`; an unspecified address is chosen.
     pub fn tuple_from(&self, local: SocketAddr, remote: SocketAddr) -> Option<FourTuple> {
+        let (local, remote) = (canonical(local), canonical(remote));
         let given = Some(local.ip()).filter(|address| !address.is_unspecified());
         let address = given.or_else(|| self.own_source(remote.ip()))?;
         Some(FourTuple::new(SocketAddr::new(address, local.port()), remote))

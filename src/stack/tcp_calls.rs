@@ -162,7 +162,7 @@ impl Stack {
     ) -> Result<TcpHandle, ConnectError> {
         let now = self.advance_to(now);
         let remote = canonical(remote);
-        if remote.port() == 0 || !is_connectable(remote.ip(), &self.config.addresses) {
+        if remote.port() == 0 || !self.is_inside(remote.ip()) && !is_connectable(remote.ip(), &self.config.addresses) {
             // 9293-MUST-46
             return Err(SocketError::InvalidAddress);
         }
@@ -170,7 +170,7 @@ impl Stack {
             return Err(SocketError::InvalidArgument);
         }
         let tuple = self.choose_local(local, remote)?;
-        let mss = self.announced_mss_for(options.max_segment, remote.is_ipv6());
+        let mss = self.announced_mss_for(options.max_segment, remote.ip());
         let opening = Opening {
             tuple,
             iss: self.initial_sequence(&tuple, None),
@@ -195,8 +195,8 @@ impl Stack {
             // 9293-MUST-44
             None => self.own_source(remote.ip()).ok_or(SocketError::Unreachable)?,
         };
-        if address == remote.ip() {
-            return Err(SocketError::Unreachable);
+        if !self.is_path(address, remote.ip()) {
+            return Err(SocketError::InvalidAddress);
         }
         let tuple = |port| FourTuple::new(SocketAddr::new(address, port), remote);
         if let Some(port) = local.map(|local| local.port()).filter(|&port| port != 0) {
@@ -205,9 +205,13 @@ impl Stack {
                 Some(_) => Err(SocketError::AddressInUse),
             };
         }
-        // 6056-3.1: never a listener's port nor an existing tuple.
+        // 6056-3.1: never a listener's port nor an existing tuple; nor, by chance, a connection to itself.
+        let itself = |port| address == remote.ip() && port == remote.port();
         let port = self.ports.pick(address, (remote.ip(), remote.port()), |port| {
-            self.share.owns(port) && !self.listening.has_port(port) && self.flow(&tuple(port)).is_none()
+            self.share.owns(port)
+                && !itself(port)
+                && !self.listening.has_port(port)
+                && self.flow(&tuple(port)).is_none()
         });
         port.map(tuple).ok_or(SocketError::AddressNotAvailable)
     }

@@ -97,7 +97,7 @@ impl Stack {
             }
             _ if !entry.queued && !entry.detached => {
                 entry.queued = true;
-                self.to_send.push_back(key);
+                if entry.inside { &mut self.loopback.to_send } else { &mut self.to_send }.push_back(key);
             }
             _ => {}
         }
@@ -315,6 +315,7 @@ impl Stack {
             detached: false,
             starved: false,
             promised: 0,
+            inside: self.is_inside(tuple.remote_addr),
             waits_for,
         };
         let Some(key) = self.connections.insert(entry) else {

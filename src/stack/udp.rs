@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Stack;
 use super::flow::UdpHandle;
 use crate::error::SocketError;
-use crate::ip::address::{canonical, is_invalid_destination};
+use crate::ip::address::{canonical, is_invalid_destination, is_loopback};
 use crate::ip::bind::BindOptions;
 use crate::udp::{Datagram, RecvMeta, Socket, UdpOptions};
 
@@ -47,7 +47,7 @@ impl Stack {
     /// `InvalidAddress`, `Unreachable` without an address of that family, `PermissionDenied` for a broadcast address.
     pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SocketError> {
         let remote = canonical(remote);
-        if remote.port() == 0 || is_invalid_destination(remote.ip()) {
+        if remote.port() == 0 || is_invalid_destination(remote.ip()) && !is_loopback(remote.ip()) {
             return Err(SocketError::InvalidAddress);
         }
         let broadcast = self.is_broadcast(remote.ip());

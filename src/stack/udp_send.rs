@@ -6,9 +6,9 @@ use super::Stack;
 use super::datagrams::OVERHEAD;
 use super::flow::UdpHandle;
 use super::udp_input::Incoming;
-use crate::device::{TxChecksum, TxMeta};
+use crate::device::{RxChecksum, TxChecksum, TxMeta};
 use crate::error::SocketError;
-use crate::ip::address::{canonical, is_invalid_destination};
+use crate::ip::address::{canonical, is_invalid_destination, is_loopback};
 use crate::ip::multicast::is_everybody;
 use crate::time::Instant;
 use crate::udp::{Fragmentation, MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, MAX_SEGMENTS, Message, Socket};
@@ -106,11 +106,19 @@ impl Stack {
         if data.len() > most || data.len().min(size) > payload_mtu {
             return Err(SocketError::MessageTooLong);
         }
-        let whole = segments == 1 || self.cuts_datagrams;
+        let inside = self.is_inside(route.destination.ip());
+        let whole = segments == 1 || self.cuts_datagrams || inside;
         let packets = if whole { 1 } else { segments };
         let octets = data.len() + packets * (ip_len + HEADER_LEN + OVERHEAD);
         if !socket.has_send_room(octets) || !self.datagrams.has_room(packets, octets, self.config.max_queued_packets) {
             return Err(SocketError::WouldBlock);
+        }
+        if inside {
+            return if self.push_datagram_inside(&route, data, size) {
+                Ok(data.len())
+            } else {
+                Err(SocketError::WouldBlock)
+            };
         }
         if route.looped {
             let (source, destination, hop_limit) = (route.source, route.destination, route.header.hop_limit);
@@ -158,11 +166,22 @@ impl Stack {
         self.queue_datagram(handle, packet, meta);
     }
 
+    /// Queues one piece to this host itself, in which the receiver finds datagrams of `size` octets.
+    fn push_datagram_inside(&mut self, route: &Route, data: &[u8], size: usize) -> bool {
+        let packet = route.packet(data, self.identification, true);
+        let datagrams = if data.len() <= size { 1 } else { data.len().div_ceil(size) };
+        let stride = if datagrams == 1 { 0 } else { size as u16 };
+        self.identification = self.identification.wrapping_add(datagrams as u16);
+        let sent = self.push_inside(packet, RxChecksum::Partial, stride);
+        self.counters.datagrams_out += if sent { datagrams as u64 } else { 0 };
+        sent
+    }
+
     /// From where a message of this socket goes to whom.
     fn udp_route(&self, socket: &Socket, message: &Message<'_>) -> Result<Route, SocketError> {
         let destination = message.destination.map(canonical).or(socket.remote).ok_or(SocketError::NotConnected)?;
         let to = destination.ip();
-        if destination.port() == 0 || is_invalid_destination(to) {
+        if destination.port() == 0 || is_invalid_destination(to) && !is_loopback(to) {
             return Err(SocketError::InvalidAddress);
         }
         let options = &socket.options;
@@ -190,7 +209,7 @@ impl Stack {
                 None => self.own_source(to).ok_or(SocketError::Unreachable)?,
             },
         };
-        if source.is_ipv6() != to.is_ipv6() {
+        if source.is_ipv6() != to.is_ipv6() || !self.is_path(source, to) {
             return Err(SocketError::InvalidAddress);
         }
         let (hop_limit, loops) = match to {
@@ -223,7 +242,7 @@ impl Stack {
         match fragmentation {
             Fragmentation::Refused => self.path_mtu(to),
             // A probe is to show whether more passes than is known.
-            Fragmentation::Allowed | Fragmentation::Probe => self.config.mtu,
+            Fragmentation::Allowed | Fragmentation::Probe => self.mtu_towards(to),
         }
     }
 
