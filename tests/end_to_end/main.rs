@@ -2,6 +2,7 @@
 //! for itself and removes.
 #![cfg(feature = "cli")]
 
+mod any_address;
 mod big_tcp;
 mod captures;
 mod clients;

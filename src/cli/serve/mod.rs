@@ -12,7 +12,7 @@ mod view;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,13 +42,17 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     let awoken = Arc::clone(&wakers);
     let requests = signals::watch(Wanted::EndAndDump, move |_| wake(&awoken))?;
     for server in &mut servers {
-        for cidr in &opened.addresses {
+        let own = opened.addresses.iter().map(|cidr| cidr.address);
+        // For all hosts at once, or for this one alone.
+        let all = args.stack.any_address.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let places: Vec<IpAddr> = all.map_or_else(|| own.clone().collect(), |all| vec![all]);
+        for address in places {
             for (kind, port) in tcp_services(args) {
-                server.listen(SocketAddr::new(cidr.address, port), kind)?;
+                server.listen(SocketAddr::new(address, port), kind)?;
             }
-            if args.udp_echo != 0 {
-                server.echo_datagrams(SocketAddr::new(cidr.address, args.udp_echo))?;
-            }
+        }
+        for address in own.filter(|_| args.udp_echo != 0) {
+            server.echo_datagrams(SocketAddr::new(address, args.udp_echo))?;
         }
     }
     say(&banner(args, &opened));
