@@ -22,7 +22,8 @@ pub struct Config {
     pub mtu: usize,
     /// The ports from which those are chosen that nobody asked for. Default 1,024 to 65,535 (RFC 6056 section 3.2).
     pub ephemeral_ports: RangeInclusive<u16>,
-    /// ICMP errors per second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Default 100.
+    /// ICMP errors of one kind per second, half of them for one receiver (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)).
+    /// Default 100.
     pub icmp_errors_per_second: u32,
     /// Packets that may wait for the device beside the connections: answers and echoes, and as many datagrams. Default 4,096.
     pub max_queued_packets: usize,

@@ -147,7 +147,7 @@ fn all_answers_are_limited() {
         (0..10_000).map(|_| script.inject(&header, &[]).len()).sum::<usize>()
     };
     assert_eq!(count(Flags::RST, 1, 0), 10, "a half-open record");
-    assert_eq!(count(Flags::ACK, 0, 99), 50, "a bad ACK for a half-open record");
+    assert_eq!(count(Flags::ACK, 0, 99), 25, "a bad ACK for a half-open record: half of the rate for one host");
     script.now += Duration::from_secs(1);
     script.peer.set_port(9);
     let answers: usize = (0..10_000)
@@ -156,8 +156,11 @@ fn all_answers_are_limited() {
             script.inject(&stray, &[]).len()
         })
         .sum();
-    assert_eq!(answers, 50, "nobody's segments");
-    assert!(script.stack.counters().dropped(DropReason::ReplyLimited) >= 19_900);
+    assert_eq!(answers, 25, "nobody's segments");
+    assert!(script.stack.counters().dropped(DropReason::ReplyLimited) >= 19_950);
+    script.peer.set_ip("10.0.0.9".parse().unwrap());
+    let stray = at(&script, 0, Flags::ACK);
+    assert_eq!(script.inject(&stray, &[]).len(), 1, "another host at the same moment");
 }
 
 /// 5961-7-2: an attack on one connection changes nothing that another observes (CVE-2016-5696).
@@ -261,6 +264,20 @@ fn a_blind_reset_of_an_attempt() {
     let rst = TcpHeader { seq: 12_345, ..script.header(Flags::RST | Flags::ACK) };
     script.inject(&rst, &[]);
     assert_eq!(script.stack.tcp_error(handle), Some(SocketError::Refused));
+}
+
+/// 9293-SHLD-2: a RST may carry text, which says why to a person; it is not delivered.
+#[test]
+fn a_reset_with_text() {
+    for state in [State::Established, State::FinWait1, State::FinWait2, State::CloseWait] {
+        let (mut script, handle) = reach(state);
+        let early = TcpHeader { seq: script.seq.wrapping_sub(20), ..script.header(Flags::RST) };
+        script.inject(&early, b"twenty octets of why");
+        assert_eq!(script.stack.tcp_state(handle), Some(state), "not at RCV.NXT");
+        script.inject(&script.header(Flags::RST), b"twenty octets of why");
+        assert_eq!(script.stack.tcp_error(handle), Some(SocketError::Reset), "{state}");
+        assert!(script.receive(handle).is_empty());
+    }
 }
 
 /// 4987-3.5: what a SYN costs is small, and so is what is left of a connection.

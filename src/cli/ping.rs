@@ -14,6 +14,7 @@ use super::{Failure, print};
 use crate::net::{EchoReply, Pinger};
 use crate::tcp::congestion::Algorithm;
 use crate::time::Instant as StackTime;
+use crate::wire::icmp::IcmpError;
 
 /// How often it is checked whether a signal asks to end.
 const TICK: Duration = Duration::from_millis(50);
@@ -33,6 +34,8 @@ struct Tally {
     sent: u64,
     received: u64,
     duplicates: u64,
+    /// ICMP errors about requests.
+    errors: u64,
     requests: VecDeque<Request>,
     shortest: Option<Duration>,
     longest: Duration,
@@ -138,6 +141,12 @@ impl Tally {
         let Some(request) = self.requests.iter_mut().rev().find(|request| request.sequence == reply.sequence) else {
             return String::new();
         };
+        if let Some(error) = reply.error {
+            request.answered = true;
+            self.errors += 1;
+            let (from, seq) = (reply.source, reply.sequence);
+            return format!("From {from} icmp_seq={seq} {}\n", complaint(error, from.is_ipv6()));
+        }
         let time = reply.arrived.saturating_since(request.sent);
         let again = std::mem::replace(&mut request.answered, true);
         let millis = time.as_secs_f64() * 1e3;
@@ -165,8 +174,9 @@ impl Tally {
     fn summary(&self, host: IpAddr, took: Duration) -> String {
         let lost = if self.sent == 0 { 0.0 } else { 100.0 * (1.0 - self.received as f64 / self.sent as f64) };
         let duplicates = if self.duplicates > 0 { format!(" +{} duplicates,", self.duplicates) } else { String::new() };
+        let errors = if self.errors > 0 { format!(" +{} errors,", self.errors) } else { String::new() };
         let mut text = format!(
-            "\n--- {host} ping statistics ---\n{} packets transmitted, {} received,{duplicates} {}% packet loss, time {} ms\n",
+            "\n--- {host} ping statistics ---\n{} packets transmitted, {} received,{duplicates}{errors} {}% packet loss, time {} ms\n",
             self.sent,
             self.received,
             (lost * 10.0).round() / 10.0,
@@ -181,6 +191,33 @@ impl Tally {
         }
         text
     }
+}
+
+/// What an ICMP error says, in the words of ping.
+fn complaint(error: IcmpError, ipv6: bool) -> String {
+    let known = match (error, ipv6) {
+        (IcmpError::DestinationUnreachable { code: 0 }, false) => "Destination Net Unreachable",
+        (IcmpError::DestinationUnreachable { code: 1 }, false) => "Destination Host Unreachable",
+        (IcmpError::DestinationUnreachable { code: 2 }, false) => "Destination Protocol Unreachable",
+        (IcmpError::DestinationUnreachable { code: 3 }, false) => "Destination Port Unreachable",
+        (IcmpError::DestinationUnreachable { code: 13 }, false) => "Packet filtered",
+        (IcmpError::DestinationUnreachable { code: 0 }, true) => "Destination unreachable: No route",
+        (IcmpError::DestinationUnreachable { code: 1 }, true) => "Destination unreachable: Administratively prohibited",
+        (IcmpError::DestinationUnreachable { code: 2 }, true) => {
+            "Destination unreachable: Beyond scope of source address"
+        }
+        (IcmpError::DestinationUnreachable { code: 3 }, true) => "Destination unreachable: Address unreachable",
+        (IcmpError::DestinationUnreachable { code: 4 }, true) => "Destination unreachable: Port unreachable",
+        (IcmpError::TimeExceeded { code: 0 }, _) => "Time to live exceeded",
+        (IcmpError::TimeExceeded { .. }, _) => "Fragment reassembly time exceeded",
+        (IcmpError::DestinationUnreachable { code }, _) => return format!("Destination unreachable, code {code}"),
+        (IcmpError::PacketTooBig { mtu }, _) => return format!("Packet too big (mtu = {mtu})"),
+        (IcmpError::ParameterProblem { code, pointer }, _) => {
+            return format!("Parameter problem: code {code}, pointer {pointer}");
+        }
+        (IcmpError::Unknown { kind, code }, _) => return format!("ICMP error of type {kind}, code {code}"),
+    };
+    known.into()
 }
 
 fn significant(millis: f64) -> String {
@@ -210,6 +247,7 @@ mod tests {
             data: vec![0; 56],
             hop_limit: 64,
             arrived: StackTime::ZERO + Duration::from_millis(millis),
+            error: None,
         };
         assert_eq!(tally.take(&reply(1, 2)), "64 bytes from 10.0.0.1: icmp_seq=1 ttl=64 time=2.00 ms\n");
         assert!(tally.take(&reply(1, 3)).contains("DUP"));
@@ -217,9 +255,13 @@ mod tests {
         tally.take(&reply(2, 4));
         tally.take(&reply(3, 6));
         assert!(!tally.all_answered());
+        let error = Some(IcmpError::DestinationUnreachable { code: 1 });
+        let told = tally.take(&EchoReply { error, source: "10.0.0.9".parse().unwrap(), ..reply(4, 7) });
+        assert_eq!(told, "From 10.0.0.9 icmp_seq=4 Destination Host Unreachable\n");
+        assert!(tally.all_answered());
         let text = tally.summary(host, Duration::from_secs(3));
         assert!(
-            text.contains("4 packets transmitted, 3 received, +1 duplicates, 25% packet loss, time 3000 ms"),
+            text.contains("4 packets transmitted, 3 received, +1 duplicates, +1 errors, 25% packet loss, time 3000 ms"),
             "{text}"
         );
         assert!(text.contains("= 2.000/4.000/6.000/1.633 ms"), "{text}");

@@ -105,7 +105,9 @@ fn is_martian_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_martian_v6(address: Ipv6Addr) -> bool {
-    address.is_unspecified() || address.is_loopback() || address.to_ipv4_mapped().is_some()
+    // RFC 4291 section 2.5.5: mapped addresses never leave a host, and the compatible ones (of which `::` and `::1` have the
+    // form) are out of use. Site-local ones are unicast like any other today (section 2.5.7).
+    address.to_ipv4().is_some()
 }
 
 /// A connection can be opened towards this address: it is that of one host.
@@ -156,11 +158,12 @@ mod tests {
             "::1",
             "ff02::1",
             "::ffff:10.0.0.1",
+            "::10.0.0.1",
         ] {
             assert!(is_invalid_source(ip(martian)) && !is_connectable(ip(martian), &own), "{martian}");
         }
         assert!(!is_connectable(ip("10.0.0.255"), &own));
-        for good in ["10.0.0.1", "192.168.1.1", "8.8.8.8", "fd00::1", "2001:db8::1", "fe80::1"] {
+        for good in ["10.0.0.1", "192.168.1.1", "8.8.8.8", "fd00::1", "2001:db8::1", "fe80::1", "fec0::1"] {
             assert!(!is_invalid_source(ip(good)) && is_connectable(ip(good), &own), "{good}");
         }
     }

@@ -66,7 +66,7 @@ fn check_source(packet: &IpPacket<'_>, own: &[IpCidr]) -> Result<(), DropReason>
 }
 
 /// To whom this destination belongs, or `None` if it is not ours.
-fn addressed(destination: IpAddr, host: &Host<'_>) -> Option<Addressed> {
+pub fn addressed(destination: IpAddr, host: &Host<'_>) -> Option<Addressed> {
     let own = host.own;
     // 9293-MUST-57: whatever is not one host's is told apart here, once.
     if own.iter().any(|cidr| cidr.address == destination) {
@@ -99,6 +99,7 @@ fn addressed(destination: IpAddr, host: &Host<'_>) -> Option<Addressed> {
 /// The address of ours from which to send to `remote`: the first in the most narrow network that both share, else the
 /// first of its family.
 // 9293-MUST-44, 1122-3.2.1.3-1: always one of our own.
+// 1122-3.3.1: on a link to a single neighbour the mask decides on the source address alone; all goes to that neighbour.
 pub fn source_for(remote: IpAddr, own: &[IpCidr]) -> Option<IpAddr> {
     let family = || own.iter().filter(|cidr| cidr.address.is_ipv6() == remote.is_ipv6());
     family()
@@ -181,7 +182,7 @@ mod tests {
         }
     }
 
-    /// 9293-MUST-44
+    /// 9293-MUST-44, 1122-3.3.1
     #[test]
     fn the_source_lies_in_the_network_of_the_destination() {
         for (remote, source) in [
@@ -193,5 +194,6 @@ mod tests {
             assert_eq!(source_for(remote.parse().unwrap(), &own()), source.map(|text| text.parse().unwrap()));
         }
         assert_eq!(source_for("fd00::1".parse().unwrap(), &own()[..1]), None);
+        assert_eq!(source_for("10.0.0.9".parse().unwrap(), &[]), None);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bind;
+pub mod error_limit;
 pub mod input;
 pub mod multicast;
 pub mod path_mtu;

@@ -1,4 +1,4 @@
-//! A token bucket, for everything that an attacker could make us send.
+//! Token buckets, for everything that an attacker could make us send.
 
 use crate::time::Instant;
 
@@ -31,6 +31,30 @@ impl TokenBucket {
         }
         self.tokens -= TOKEN;
         true
+    }
+}
+
+/// Buckets for receivers. Those that share one by chance share its rate.
+const PEERS: usize = 64;
+
+/// A rate of which one receiver gets half at most, so that a flood from one host does not silence what is for others.
+#[derive(Clone, Debug)]
+pub struct PeerLimit {
+    all: TokenBucket,
+    peers: Vec<TokenBucket>,
+}
+
+impl PeerLimit {
+    /// So many events a second for all, half as many for one.
+    pub fn new(per_second: u32, now: Instant) -> PeerLimit {
+        let one = TokenBucket::new(per_second.div_ceil(2), now);
+        PeerLimit { all: TokenBucket::new(per_second, now), peers: vec![one; PEERS] }
+    }
+
+    /// Takes a token, if there is one. `peer` is a hash of the receiver that nobody outside can foresee.
+    pub fn take(&mut self, peer: u64, now: Instant) -> bool {
+        // A peer without tokens takes none from the others.
+        self.peers[peer as usize % PEERS].take(now) && self.all.take(now)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::counters::DropReason;
 use crate::error::SocketError;
 use crate::time::Instant;
 use crate::wire::IpPacket;
-use crate::wire::icmp::{self, Echo};
+use crate::wire::icmp::{self, Echo, IcmpError};
+use crate::wire::quoted::Quoted;
 
 /// Replies that may wait in one sender.
 const MAX_REPLIES: usize = 256;
@@ -30,6 +31,8 @@ pub struct EchoReply {
     pub hop_limit: u8,
     /// When it arrived.
     pub arrived: Instant,
+    /// Instead of a reply, what somebody on the way, `source`, says of the request; then there is no data.
+    pub error: Option<IcmpError>,
 }
 
 #[derive(Debug)]
@@ -109,7 +112,7 @@ impl Stack {
             return Err(SocketError::InvalidArgument);
         }
         let echo = Echo { identifier, sequence, data };
-        let sent = self.push_icmp(source, to, hop_limit, 8 + data.len(), |buffer| {
+        let sent = self.push_icmp(source, to, (hop_limit, 0), 8 + data.len(), |buffer| {
             icmp::emit_echo_request(source, to, &echo, buffer)
         });
         self.counters.echo_requests_out += u64::from(sent);
@@ -142,21 +145,41 @@ impl Stack {
         packet: &IpPacket<'_>,
         echo: &Echo<'_>,
     ) -> Result<(), DropReason> {
-        let Some(key) = self.echoes.identifiers.get(&echo.identifier).copied() else {
-            let left = self.leaves(|| Inquiry::EchoReply(echo.identifier));
+        let reply = EchoReply {
+            source: packet.source,
+            sequence: echo.sequence,
+            data: echo.data.to_vec(),
+            hop_limit: packet.hop_limit,
+            arrived,
+            error: None,
+        };
+        self.tell_echo(echo.identifier, reply)
+    }
+
+    /// An ICMP error about a request of ours: its sender is told.
+    // 1122-3.2.2-4, 4443-2.4-a
+    pub(super) fn echo_error_input(
+        &mut self,
+        packet: &IpPacket<'_>,
+        quoted: &Quoted,
+        error: IcmpError,
+    ) -> Result<(), DropReason> {
+        let Echo { identifier, sequence, .. } = quoted.echo_request().ok_or(DropReason::IcmpUnmatched)?;
+        let (source, hop_limit) = (packet.source, packet.hop_limit);
+        let reply = EchoReply { source, sequence, data: Vec::new(), hop_limit, arrived: self.now, error: Some(error) };
+        self.tell_echo(identifier, reply)
+    }
+
+    fn tell_echo(&mut self, identifier: u16, reply: EchoReply) -> Result<(), DropReason> {
+        let Some(key) = self.echoes.identifiers.get(&identifier).copied() else {
+            let left = self.leaves(|| Inquiry::EchoReply(identifier));
             return Err(if left { DropReason::Unclaimed } else { DropReason::IcmpUnmatched });
         };
         let socket = self.echoes.sockets.get_mut(key).ok_or(DropReason::IcmpUnmatched)?;
         if socket.replies.len() >= MAX_REPLIES {
             return Err(DropReason::UdpQueueFull);
         }
-        socket.replies.push_back(EchoReply {
-            source: packet.source,
-            sequence: echo.sequence,
-            data: echo.data.to_vec(),
-            hop_limit: packet.hop_limit,
-            arrived,
-        });
+        socket.replies.push_back(reply);
         if !socket.event {
             socket.event = true;
             self.ready.push_back(SocketHandle::Echo(EchoHandle(key)));

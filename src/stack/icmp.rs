@@ -9,13 +9,17 @@ use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::error::SocketError;
 use crate::ip::address::{is_invalid_source, is_loopback};
-use crate::ip::input::Addressed;
+use crate::ip::input::{self, Addressed};
 use crate::tcp::FourTuple;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::time::Instant;
 use crate::wire::icmp::{self, Echo, IcmpError, IcmpMessage};
-use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, extension, icmpv4, icmpv6, protocol, quoted};
+use crate::wire::offending::Offending;
+use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, icmpv4, icmpv6, protocol, quoted};
+
+/// The bits of a traffic class that are not DSCP (RFC 3168 section 5).
+const ECN: u8 = 3;
 
 impl Stack {
     pub(super) fn icmp_input(
@@ -24,28 +28,35 @@ impl Stack {
         packet: &IpPacket<'_>,
         addressed: Addressed,
     ) -> Result<(), DropReason> {
-        self.counters.icmp_in += 1;
         // 4443-2.3
-        match icmp::parse(packet.source, packet.destination, packet.payload)? {
-            IcmpMessage::EchoRequest(echo) => {
-                self.counters.echo_requests_in += 1;
-                self.answer_echo(packet, addressed, &echo)
-            }
-            IcmpMessage::EchoReply(echo) => {
-                self.counters.echo_replies_in += 1;
-                self.echoes_input(arrived, packet, &echo)
-            }
-            IcmpMessage::Error { error, quotation } => {
-                match error {
-                    IcmpError::DestinationUnreachable { .. } => self.counters.unreachable_in += 1,
-                    IcmpError::PacketTooBig { .. } => self.counters.too_big_in += 1,
-                    IcmpError::TimeExceeded { .. } => self.counters.time_exceeded_in += 1,
-                    IcmpError::ParameterProblem { .. } => self.counters.parameter_problems_in += 1,
-                    IcmpError::Unknown { .. } => {}
-                }
-                self.icmp_error_input(packet, error, quotation)
+        let parsed = icmp::parse(packet.source, packet.destination, packet.payload);
+        let result = parsed.and_then(|message| match message {
+            IcmpMessage::EchoRequest(echo) => self.answer_echo(packet, addressed, &echo),
+            IcmpMessage::EchoReply(echo) => self.echoes_input(arrived, packet, &echo),
+            IcmpMessage::Error { error, quotation } => self.icmp_error_input(packet, error, quotation),
+        });
+        if result != Err(DropReason::Unclaimed) {
+            self.counters.icmp_in += 1;
+            if let Ok(message) = parsed {
+                self.count_icmp(&message);
             }
         }
+        result
+    }
+
+    fn count_icmp(&mut self, message: &IcmpMessage<'_>) {
+        let counters = &mut self.counters;
+        *match message {
+            IcmpMessage::EchoRequest(_) => &mut counters.echo_requests_in,
+            IcmpMessage::EchoReply(_) => &mut counters.echo_replies_in,
+            IcmpMessage::Error { error, .. } => match error {
+                IcmpError::DestinationUnreachable { .. } => &mut counters.unreachable_in,
+                IcmpError::PacketTooBig { .. } => &mut counters.too_big_in,
+                IcmpError::TimeExceeded { .. } => &mut counters.time_exceeded_in,
+                IcmpError::ParameterProblem { .. } => &mut counters.parameter_problems_in,
+                IcmpError::Unknown { .. } => return,
+            },
+        } += 1;
     }
 
     /// Answers an echo request.
@@ -60,10 +71,12 @@ impl Stack {
             (Addressed::Group, IpAddr::V4(_)) => return Err(DropReason::IcmpIgnored),
             (Addressed::Group, IpAddr::V6(_)) => self.own_source(packet.source).ok_or(DropReason::IcmpIgnored)?,
         };
-        let sent =
-            self.push_icmp(source, packet.source, self.config.tcp.socket.hop_limit, packet.payload.len(), |buffer| {
-                icmp::emit_echo_reply(source, packet.source, echo, buffer)
-            });
+        let hop_limit = self.config.tcp.socket.hop_limit;
+        // RFC 1349 section 5.1: of the class of the request; ECN is for transports that heed it.
+        let class = packet.traffic_class & !ECN;
+        let sent = self.push_icmp(source, packet.source, (hop_limit, class), packet.payload.len(), |buffer| {
+            icmp::emit_echo_reply(source, packet.source, echo, buffer)
+        });
         self.counters.echo_replies_out += u64::from(sent);
         if sent { Ok(()) } else { Err(DropReason::ReplyLimited) }
     }
@@ -73,7 +86,7 @@ impl Stack {
         &mut self,
         source: IpAddr,
         destination: IpAddr,
-        hop_limit: u8,
+        (hop_limit, traffic_class): (u8, u8),
         longest: usize,
         emit: impl FnOnce(&mut [u8]) -> usize,
     ) -> bool {
@@ -85,7 +98,7 @@ impl Stack {
             destination,
             protocol: icmp::protocol_for(destination),
             hop_limit,
-            traffic_class: 0,
+            traffic_class,
             identification: self.identification,
             dont_fragment: false,
         };
@@ -111,22 +124,21 @@ impl Stack {
         self.report(packet, addressed, IcmpError::port_unreachable(packet.destination));
     }
 
+    /// Reports a problem of a packet that was refused before it was delivered.
+    // 1122-3.2.2-3, 4443-2.4-e: never about an error, nor to a source that cannot be another host's.
     pub(super) fn report_parameter_problem(&mut self, bytes: &[u8], problem: ParameterProblem) {
-        // The packet was refused before it was delivered: its addresses are looked at here.
-        let Some((source, destination)) = ipv6_addresses(bytes) else { return };
-        // 4443-2.4-e: never about an ICMPv6 error, nor to a source that cannot be another host's.
-        let upper_layer = extension::upper_layer(bytes);
-        let about_error = upper_layer.is_none_or(|(protocol, message)| icmp::is_error(protocol, message));
-        if about_error || self.is_own(source) {
+        let Some(refused) = Offending::of(bytes) else { return };
+        if refused.is_error || self.is_own(refused.source) || refused.source == refused.destination {
             return;
         }
-        let unicast = self.may_be_local(destination);
-        let group = destination.is_multicast() && problem.even_if_multicast;
-        if !unicast && !group {
-            return;
+        let own = match input::addressed(refused.destination, &self.host()) {
+            Some(Addressed::Unicast | Addressed::Foreign) => Some(refused.destination),
+            Some(Addressed::Group) if problem.even_if_multicast => self.own_source(refused.source),
+            Some(Addressed::Group) | None => None,
+        };
+        if let Some(own) = own {
+            self.send_error(own, refused.source, refused.packet, problem.into());
         }
-        let Some(own) = (if unicast { Some(destination) } else { self.own_source(source) }) else { return };
-        self.send_error(own, source, bytes, problem.into());
     }
 
     /// Reports an error about a delivered packet.
@@ -144,11 +156,12 @@ impl Stack {
             return;
         }
         // 1812-4.3.2.8, 4443-2.4-f
-        if !self.icmp_errors.take(self.now) {
+        if !self.icmp_errors.take(error, self.receiver(peer), self.now) {
             self.counters.count(DropReason::IcmpRateLimited);
             return;
         }
-        let sent = self.push_icmp(own, peer, self.config.tcp.socket.hop_limit, icmp::MAX_ERROR_LEN, |buffer| {
+        let hop_limit = self.config.tcp.socket.hop_limit;
+        let sent = self.push_icmp(own, peer, (hop_limit, 0), icmp::MAX_ERROR_LEN, |buffer| {
             icmp::emit_error(own, peer, error, about, buffer)
         });
         match error {
@@ -157,6 +170,11 @@ impl Stack {
             IcmpError::ParameterProblem { .. } => self.counters.parameter_problems_out += u64::from(sent),
             IcmpError::PacketTooBig { .. } | IcmpError::Unknown { .. } => {}
         }
+    }
+
+    /// A hash of somebody to whom a limited answer would go.
+    pub(super) fn receiver(&self, peer: IpAddr) -> u64 {
+        self.hasher.hash((peer, 0), (peer, 0))
     }
 
     /// An ICMP error about something that we sent: it goes to whom the quotation names.
@@ -169,7 +187,8 @@ impl Stack {
     ) -> Result<(), DropReason> {
         let quoted = quoted::parse(quotation).ok_or(DropReason::IcmpMalformed)?;
         let error = self.believable(error, quotation)?;
-        if !self.may_be_local(quoted.source) || quoted.source.is_ipv6() != packet.destination.is_ipv6() {
+        // 1122-3.2.2-4: an error goes to the source of what it quotes, so never to a group.
+        if !self.may_be_local(quoted.source) || quoted.source != packet.destination {
             return Err(DropReason::IcmpUnmatched);
         }
         // Who speaks of what stays inside must be inside himself.
@@ -181,6 +200,7 @@ impl Stack {
         match (quoted.protocol, quoted.seq) {
             (protocol::TCP, Some(seq)) => self.tcp_error_input(local, remote, SeqNumber(seq), error),
             (protocol::UDP, _) => self.udp_error_input(local, remote, error),
+            (protocol::ICMPV4 | protocol::ICMPV6, _) => self.echo_error_input(packet, &quoted, error),
             _ => Err(DropReason::IcmpUnmatched),
         }
     }
@@ -236,9 +256,4 @@ fn hard_error(error: IcmpError, remote: IpAddr) -> Option<SocketError> {
         IpAddr::V6(_) => code == icmpv6::unreachable::PORT,
     };
     hard.then_some(SocketError::Refused)
-}
-
-fn ipv6_addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    let octets = |range: std::ops::Range<usize>| <[u8; 16]>::try_from(bytes.get(range)?).ok();
-    (bytes.first()? >> 4 == 6).then(|| Some((IpAddr::from(octets(8..24)?), IpAddr::from(octets(24..40)?)))).flatten()
 }

@@ -53,22 +53,26 @@ impl Stack {
     }
 
     fn ip_input(&mut self, arrived: Instant, bytes: &[u8], meta: &RxMeta) -> Result<(), DropReason> {
-        let host = Host {
-            own: &self.config.addresses,
-            any_address: self.config.any_address,
-            groups: &self.groups,
-            inside: self.inside,
-        };
-        let (packet, addressed) = match deliver(bytes, &host) {
+        let (packet, addressed) = match deliver(bytes, &self.host()) {
             Ok(delivered) => delivered,
             Err(refused) => return Err(self.refuse(bytes, refused)),
         };
         let result = self.deliver(arrived, &packet, addressed, meta);
-        if result != Err(DropReason::Unclaimed) {
+        if !matches!(result, Err(DropReason::Unclaimed | DropReason::UnknownProtocol)) {
             self.counters.packets_delivered += 1;
             self.counters.group_packets_in += u64::from(addressed == Addressed::Group);
         }
         result
+    }
+
+    /// Who we are, to what comes from the device.
+    pub(super) fn host(&self) -> Host<'_> {
+        Host {
+            own: &self.config.addresses,
+            any_address: self.config.any_address,
+            groups: &self.groups,
+            inside: self.inside,
+        }
     }
 
     /// Hands a packet that is ours to its protocol.

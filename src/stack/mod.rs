@@ -58,9 +58,10 @@ use crate::buffer::Pool;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::ip::address::is_connectable;
+use crate::ip::error_limit::ErrorLimit;
 use crate::ip::multicast::Groups;
 use crate::ip::path_mtu::PathMtus;
-use crate::ip::rate_limit::TokenBucket;
+use crate::ip::rate_limit::PeerLimit;
 use crate::ip::sent_datagrams::SentDatagrams;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
@@ -183,8 +184,8 @@ pub struct Stack {
     /// About what.
     inquiry: Option<Inquiry>,
     identification: u16,
-    resets: TokenBucket,
-    icmp_errors: TokenBucket,
+    resets: PeerLimit,
+    icmp_errors: ErrorLimit,
 }
 
 impl Stack {
@@ -236,8 +237,8 @@ impl Stack {
             inquiry: None,
             identification: rng.below(65_536) as u16,
             groups: Groups::new(KeyedRng::new(rng.key())),
-            resets: TokenBucket::new(config.tcp.resets_per_second, now),
-            icmp_errors: TokenBucket::new(config.icmp_errors_per_second, now),
+            resets: PeerLimit::new(config.tcp.resets_per_second, now),
+            icmp_errors: ErrorLimit::new(config.icmp_errors_per_second, now),
             counters: Counters::default(),
             config,
         })

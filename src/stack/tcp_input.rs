@@ -51,7 +51,7 @@ impl Stack {
 
     /// Queues a RST, as far as their rate allows.
     pub(super) fn push_reset(&mut self, reply: Reply) {
-        if self.resets.take(self.now) {
+        if self.resets.take(self.receiver(reply.tuple.remote_addr), self.now) {
             self.push_reply(reply);
         } else {
             self.counters.count(DropReason::ReplyLimited);

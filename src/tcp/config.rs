@@ -71,7 +71,8 @@ pub struct TcpConfig {
     /// Challenge ACKs and answers to unacceptable segments without data, per connection and second (RFC 5961 section 7).
     /// Default 10.
     pub challenge_acks_per_second: u8,
-    /// RSTs and other answers that belong to no connection, per second over the stack. Default 1,000.
+    /// RSTs and other answers that belong to no connection, per second over the stack, half of them for one host at most.
+    /// Default 1,000.
     pub resets_per_second: u32,
     /// What an accepted or new connection starts with.
     pub socket: SocketOptions,

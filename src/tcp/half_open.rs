@@ -7,6 +7,7 @@ use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
 use super::ecn::{self, EcnMode};
+use super::initial_sequence::flow_label;
 use super::option::{self, Agreed};
 use super::reset::Reply;
 use super::segment::Segment;
@@ -121,6 +122,7 @@ impl HalfOpen {
             options: option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now)),
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
+            flow_label: flow_label(self.iss),
         }
     }
 
@@ -141,6 +143,7 @@ impl HalfOpen {
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
+            flow_label: flow_label(self.iss),
         }
     }
 

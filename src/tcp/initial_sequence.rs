@@ -45,6 +45,13 @@ impl SequenceGenerator {
     }
 }
 
+/// The IPv6 flow label of a connection with this ISS, never 0: the same for each of its segments, whichever record sends it,
+/// and as hard to foresee as the ISS (RFC 6437 section 3). Who sees it has seen the ISS before.
+// 8200-6
+pub fn flow_label(iss: SeqNumber) -> u32 {
+    (iss.0.wrapping_mul(0x9E37_79B1) >> 12).max(1)
+}
+
 /// A keyed hash of a four-tuple, from one fixed block of bytes.
 pub(super) fn keyed(key: &[u8; 16], tuple: &FourTuple) -> u64 {
     let mut hasher = SipHasher24::new_with_key(key);
@@ -65,6 +72,15 @@ mod tests {
 
     fn tuple(remote_port: u16) -> FourTuple {
         FourTuple::new("10.0.0.2:80".parse().unwrap(), format!("10.0.0.1:{remote_port}").parse().unwrap())
+    }
+
+    /// 8200-6
+    #[test]
+    fn flow_labels_are_spread_over_20_bits() {
+        let labels: std::collections::BTreeSet<u32> =
+            (0..1_000).map(|iss| flow_label(SeqNumber(iss * 64_000))).collect();
+        assert!(labels.len() > 990 && labels.iter().all(|&label| label > 0 && label < 1 << 20));
+        assert_eq!(flow_label(SeqNumber(0)), 1, "0 means none");
     }
 
     /// 9293-MUST-8, 9293-SHLD-1, pitfall 18

@@ -76,7 +76,7 @@ fn sequence(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Con
         return Err(Rejected::Drop(DropReason::TcpPaws));
     }
     if segment.rst() {
-        // A RST is tested by its sequence number alone, in the second step.
+        // 9293-SHLD-2: a RST is tested by its sequence number alone, in the second step, and its text is nobody's.
         return Ok(());
     }
     let (next, edge) = (connection.rcv.nxt, connection.rcv.edge);

@@ -3,6 +3,7 @@
 use super::FourTuple;
 use super::connection::{Connection, Context};
 use super::ecn;
+use super::initial_sequence::flow_label;
 use super::option;
 use super::plan::{Plan, Reason};
 use super::recovery::frto::Frto;
@@ -16,7 +17,7 @@ use crate::buffer::Pieces;
 use crate::device::{TxChecksum, TxMeta};
 use crate::wire::option::TcpOptions;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{IpHeader, emit_ip, protocol};
+use crate::wire::{IpHeader, emit_ip, ipv6, protocol};
 
 /// The longest header: IPv6 and TCP with all its options.
 pub const MAX_HEADER: usize = 40 + 60;
@@ -58,6 +59,7 @@ struct Fields {
     options: TcpOptions,
     hop_limit: u8,
     traffic_class: u8,
+    flow_label: u32,
     gso_size: u16,
 }
 
@@ -87,6 +89,7 @@ pub fn header(
         options: options(connection, plan, cx),
         hop_limit: connection.options.hop_limit,
         traffic_class: connection.options.traffic_class() | ecn,
+        flow_label: flow_label(connection.snd.iss),
         gso_size: if plan.len > full && plan.reason != Reason::MtuProbe {
             u16::try_from(full).unwrap_or(u16::MAX)
         } else {
@@ -122,6 +125,7 @@ pub fn reply_header(reply: &Reply, offload: Offload) -> Header {
         options: reply.options,
         hop_limit: reply.hop_limit,
         traffic_class: reply.traffic_class,
+        flow_label: reply.flow_label,
         gso_size: 0,
     };
     build(&fields, &Pieces::default(), offload)
@@ -153,6 +157,10 @@ fn build(fields: &Fields, payload: &Pieces<'_>, offload: Offload) -> Header {
     let tcp_len = tcp::emit(&tcp, &mut bytes[ip_len..]);
     let text = payload.iter().map(|piece| piece.len()).sum();
     emit_ip(&ip, tcp_len + text, &mut bytes);
+    if ip.source.is_ipv6() {
+        // 8200-6
+        ipv6::set_flow_label(&mut bytes, fields.flow_label);
+    }
     let segment = &mut bytes[ip_len..ip_len + tcp_len];
     let checksum = if offload.checksum {
         tcp::fill_partial_checksum(ip.source, ip.destination, segment, text);

@@ -28,6 +28,8 @@ pub struct Reply {
     pub hop_limit: u8,
     /// DSCP in the upper six bits.
     pub traffic_class: u8,
+    /// IPv6 flow label; 0 where there is no flow.
+    pub flow_label: u32,
 }
 
 /// The RST that answers `segment`, or `None` if it is a RST itself.
@@ -52,6 +54,7 @@ pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
         options: TcpOptions::default(),
         hop_limit,
         traffic_class: 0,
+        flow_label: 0,
     })
 }
 
@@ -67,6 +70,7 @@ pub fn refuse(tuple: FourTuple, irs: SeqNumber, hop_limit: u8) -> Reply {
         options: TcpOptions::default(),
         hop_limit,
         traffic_class: 0,
+        flow_label: 0,
     }
 }
 
@@ -78,6 +82,7 @@ pub fn abort(
     rcv_nxt: SeqNumber,
     timestamp: Option<Timestamp>,
     options: &SocketOptions,
+    flow_label: u32,
 ) -> Reply {
     Reply {
         tuple,
@@ -89,5 +94,6 @@ pub fn abort(
         options: TcpOptions { timestamp, ..TcpOptions::default() },
         hop_limit: options.hop_limit,
         traffic_class: options.traffic_class(),
+        flow_label,
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn segment_arrives(
         let reason = DropReason::TcpAckRange;
         return Err(if segment.rst() { Rejected::Drop(reason) } else { Rejected::Reset(reason) });
     }
-    // Second: the RST bit. 9293-3.10.7.3-5: there is no RCV.NXT yet; the ACK is what validates a RST.
+    // Second: the RST bit.
+    // 9293-3.10.7.3-5: there is no RCV.NXT yet; the ACK is what validates a RST.
     if segment.rst() {
         if !acceptable {
             // 9293-3.10.7.3-4

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::FourTuple;
 use super::acceptance::{self, Acceptance, Space};
 use super::connection::Connection;
+use super::initial_sequence::flow_label;
 use super::reset::Reply;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
@@ -32,6 +33,7 @@ pub struct TimeWait {
     timestamps: bool,
     hop_limit: u8,
     traffic_class: u8,
+    flow_label: u32,
     window: WireWindow,
     /// Answers sent in the current second.
     answers: u8,
@@ -66,6 +68,7 @@ impl TimeWait {
             timestamps: connection.agreed.timestamps,
             hop_limit: connection.options.hop_limit,
             traffic_class: connection.options.traffic_class(),
+            flow_label: flow_label(connection.snd.iss),
             window: connection.rcv.shift.unscale(rcv_wnd),
             answers: 0,
             answers_since: now,
@@ -89,6 +92,7 @@ impl TimeWait {
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
+            flow_label: self.flow_label,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, Context};
+use super::initial_sequence::flow_label;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
 use crate::error::SocketError;
@@ -176,6 +177,7 @@ impl Connection {
             .agreed
             .timestamps
             .then(|| Timestamp { value: self.timestamp_value(cx.now), echo: self.agreed.ts_recent });
-        reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options)
+        let label = flow_label(self.snd.iss);
+        reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options, label)
     }
 }

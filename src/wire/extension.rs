@@ -9,6 +9,12 @@ use crate::counters::DropReason;
 /// host set a limit.
 pub const MAX_HEADERS: usize = 8;
 
+/// Options other than padding that one header may have (RFC 8504 section 5.3).
+pub const MAX_OPTIONS: usize = 8;
+
+/// Bytes of padding in a row: more align nothing (RFC 8504 section 5.3).
+pub const MAX_PADDING: usize = 7;
+
 /// Bytes of a fragment header (RFC 8200 section 4.5).
 pub const FRAGMENT_HEADER_LEN: usize = 8;
 
@@ -84,14 +90,14 @@ pub fn walk(next_header: u8, packet: &[u8]) -> Result<Chain, Refused> {
 }
 
 /// Protocol and bytes of the upper layer of a packet that may have been refused: whatever its extension headers say, only
-/// their lengths count. `None` where they do not fit, and for a fragment that is not the first.
+/// their lengths count. `None` where they do not fit; a fragment that is not the first has no bytes to look at.
 pub fn upper_layer(packet: &[u8]) -> Option<(u8, &[u8])> {
     let (mut protocol, mut rest) = (*packet.get(NEXT_HEADER_AT)?, packet.get(HEADER_LEN..)?);
     for _ in 0..=MAX_HEADERS {
         let len = match protocol {
             HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING => (usize::from(*rest.get(1)?) + 1) * 8,
             FRAGMENT if u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]) & 0xFFF8 == 0 => FRAGMENT_HEADER_LEN,
-            FRAGMENT => return None,
+            FRAGMENT => return Some((*rest.first()?, &[])),
             _ => return Some((protocol, rest)),
         };
         protocol = *rest.first()?;
@@ -118,19 +124,30 @@ fn header_at(packet: &[u8], at: usize) -> Result<&[u8], DropReason> {
 }
 
 /// Walks the options of a hop-by-hop or destination options header that starts at `header_at` in the packet.
+///
+/// More padding than aligns anything, padding that is not zero and options without end are dropped without an answer, as
+/// Linux does: nobody needs them, and they would carry what no one looks at (RFC 4942 section 2.1.9.5).
 fn walk_options(header: &[u8], header_at: usize) -> Result<(), Refused> {
-    let mut at = 2;
+    let malformed = || Err(DropReason::ExtensionHeader.into());
+    let (mut at, mut padding, mut options) = (2, 0, 0);
     while let Some(&kind) = header.get(at) {
-        if kind == kind::PAD1 {
-            at += 1;
-            continue;
-        }
-        let length = *header.get(at + 1).ok_or(DropReason::ExtensionHeader)?;
-        let end = at + 2 + usize::from(length);
-        if end > header.len() {
-            return Err(DropReason::ExtensionHeader.into());
-        }
-        if kind != kind::PADN {
+        let end = match header.get(at + 1) {
+            _ if kind == kind::PAD1 => at + 1,
+            Some(&length) => at + 2 + usize::from(length),
+            None => return malformed(),
+        };
+        let Some(option) = header.get(at..end) else { return malformed() };
+        if matches!(kind, kind::PAD1 | kind::PADN) {
+            padding += option.len();
+            if padding > MAX_PADDING || option.iter().skip(2).any(|&octet| octet != 0) {
+                return malformed();
+            }
+        } else {
+            padding = 0;
+            options += 1;
+            if options > MAX_OPTIONS {
+                return malformed();
+            }
             act_on_unknown_option(kind, header_at + at)?;
         }
         at = end;

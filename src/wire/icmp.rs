@@ -116,6 +116,15 @@ pub fn is_error(protocol: u8, message: &[u8]) -> bool {
     }
 }
 
+/// True for the type and code of an echo request in the family of `address`.
+pub const fn is_echo_request(address: IpAddr, kind: u8, code: u8) -> bool {
+    let request = match address {
+        IpAddr::V4(_) => icmpv4::kind::ECHO_REQUEST,
+        IpAddr::V6(_) => icmpv6::kind::ECHO_REQUEST,
+    };
+    kind == request && code == 0
+}
+
 /// Writes an echo request; returns its length in bytes, data included.
 pub fn emit_echo_request(source: IpAddr, destination: IpAddr, echo: &Echo<'_>, buffer: &mut [u8]) -> usize {
     let kind = match destination {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use etherparse::Ipv4HeaderSlice;
 use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
 
-use super::{Fragment, IpHeader, IpPacket, checksum};
+use super::{Fragment, IpHeader, IpPacket, Refused, checksum, ipv4_option};
 use crate::counters::DropReason;
 
 /// Bytes of an IPv4 header without options.
@@ -16,16 +16,11 @@ const DONT_FRAGMENT: u16 = 0x4000;
 /// More fragments, in the same word.
 const MORE_FRAGMENTS: u16 = 0x2000;
 
-/// Kinds of options (RFC 791 section 3.1).
-mod kind {
-    pub const END_OF_LIST: u8 = 0;
-    pub const NO_OPERATION: u8 = 1;
-    pub const LOOSE_SOURCE_ROUTE: u8 = 131;
-    pub const STRICT_SOURCE_ROUTE: u8 = 137;
-}
-
 /// Parses an IPv4 packet. `packet` may be longer than its total length; the surplus is ignored.
-pub fn parse(packet: &[u8]) -> Result<IpPacket<'_>, DropReason> {
+///
+/// # Errors
+/// Why it is refused; about an option with the report that is due for it.
+pub fn parse(packet: &[u8]) -> Result<IpPacket<'_>, Refused> {
     // 791-3.1-2: an IHL below 5 or beyond the packet ends here.
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|error| header_fault(&error))?;
     let header_len = header.slice().len();
@@ -34,13 +29,12 @@ pub fn parse(packet: &[u8]) -> Result<IpPacket<'_>, DropReason> {
     let payload = whole.get(header_len..).ok_or(DropReason::IpLength)?;
     // 1122-3.2.1.2: a header with a wrong checksum is not to be believed in any field.
     if !checksum::verifies(header.slice()) {
-        return Err(DropReason::IpChecksum);
+        return Err(DropReason::IpChecksum.into());
     }
-    if has_source_route(header.options()) {
-        return Err(DropReason::SourceRoute);
-    }
+    ipv4_option::check(header.options())?;
     let offset = u32::from(header.fragments_offset().value()) * 8;
     let more = header.more_fragments();
+    // 9293-MAY-4: only fragments are told apart by their identification; whole datagrams may all have the same.
     let fragment = Fragment { identification: u32::from(header.identification()), offset, more };
     Ok(IpPacket {
         source: IpAddr::V4(header.source_addr()),
@@ -66,22 +60,24 @@ fn header_fault(error: &HeaderSliceError) -> DropReason {
     }
 }
 
-/// Walks the options and tells whether one of them is a source route, completed or not.
-fn has_source_route(mut options: &[u8]) -> bool {
-    while let [kind, rest @ ..] = options {
-        options = match *kind {
-            kind::END_OF_LIST => return false,
-            kind::NO_OPERATION => rest,
-            kind::LOOSE_SOURCE_ROUTE | kind::STRICT_SOURCE_ROUTE => return true,
-            // 9293-MUST-50, 9293-MAY-10, 9293-MAY-11: all others are stepped over by their length octet.
-            _ => match rest.first() {
-                // 1122-3.2.1.8: after a malformed length no option can be read; the datagram itself is still good.
-                None | Some(0 | 1) => return false,
-                Some(&length) => options.get(usize::from(length)..).unwrap_or_default(),
-            },
-        };
-    }
-    false
+/// Puts options, whole words of them, into the header of a packet that has none.
+pub fn insert_options(packet: &mut Vec<u8>, options: &[u8]) {
+    debug_assert!(options.len().is_multiple_of(4) && packet.len() >= HEADER_LEN, "whole words, behind a header");
+    packet.splice(HEADER_LEN..HEADER_LEN, options.iter().copied());
+    let header_len = HEADER_LEN + options.len();
+    packet[0] = 4 << 4 | (header_len / 4) as u8;
+    let total_len = packet.len() as u16;
+    packet[2..4].copy_from_slice(&total_len.to_be_bytes());
+    packet[10..12].fill(0);
+    let mut sum = checksum::Checksum::new();
+    sum.add(&packet[..header_len]);
+    packet[10..12].copy_from_slice(&sum.finish().to_be_bytes());
+}
+
+/// The options of a packet that has been parsed.
+pub fn options(packet: &[u8]) -> &[u8] {
+    let header_len = usize::from(packet.first().map_or(0, |octet| octet & 15)) * 4;
+    packet.get(HEADER_LEN..header_len).unwrap_or_default()
 }
 
 /// Writes a header without options for `payload_len` bytes; returns its length (20). With a `fragment`, that decides

@@ -5,11 +5,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use etherparse::Ipv6HeaderSlice;
 use etherparse::err::ipv6::HeaderSliceError;
 
-use super::{IpHeader, IpPacket, ParameterProblem, Refused, extension};
+use super::{IpHeader, IpPacket, ParameterProblem, Refused, extension, protocol};
 use crate::counters::DropReason;
 
 /// Bytes of an IPv6 header without extension headers.
 pub const HEADER_LEN: usize = 40;
+
+/// Place of the payload length in the header, in bytes.
+const PAYLOAD_LENGTH_AT: u32 = 4;
 
 /// Parses an IPv6 packet and its extension headers. `packet` may be longer than its payload length says; the surplus is
 /// ignored.
@@ -21,6 +24,11 @@ pub fn parse(packet: &[u8]) -> Result<IpPacket<'_>, Refused> {
     // 8200-3: the payload length must be there; what follows it is no part of the packet.
     let total_len = HEADER_LEN + usize::from(header.payload_length());
     let whole = packet.get(..total_len).ok_or(DropReason::IpLength)?;
+    // 2675-1: a jumbogram, by its length of zero.
+    if header.payload_length() == 0 && header.next_header().0 == protocol::HOP_BY_HOP {
+        let problem = ParameterProblem { code: 0, pointer: PAYLOAD_LENGTH_AT, even_if_multicast: false };
+        return Err(Refused { reason: DropReason::IpLength, parameter_problem: Some(problem) });
+    }
     let chain = extension::walk(header.next_header().0, whole)?;
     Ok(IpPacket {
         source: IpAddr::V6(header.source_addr()),

@@ -17,8 +17,10 @@ pub mod icmpv4;
 pub mod icmpv6;
 pub mod igmp;
 pub mod ipv4;
+pub mod ipv4_option;
 pub mod ipv6;
 pub mod mld;
+pub mod offending;
 pub mod option;
 pub mod quoted;
 pub mod tcp;
@@ -82,10 +84,10 @@ pub struct IpPacket<'a> {
     pub packet: &'a [u8],
 }
 
-/// The ICMPv6 parameter problem that a refused packet calls for (RFC 4443 section 3.4).
+/// The parameter problem that a refused packet calls for (RFC 792, RFC 4443 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterProblem {
-    /// 0: erroneous header field; 1: unrecognized next header; 2: unrecognized option.
+    /// 0: erroneous header field; of ICMPv6 also 1: unrecognized next header; 2: unrecognized option.
     pub code: u8,
     /// Offset of the octet at fault, in bytes from the start of the packet.
     pub pointer: u32,
@@ -98,7 +100,7 @@ pub struct ParameterProblem {
 pub struct Refused {
     /// The reason to count.
     pub reason: DropReason,
-    /// The report owed to the sender, if any (IPv6 only).
+    /// The report owed to the sender, if any.
     pub parameter_problem: Option<ParameterProblem>,
 }
 
@@ -112,7 +114,7 @@ impl From<DropReason> for Refused {
 pub fn parse_ip(packet: &[u8]) -> Result<IpPacket<'_>, Refused> {
     // 1122-3.2.1.1: the version decides which parser sees the packet; there is none for other versions.
     match packet.first().map(|octet| octet >> 4) {
-        Some(4) => ipv4::parse(packet).map_err(Refused::from),
+        Some(4) => ipv4::parse(packet),
         Some(6) => ipv6::parse(packet),
         Some(_) => Err(DropReason::IpVersion.into()),
         None => Err(DropReason::IpTruncated.into()),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
+use super::icmp::{self, Echo};
 use super::{extension, protocol};
 
 /// Octets after the IP header that every quotation has (RFC 792, RFC 4443 section 2.4 (c)).
@@ -26,6 +27,17 @@ pub struct Quoted {
     pub seq: Option<u32>,
     /// The first octets of the transport header, for protocols without ports.
     pub transport: [u8; MIN_TRANSPORT_LEN],
+}
+
+impl Quoted {
+    /// The echo request that was quoted, if it was one; its data is not there.
+    pub fn echo_request(&self) -> Option<Echo<'static>> {
+        let [kind, code, _, _, a, b, c, d] = self.transport;
+        let identifier = u16::from_be_bytes([a, b]);
+        let request =
+            self.protocol == icmp::protocol_for(self.source) && icmp::is_echo_request(self.source, kind, code);
+        request.then_some(Echo { identifier, sequence: u16::from_be_bytes([c, d]), data: &[] })
+    }
 }
 
 /// Parses a quotation; `None` unless it is IPv4 or IPv6 and holds the first octets of a transport header.

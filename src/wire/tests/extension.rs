@@ -41,7 +41,7 @@ fn harmless_headers_are_stepped_over() {
             (DESTINATION_OPTIONS, &[0, 0, 0, 0, 0, 1, 0]),
             (ROUTING, ROUTED),
             (FRAGMENT, ATOMIC),
-            (DESTINATION_OPTIONS, &[1, 5, 2, 0, 0, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (DESTINATION_OPTIONS, &[1, 5, 2, 9, 9, 1, 5, 0, 0, 0, 0, 0, 5, 0, 0]),
         ],
         TCP,
         b"segment",
