@@ -19,7 +19,7 @@ use crate::wire::offending::Offending;
 use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, icmpv4, icmpv6, protocol, quoted};
 
 /// The bits of a traffic class that are not DSCP (RFC 3168 section 5).
-const ECN: u8 = 3;
+pub(super) const ECN: u8 = 3;
 
 impl Stack {
     pub(super) fn icmp_input(
@@ -74,8 +74,10 @@ impl Stack {
         let hop_limit = self.config.tcp.socket.hop_limit;
         // RFC 1349 section 5.1: of the class of the request; ECN is for transports that heed it.
         let class = packet.traffic_class & !ECN;
-        let sent = self.push_icmp(source, packet.source, (hop_limit, class), packet.payload.len(), |buffer| {
-            icmp::emit_echo_reply(source, packet.source, echo, buffer)
+        let sent = self.answer_with_options(packet, source, echo).unwrap_or_else(|| {
+            self.push_icmp(source, packet.source, (hop_limit, class), packet.payload.len(), |buffer| {
+                icmp::emit_echo_reply(source, packet.source, echo, buffer)
+            })
         });
         self.counters.echo_replies_out += u64::from(sent);
         if sent { Ok(()) } else { Err(DropReason::ReplyLimited) }
@@ -144,8 +146,11 @@ impl Stack {
     /// Reports an error about a delivered packet.
     // 1122-3.2.2-3, 4443-2.4-e: never about a broadcast or multicast datagram or an ICMP error.
     fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
+        // The ICMP of the other family is as unknown as any other protocol.
+        let icmp = packet.protocol == icmp::protocol_for(packet.destination);
+        let about_error = icmp && icmp::is_error(packet.protocol, packet.payload);
         // 1122-3.3.4.2: from the address that was asked.
-        if addressed != Addressed::Group && !icmp::is_error(packet.protocol, packet.payload) {
+        if addressed != Addressed::Group && !about_error {
             self.send_error(packet.destination, packet.source, packet.packet, error);
         }
     }

@@ -20,6 +20,7 @@ mod datagrams;
 mod deferred;
 mod demux;
 mod echo;
+mod echo_options;
 mod flow;
 pub mod flow_table;
 mod groups;

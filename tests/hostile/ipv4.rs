@@ -204,3 +204,34 @@ fn protocols() {
         }
     }
 }
+
+/// 1122-3.2.2.6-3: record route and timestamp come back with this host noted in them, and a full list as it is.
+#[test]
+fn options_of_an_echo() {
+    let mut host = Host::new();
+    let request = ping(PEER4, OWN4, b"data");
+    let reply = pong(OWN4, PEER4, b"data");
+    let empty_route = [&[7, 39, 4][..], &[0; 36]].concat();
+    let one_noted = [&[7, 39, 8, 10, 0, 0, 2][..], &[0; 32]].concat();
+    let rows: [(&str, &[u8], &[u8]); 5] = [
+        ("an empty route", &empty_route, &one_noted),
+        ("a full route", &[7, 7, 8, 9, 9, 9, 9], &[7, 7, 8, 9, 9, 9, 9]),
+        ("behind others", &[148, 4, 0, 0, 1, 7, 7, 4, 0, 0, 0, 0], &[7, 7, 8, 10, 0, 0, 2]),
+        ("full timestamps", &[68, 8, 9, 0x10, 1, 2, 3, 4], &[68, 8, 9, 0x20, 1, 2, 3, 4]),
+        ("both, full", &[7, 3, 4, 68, 4, 5, 0], &[7, 3, 4, 68, 4, 5, 0x10]),
+    ];
+    for (name, asked, noted) in rows {
+        host.check(name, &with_options(&request, asked), &answered(with_options(&reply, noted)));
+    }
+    let time = (host.script.now.as_millis() as u32 | 1 << 31).to_be_bytes();
+    let noted = [&[68, 8, 9, 0][..], &time].concat();
+    let timed = with_options(&request, &[68, 8, 5, 0, 0, 0, 0, 0]);
+    host.check("a timestamp", &timed, &answered(with_options(&reply, &noted)));
+    // Where both do not fit into one packet, the data is what counts.
+    let long = vec![7; 1_500 - 28];
+    let with_route = with_options(&ping(PEER4, OWN4, &long), &[7, 7, 4, 0, 0, 0, 0]);
+    host.check("the longest", &with_route, &answered(pong(OWN4, PEER4, &long)));
+    // Nobody else's answer has options.
+    let closed = with_options(&datagram(PEER4, OWN4, 9, b"x"), &[7, 7, 4, 0, 0, 0, 0]);
+    host.check("a datagram", &closed, &refused(DropReason::UdpNoSocket, error(&closed, 3, 3, 0)));
+}

@@ -99,7 +99,7 @@ fn total_length_decides() {
 /// 1122-3.2.1.2
 #[test]
 fn no_flipped_header_bit_gets_through() {
-    let octets = ipv4_with_options(&[7, 4, 4, 0], b"payload");
+    let octets = ipv4_with_options(&[99, 4, 4, 0], b"payload");
     assert_eq!(refusal(&octets), None);
     for bit in 0..24 * 8 {
         let mut octets = octets.clone();
