@@ -88,6 +88,24 @@ fn what_befalls_packets_is_counted() {
     assert!(waits(&managed) < waits(&tail), "CoDel keeps the queue short");
 }
 
+/// 1191-3-1, 4821-7.7: a router that tells costs no time, and one that does not three timeouts.
+#[test]
+fn a_path_may_take_less_than_its_ends() {
+    for (path, timeouts) in [("1400", 0.0), ("1400,silent", 3.0)] {
+        for congestion in ["cubic", "reno", "bbr"] {
+            let scenario = format!("--path-mtu {path} --bytes 2mb --congestion {congestion} --json");
+            let json = text(&scenario);
+            assert_eq!(
+                (number(&json, "octets"), number(&json, "timeouts")),
+                (2_000_000.0, timeouts),
+                "{scenario}: {json}"
+            );
+            assert!(number(&json, "too_large") > 0.0, "{scenario}: {json}");
+        }
+    }
+    assert!(refused("--path-mtu 60").contains("1400,silent"));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     let place = Place::new("same");

@@ -338,19 +338,17 @@ fn all_connections_of_the_path_are_told() {
         let first = script.accept();
         let in_flight = script.send(first, &text(3_000));
         let second = another(&mut script);
-        let ack = script.ack;
         script.peer.set_ip(if script.peer.is_ipv6() { "fd00:67::77" } else { "10.0.0.77" }.parse().unwrap());
         let elsewhere = another(&mut script);
         let error = too_big(&script, &in_flight[0].packet, 1_400);
         assert_eq!(give(&mut script, &error), None);
         script.sent();
         let now = script.now;
-        for (handle, size) in [(second, 1_400), (elsewhere, if script.local.is_ipv6() { 1_500 } else { 1_500 })] {
+        for (handle, size) in [(second, 1_400), (elsewhere, 1_500)] {
             script.stack.tcp_send(now, handle, &text(8_000)).unwrap();
             let sent = script.sent();
             assert!(largest(&sent) <= size && largest(&sent) > size - 50, "{} of {size}", largest(&sent));
         }
-        assert_ne!(ack, 0);
         // A later one begins with it, and announces what its own link takes.
         script.peer = peer.parse().unwrap();
         script.peer.set_port(41_000);
@@ -372,6 +370,50 @@ fn all_connections_of_the_path_are_told() {
     }
 }
 
+/// 8201-5.2, 1191-6.4: what the other connection has in flight is sent again when an error tells of it, at once.
+#[test]
+fn what_others_have_in_flight_follows() {
+    let mut script = Script::new();
+    let first = script.accept();
+    let told = script.send(first, &text(3_000));
+    let second = another(&mut script);
+    let in_flight = script.send(second, &text(4 * MSS));
+    for (about, again) in [(&told[0], 0), (&in_flight[1], 4 * MSS), (&in_flight[2], 0), (&in_flight[0], 0)] {
+        let error = too_big(&script, &about.packet, 1_400);
+        give(&mut script, &error);
+        let sent = script.sent();
+        let of_second: Vec<Sent> =
+            sent.into_iter().filter(|sent| sent.header.destination_port == script.peer.port()).collect();
+        assert_eq!(octets(&of_second), again);
+        assert!(largest(&of_second) <= 1_400);
+    }
+    assert_eq!(sends(&script, second), 1_400);
+}
+
+/// 5927-7.2: smaller segments that have arrived count as well, for what is smaller still.
+#[test]
+fn what_has_arrived_was_not_too_large() {
+    let (mut script, handle) = accepted(|config| config.tcp.socket.nodelay = true);
+    script.send(handle, &text(1_000));
+    script.peer_acks(script.ack.wrapping_add(1_000));
+    let sent = script.send(handle, &text(MSS));
+    for (mtu, size) in [(1_039, 1_500), (552, 1_500), (1_040, 1_040)] {
+        let error = too_big(&script, &sent[0].packet, mtu);
+        assert_eq!((give(&mut script, &error), sends(&script, handle)), (None, size), "{mtu}");
+    }
+}
+
+/// An error about a SYN: no path is too narrow for it.
+#[test]
+fn an_error_about_a_syn() {
+    let mut script = Script::new();
+    let (handle, syn) = script.connect();
+    for mtu in [0, 68, 552, 1_400] {
+        let error = too_big(&script, &syn.packet, mtu);
+        assert_eq!((give(&mut script, &error), sends(&script, handle)), (Some(IcmpTooBigRefused), 1_500), "{mtu}");
+    }
+}
+
 /// An active open starts with what is known, too.
 #[test]
 fn a_connection_that_we_open_begins_with_what_is_known() {
@@ -385,13 +427,11 @@ fn a_connection_that_we_open_begins_with_what_is_known() {
     script.peer.set_port(3_000);
     let (handle, syn) = script.connect();
     assert_eq!(syn.header.options.mss, Some(1_460), "our own link takes all");
-    for (mss, expected) in [(1_460, 1_300)] {
-        let options = TcpOptions { mss: Some(mss), ..TcpOptions::default() };
-        let header = glasstcp::wire::tcp::TcpHeader { options, ..script.header(Flags::SYN | Flags::ACK) };
-        script.seq = script.seq.wrapping_add(1);
-        script.inject(&header, &[]);
-        assert_eq!(sends(&script, handle), expected);
-    }
+    let options = TcpOptions { mss: Some(1_460), ..TcpOptions::default() };
+    let header = glasstcp::wire::tcp::TcpHeader { options, ..script.header(Flags::SYN | Flags::ACK) };
+    script.seq = script.seq.wrapping_add(1);
+    script.inject(&header, &[]);
+    assert_eq!(sends(&script, handle), 1_300);
 }
 
 /// 1191-3-4: what was learned is forgotten after ten minutes, and an old connection tries again then.
@@ -493,4 +533,24 @@ fn what_is_known_limits_datagrams() {
     assert_eq!(script.stack.udp_send(now, refuses, Some(to), &text(1_373)), Err(MessageTooLong));
     assert_eq!(script.stack.udp_send(now, refuses, Some(to), &text(1_372)), Ok(1_372));
     assert_eq!(script.stack.udp_send(now, probes, Some(to), &text(1_472)), Ok(1_472));
+}
+
+/// 8201-4-1: an error about an echo reply, which over IPv6 no router cuts.
+#[test]
+fn errors_about_echo_replies() {
+    for (local, peer, _) in [V4, V6] {
+        let mut script = Script::on(local, peer, |_| {});
+        let (kind, source, destination) =
+            (if script.local.is_ipv6() { 128 } else { 8 }, script.peer.ip(), script.local.ip());
+        let request = kit::icmp_message(source, destination, kind, 0, &[&[0x12, 0x34, 0, 1][..], &[7; 1_400]].concat());
+        give(&mut script, &request);
+        let reply = script.packets().remove(0);
+        let at = reply.len() - 1_404;
+        let mut other = reply.clone();
+        other[at] ^= 1;
+        for (about, mtu, known) in [(&other, 1_300, 1_500), (&reply, 1_500, 1_500), (&reply, 1_300, 1_300)] {
+            let error = too_big(&script, about, mtu);
+            assert_eq!((give(&mut script, &error).is_none(), path_mtu(&script)), (known == 1_300, known));
+        }
+    }
 }

@@ -12,7 +12,8 @@ use crate::ip::IpCidr;
 use crate::rng::KeyedRng;
 use crate::stack::{Progress, Stack};
 use crate::time::Instant;
-use crate::wire::parse_ip;
+use crate::wire::icmp::{self, IcmpError};
+use crate::wire::{IpHeader, emit_ip, parse_ip};
 
 /// A host or a router, by its number in the order of [`Topology::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -211,7 +212,14 @@ impl Network {
                     }
                     None => {
                         tap.sent(now, to, arrived.tag, &arrived.packet);
-                        forward(&mut self.hops, &self.routes[to.0], now, arrived.tag, arrived.packet, tap);
+                        let (hops, routes) = (&mut self.hops, &self.routes[to.0]);
+                        if let Some(error) = too_large(hops, routes, to, &arrived.packet) {
+                            let tag = self.next_tag;
+                            self.next_tag += 1;
+                            tap.sent(now, to, tag, &error);
+                            forward(hops, routes, now, tag, error, tap);
+                        }
+                        forward(hops, routes, now, arrived.tag, arrived.packet, tap);
                     }
                 }
             }
@@ -226,10 +234,39 @@ impl Network {
     }
 }
 
+/// The hop that leads to the destination of a packet.
+fn hop_for(routes: &[Option<usize>], packet: &[u8]) -> Option<usize> {
+    let destination = parse_ip(packet).ok().and_then(|ip| node_of(ip.destination))?;
+    routes.get(destination).copied().flatten()
+}
+
+/// What a router says to the sender of a packet that the next link does not take, where it says anything.
+fn too_large(hops: &[Hop], routes: &[Option<usize>], router: Node, packet: &[u8]) -> Option<Vec<u8>> {
+    let path = &hops[hop_for(routes, packet)?].path;
+    let narrow = path.impairment().narrow.filter(|narrow| narrow.tells && path.is_too_large(packet))?;
+    let (source, destination) = (address(router), parse_ip(packet).ok()?.source);
+    let error = IcmpError::PacketTooBig { mtu: u32::try_from(narrow.mtu).unwrap_or(u32::MAX) };
+    let mut message = vec![0; icmp::MAX_ERROR_LEN];
+    let len = icmp::emit_error(source, destination, error, packet, &mut message);
+    let header = IpHeader {
+        source,
+        destination,
+        protocol: icmp::protocol_for(destination),
+        hop_limit: 64,
+        traffic_class: 0,
+        identification: 0,
+        dont_fragment: false,
+    };
+    let mut bytes = vec![0; 40];
+    let headers = emit_ip(&header, len, &mut bytes);
+    bytes.truncate(headers);
+    bytes.extend_from_slice(&message[..len]);
+    Some(bytes)
+}
+
 /// Puts a packet on the link that leads to its destination; without one it is gone.
 fn forward(hops: &mut [Hop], routes: &[Option<usize>], now: Instant, tag: u64, packet: Vec<u8>, tap: &mut impl Tap) {
-    let Some(destination) = parse_ip(&packet).ok().and_then(|ip| node_of(ip.destination)) else { return };
-    let Some(hop) = routes.get(destination).copied().flatten().and_then(|number| hops.get_mut(number)) else { return };
+    let Some(hop) = hop_for(routes, &packet).and_then(|number| hops.get_mut(number)) else { return };
     let meta = crate::device::RxMeta::plain(packet.len());
     hop.path.send_tagged(now, packet, meta, tag);
     let direction = hop.direction;

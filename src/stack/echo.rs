@@ -164,7 +164,11 @@ impl Stack {
         quoted: &Quoted,
         error: IcmpError,
     ) -> Result<(), DropReason> {
-        let Echo { identifier, sequence, .. } = quoted.echo_request().ok_or(DropReason::IcmpUnmatched)?;
+        let learned = match error {
+            IcmpError::PacketTooBig { mtu } => self.echo_too_big(quoted, mtu),
+            _ => Err(DropReason::IcmpUnmatched),
+        };
+        let Some(Echo { identifier, sequence, .. }) = quoted.echo_request() else { return learned };
         let (source, hop_limit) = (packet.source, packet.hop_limit);
         let reply = EchoReply { source, sequence, data: Vec::new(), hop_limit, arrived: self.now, error: Some(error) };
         self.tell_echo(identifier, reply)

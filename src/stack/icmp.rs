@@ -110,6 +110,7 @@ impl Stack {
         }
         emit_ip(&header, len, &mut bytes);
         bytes.truncate(headers + len);
+        self.note_echo(source, destination, &bytes[headers..], headers + len);
         let queued = self.push_outgoing(Outgoing::Packet(bytes));
         self.counters.icmp_out += u64::from(queued);
         queued

@@ -12,6 +12,7 @@ use crate::ip::path_mtu;
 use crate::tcp::connection::Connection;
 use crate::tcp::sequence::SeqNumber;
 use crate::wire::icmp::IcmpError;
+use crate::wire::quoted::Quoted;
 
 impl Stack {
     /// The largest packet to `destination` that is known to pass, in octets with its IP header: the MTU of our link, or less
@@ -84,4 +85,24 @@ impl Stack {
     fn pair_hash(&self, local: SocketAddr, remote: SocketAddr) -> u64 {
         self.hasher.hash((local.ip(), local.port()), (remote.ip(), remote.port()))
     }
+
+    /// An ICMP message leaves. Only an echo can be so large that an error may be about it; its identifier stands for a port.
+    pub(super) fn note_echo(&mut self, source: IpAddr, destination: IpAddr, message: &[u8], octets: usize) {
+        let (local, remote) = echo_pair(source, destination, message);
+        self.note_datagram(local, remote, octets);
+    }
+
+    /// An ICMP message that begins so was too big.
+    ///
+    /// # Errors
+    /// No such message was sent lately.
+    pub(super) fn echo_too_big(&mut self, quoted: &Quoted, mtu: u32) -> Result<(), DropReason> {
+        let (local, remote) = echo_pair(quoted.source, quoted.destination, &quoted.transport);
+        self.datagram_too_big(local, remote, mtu)
+    }
+}
+
+fn echo_pair(source: IpAddr, destination: IpAddr, message: &[u8]) -> (SocketAddr, SocketAddr) {
+    let identifier = message.get(4..6).map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]));
+    (SocketAddr::new(source, identifier), SocketAddr::new(destination, 0))
 }

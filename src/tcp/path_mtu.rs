@@ -98,8 +98,11 @@ impl Connection {
         if self.is_probe(seq) && mss >= self.snd.mss {
             self.probe_refused(mss, cx);
         } else if mss >= self.snd.mss {
-            // Another one has told already what the path takes.
-            self.resegment();
+            // Another one has told already what the path takes. Of a burst the first one looks through all that is in flight.
+            let known = self.transfer.as_deref().is_some_and(|transfer| transfer.sent.lost().covers(seq, seq + 1));
+            if !known {
+                self.resegment();
+            }
         } else if mss >= self.snd.mss_acked {
             // 5927-7.2, 8201-4-3: nothing larger has ever arrived.
             self.lower_path(mss, cx);
@@ -163,17 +166,19 @@ impl Connection {
         }
     }
 
-    /// Full segments begin to arrive: what arrived is no longer believed to be too large on a router's word alone.
+    /// What has arrived is not too large, whatever a router says: how large it was, as long as it was not the most that is sent.
     ///
     /// To be asked before the records of what `ack` acknowledges are gone.
+    // 5927-7.2: maxsizeacked.
     #[cold]
     pub(super) fn note_arrived_size(&mut self, ack: SeqNumber) {
-        let Some(first) = self.transfer.as_ref().and_then(|transfer| transfer.sent.first()) else { return };
-        let segment = u32::from(first.segment);
+        let Some(sent) = self.transfer.as_ref().map(|transfer| &transfer.sent) else { return };
+        let Some(first) = sent.first() else { return };
+        let text = sent.segment_at(first.seq).unwrap_or(0);
         // Karn's rule: of what was sent twice, perhaps in two sizes, nobody knows which one arrived.
-        if !first.is_retransmission() && first.len >= segment && ack.since(first.seq) >= segment {
-            let size = first.segment.saturating_add(self.option_octets()).min(self.snd.mss);
-            self.snd.mss_acked = self.snd.mss_acked.max(size);
+        if !first.is_retransmission() && ack.since(first.seq) >= text {
+            let size = u16::try_from(text).unwrap_or(u16::MAX).saturating_add(self.option_octets());
+            self.snd.mss_acked = self.snd.mss_acked.max(size.min(self.snd.mss));
         }
     }
 

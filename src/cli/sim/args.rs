@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::units::{Bursts, Bytes, Chance, Controller, Outage, Queue, Rate, Route, Span};
+use super::units::{Bursts, Bytes, Chance, Controller, Outage, PathMtu, Queue, Rate, Route, Span};
 
 /// `glasstcp sim`.
 #[derive(Debug, Args)]
@@ -69,6 +69,9 @@ pub(super) struct Options {
     /// Delay of each packet that is left to chance
     #[arg(long, value_name = "TIME", help_heading = "The bottleneck")]
     pub(super) jitter: Option<Span>,
+    /// The largest packet that passes; the router before it tells the senders, or is `,silent`
+    #[arg(long, value_name = "BYTES", help_heading = "The bottleneck")]
+    pub(super) path_mtu: Option<PathMtu>,
     /// Nothing passes from a time on, for a time; may be given more than once
     #[arg(long, value_name = "AT+TIME", help_heading = "The bottleneck")]
     pub(super) outage: Vec<Outage>,

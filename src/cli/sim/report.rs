@@ -73,8 +73,8 @@ pub(super) fn text(outcome: &Outcome) -> String {
     );
     let _ = writeln!(
         out,
-        "                {} in an outage, {} reordered, {} doubled, {} corrupted",
-        counters.cut, counters.reordered, counters.duplicated, counters.corrupted,
+        "                {} too large, {} in an outage, {} reordered, {} doubled, {} corrupted",
+        counters.too_large, counters.cut, counters.reordered, counters.duplicated, counters.corrupted,
     );
     if outcome.flows.len() > 1 {
         let fairness = outcome.fairness();
@@ -99,8 +99,8 @@ pub(super) fn json(outcome: &Outcome) -> String {
     let used = line.utilisation().map_or("null".to_owned(), ten_thousandths);
     format!(
         "{{\n  \"flows\": [\n{}\n  ],\n  \"fairness\": {},\n  \"bottleneck\": {{\"rate\": {rate}, \"utilisation\": {used}, \
-         {}, \"sent\": {}, \"overflowed\": {}, \"lost\": {}, \"dropped_by_discipline\": {}, \"marked\": {}, \"outage\": {}, \
-         \"reordered\": {}, \"duplicated\": {}, \"corrupted\": {}}}\n}}\n",
+         {}, \"sent\": {}, \"overflowed\": {}, \"lost\": {}, \"dropped_by_discipline\": {}, \"marked\": {}, \
+         \"too_large\": {}, \"outage\": {}, \"reordered\": {}, \"duplicated\": {}, \"corrupted\": {}}}\n}}\n",
         flows.join(",\n"),
         ten_thousandths(outcome.fairness()),
         wait_json(&line.wait),
@@ -109,6 +109,7 @@ pub(super) fn json(outcome: &Outcome) -> String {
         counters.lost,
         counters.managed,
         counters.marked,
+        counters.too_large,
         counters.cut,
         counters.reordered,
         counters.duplicated,

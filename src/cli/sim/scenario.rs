@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::args::{Kind, Options};
-use super::units::{Bursts, Bytes, Chance, Controller, Outage, Queue, Rate, Span};
+use super::units::{Bursts, Bytes, Chance, Controller, Outage, PathMtu, Queue, Rate, Span};
 use crate::cli::Failure;
 use crate::device::impair::{Burst, Change, CoDel, Discipline, Impairment, Red};
 use crate::sim::dumbbell::{Dumbbell, DumbbellFlow, QueueLength};
@@ -43,6 +43,7 @@ pub(super) struct Link {
     duplicate: Option<Chance>,
     corrupt: Option<Chance>,
     jitter: Option<Span>,
+    path_mtu: Option<PathMtu>,
     outage: Vec<Outage>,
     back: Option<Box<Link>>,
 }
@@ -63,7 +64,7 @@ pub(super) fn merged(file: Option<&Path>, options: &mut Options) -> Result<(), F
             $(if options.$list.is_empty() { options.$list = file.$list; })*
         };
     }
-    take!(rate queue discipline ecn loss burst ack_loss reorder reorder_delay duplicate corrupt jitter flows bytes stagger
+    take!(rate queue discipline ecn loss burst ack_loss reorder reorder_delay duplicate corrupt jitter path_mtu flows bytes stagger
         mtu duration seed bottleneck; outage route congestion rtt flow link);
     Ok(())
 }
@@ -144,6 +145,7 @@ fn dumbbell(options: &Options) -> Result<Dumbbell, String> {
     let reorder_delay = options.reorder_delay.map_or(shortest / 4, |delay| delay.0);
     let forward = Impairment {
         burst: burst(options.burst),
+        narrow: options.path_mtu.map(|narrow| narrow.0),
         ..Impairment::perfect()
             .loss(chance(options.loss))
             .reorder(chance(options.reorder), reorder_delay)
@@ -207,6 +209,7 @@ impl Link {
             queue_bytes,
             queue_packets,
             discipline: discipline(self.discipline, self.ecn, red_queue.unwrap_or(0) as u64),
+            narrow: self.path_mtu.map(|narrow| narrow.0),
         })
     }
 
@@ -217,7 +220,7 @@ impl Link {
         macro_rules! inherit {
             ($($field:ident)*) => { $(back.$field = back.$field.or(self.$field);)* };
         }
-        inherit!(rate delay queue);
+        inherit!(rate delay queue path_mtu);
         back
     }
 }
@@ -236,6 +239,7 @@ fn refuse_dumbbell_options(options: &Options) -> Result<(), String> {
         ("duplicate", options.duplicate.is_some()),
         ("corrupt", options.corrupt.is_some()),
         ("jitter", options.jitter.is_some()),
+        ("path-mtu", options.path_mtu.is_some()),
         ("outage", !options.outage.is_empty()),
         ("route", !options.route.is_empty()),
         ("rtt", !options.rtt.is_empty()),

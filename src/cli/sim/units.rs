@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::device::impair::Narrow;
 use crate::sim::dumbbell::QueueLength;
 use crate::tcp::congestion::Algorithm;
 
@@ -39,6 +40,10 @@ pub(in crate::cli) struct Route(pub(in crate::cli) Duration, pub(in crate::cli) 
 /// Losses in bursts: how often one begins, in a millionth of the packets, and how many packets it is long on average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Bursts(pub(in crate::cli) u32, pub(in crate::cli) u32);
+
+/// A link that takes less than its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct PathMtu(pub(in crate::cli) Narrow);
 
 /// A congestion controller, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +174,17 @@ impl FromStr for Bursts {
     }
 }
 
+impl FromStr for PathMtu {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PathMtu, String> {
+        let (number, tells) = text.strip_suffix(",silent").map_or((text, true), |number| (number, false));
+        let mtu = number.trim().parse().ok().filter(|mtu| (68..=65_535).contains(mtu));
+        let mtu = mtu.ok_or_else(|| format!("'{text}' is not a path MTU: such as 1400, or 1400,silent"))?;
+        Ok(PathMtu(Narrow { mtu, tells }))
+    }
+}
+
 impl FromStr for Controller {
     type Err = String;
 
@@ -189,7 +205,7 @@ macro_rules! read_from_text {
     };
 }
 
-read_from_text!(Rate Span Chance Bytes Queue Outage Route Bursts Controller);
+read_from_text!(Rate Span Chance Bytes Queue Outage Route Bursts PathMtu Controller);
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +225,9 @@ mod tests {
         assert_eq!("2s+200ms".parse(), Ok(Outage(Duration::from_secs(2), Duration::from_millis(200))));
         assert_eq!("5s=80ms".parse(), Ok(Route(Duration::from_secs(5), Duration::from_millis(80))));
         assert_eq!("0.1%x10".parse(), Ok(Bursts(1_000, 10)));
+        for (text, tells) in [("1400", true), ("1400,silent", false)] {
+            assert_eq!(text.parse(), Ok(PathMtu(Narrow { mtu: 1_400, tells })));
+        }
     }
 
     #[test]
@@ -220,6 +239,7 @@ mod tests {
         assert!("101%".parse::<Chance>().is_err() && "1".parse::<Chance>().is_err());
         assert!("0bdp".parse::<Queue>().is_err() && "10".parse::<Queue>().is_err());
         assert!("2s".parse::<Outage>().unwrap_err().contains("2s+200ms"));
+        assert!("67".parse::<PathMtu>().is_err() && "1400,loud".parse::<PathMtu>().unwrap_err().contains("silent"));
         assert!("vegas".parse::<Controller>().unwrap_err().contains("reno"));
     }
 }

@@ -34,6 +34,17 @@ pub struct Impairment {
     pub queue_packets: Option<usize>,
     /// What the queue does beside dropping what finds no room.
     pub discipline: Discipline,
+    /// The largest packet that passes, where that is less than the hosts think.
+    pub narrow: Option<Narrow>,
+}
+
+/// A link that takes less than its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// The largest packet that passes, in bytes.
+    pub mtu: usize,
+    /// The router before it tells the sender of what it has dropped (RFC 1191). Else the link is a black hole.
+    pub tells: bool,
 }
 
 /// Losses in bursts (Gilbert and Elliott): a path that is now good, now bad, and changes by chance before each packet.
@@ -140,6 +151,12 @@ impl Impairment {
     #[must_use]
     pub fn discipline(self, discipline: Discipline) -> Impairment {
         Impairment { discipline, ..self }
+    }
+
+    /// The same with a link that takes less than its neighbours.
+    #[must_use]
+    pub fn narrow(self, narrow: Narrow) -> Impairment {
+        Impairment { narrow: Some(narrow), ..self }
     }
 
     /// The time for which a packet of `len` bytes holds the line.

@@ -16,7 +16,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use codel::CoDel;
-pub use impairment::{Burst, Discipline, Impairment};
+pub use impairment::{Burst, Discipline, Impairment, Narrow};
 pub use red::Red;
 pub use schedule::Change;
 
@@ -46,6 +46,8 @@ pub struct ImpairedCounters {
     pub marked: u64,
     /// Lost because the path was down.
     pub cut: u64,
+    /// Dropped because they were too large for the link.
+    pub too_large: u64,
     /// Doubled.
     pub duplicated: u64,
     /// Changed by one bit.
@@ -237,6 +239,10 @@ impl Impaired {
             self.counters.dropped += 1;
             return self.note(now, tag, Event::Gone);
         }
+        if self.is_too_large(&packet) {
+            self.counters.too_large += 1;
+            return self.note(now, tag, Event::Gone);
+        }
         if self.down {
             self.counters.cut += 1;
             return self.note(now, tag, Event::Gone);
@@ -262,6 +268,11 @@ impl Impaired {
         }
         let left = self.enter_line(now, now, &way);
         self.travel(left, way, &fate);
+    }
+
+    /// The link does not take a packet of this length.
+    pub fn is_too_large(&self, packet: &[u8]) -> bool {
+        self.impairment.narrow.is_some_and(|narrow| packet.len() > narrow.mtu)
     }
 
     /// When the next packet arrives, if any is on its way. Where the queue is managed at its head, it may be that only the

@@ -215,3 +215,14 @@ fn red_keeps_the_queue_short_on_average() {
     });
     assert!(waits.max().unwrap() < Duration::from_millis(250));
 }
+
+#[test]
+fn a_narrow_link_drops_what_is_too_large() {
+    let narrow = Narrow { mtu: 1_400, tells: false };
+    let mut path = Impaired::new(Impairment::perfect().narrow(narrow), KeyedRng::from_seed(1));
+    for len in [1_399, 1_400, 1_401, 1_500] {
+        path.send(Instant::ZERO, vec![0; len], RxMeta::plain(len));
+    }
+    let arrived: Vec<usize> = std::iter::from_fn(|| path.receive(Instant::ZERO)).map(|got| got.packet.len()).collect();
+    assert_eq!((arrived, path.counters().too_large), (vec![1_399, 1_400], 2));
+}
