@@ -233,11 +233,7 @@ fn a_loss_and_a_mark_of_one_window_are_one_sign() {
     assert_eq!((again[0].ecn(), bits(again[0])), (NOT_ECT, NONE));
     let connection = script.stack.tcp_connection(handle).unwrap();
     assert_eq!(connection.recovery.phase, Phase::FastRecovery);
-    assert_eq!(
-        look(&script, handle).ssthresh,
-        9 * SEGMENT / 2,
-        "half of the nine in flight at the mark, and not of that"
-    );
+    assert_eq!(look(&script, handle).ssthresh, 10 * SEGMENT / 2, "half of FlightSize at the mark, and not of that");
     script.now += ms(50);
     sent.extend(ack_with(&mut script, start.wrapping_add(10 * SEGMENT), NONE));
     let new: Vec<&Sent> = sent.iter().filter(|segment| segment.header.seq != start).collect();

@@ -117,6 +117,44 @@ fn reordering_is_not_loss() {
     assert_eq!(ten.look().phase, Phase::FastRecovery);
 }
 
+/// 5681-3.2-4: nearly all is SACKed before the loss is certain, as the path reorders. The new window is half of FlightSize,
+/// not of the one segment that is left in the network.
+#[test]
+fn a_loss_that_is_found_late_halves_flight_size() {
+    let mut ten = Ten::new(0);
+    ten.sack(&[(1, 3)]);
+    ten.ack(3);
+    assert!(ten.look().reordering);
+    ten.script.now += RTT;
+    ten.sack(&[(4, 10)]);
+    let look = ten.look();
+    assert_eq!((look.phase, look.flight, look.in_flight), (Phase::Open, 7 * SEGMENT, SEGMENT));
+    assert_eq!(ten.pass(RTT / 4 + ms(1)), [3]);
+    let look = ten.look();
+    assert_eq!((look.phase, look.ssthresh), (Phase::FastRecovery, 7 * SEGMENT / 2));
+}
+
+/// The ACK that ends a recovery tells that more than a window has arrived: it is the first one of congestion avoidance.
+#[test]
+fn the_ack_that_ends_a_recovery_counts() {
+    let mut ten = Ten::new(60 * MSS);
+    ten.sack(&[(1, 3)]);
+    ten.ack(3);
+    assert!(ten.look().reordering);
+    // A loss, so that slow start is over.
+    ten.script.now += RTT;
+    let end = 3 + ten.look().flight / SEGMENT;
+    ten.sack(&[(4, end)]);
+    ten.pass(RTT / 4 + ms(1));
+    assert_eq!(ten.look().phase, Phase::FastRecovery);
+    ten.script.now += RTT;
+    let una = 3 + ten.look().flight / SEGMENT;
+    ten.ack(una);
+    let look = ten.look();
+    // The ACK that ends the recovery delivers more than a window.
+    assert_eq!((look.phase, look.cwnd), (Phase::Open, look.ssthresh + SEGMENT));
+}
+
 /// 8985-7.3-2, 8985-7.2-2, 8985-7.3-3: the last two of ten are lost: probed after two round trips, and repaired.
 #[test]
 fn a_lost_tail_is_probed() {

@@ -472,6 +472,40 @@ fn rounding_of_the_peer_does_not_strand_what_is_in_flight() {
     assert_eq!((again.len(), again[0].header.seq, again[0].text.len()), (1, start.wrapping_add(1_460), MSS));
 }
 
+/// 9293-SHLD-14: a buffer that tuning makes larger comes to light by and by: while the reader keeps up, the right edge moves by
+/// at most twice what has arrived, and the window is soon large all the same.
+#[test]
+fn a_tuned_window_does_not_open_in_one_step() {
+    const FIRST: u32 = 64 << 10;
+    let mut script = Script::with(|config| {
+        (config.tcp.quick_acks, config.tcp.receive_tuning) = (0, FIRST..=8 << 20);
+    });
+    let options = TcpOptions { mss: Some(1_460), window_scale: Some(0), ..TcpOptions::default() };
+    let handle = script.accept_with(options);
+    let shift = look(&script, handle).window_shift.unwrap().1;
+    let unit = 1 << shift;
+    let (mut acked, mut edge) = (script.seq, script.seq.wrapping_add(FIRST));
+    let mut largest = 0;
+    for round in 1..=6 {
+        let end = edge;
+        while end.wrapping_sub(script.seq) >= 1_460 {
+            let mut answers = script.peer_sends(&text(1_460));
+            script.receive(handle);
+            answers.extend(script.sent());
+            for answer in answers.into_iter().map(|answer| answer.header) {
+                let window = u32::from(answer.window) << shift;
+                let (arrived, offered) = (answer.ack.wrapping_sub(acked), answer.ack.wrapping_add(window));
+                let moved = offered.wrapping_sub(edge).cast_signed();
+                assert!(moved <= (2 * arrived + unit).cast_signed(), "{round}: by {moved} for {arrived}");
+                (acked, edge, largest) =
+                    (answer.ack, edge.wrapping_add(moved.max(0).cast_unsigned()), largest.max(window));
+            }
+        }
+        script.pass(ms(20));
+    }
+    assert!(largest >= 8 * FIRST, "{largest}");
+}
+
 /// The right edges that these segments offered never moved left, but for what the field cannot say.
 fn check_edges(log: &Log, shift: u8) -> usize {
     let log = log.lock().unwrap();

@@ -126,6 +126,10 @@ pub struct ReceiveSpace {
     pub fin: Option<SeqNumber>,
     /// Octets that may wait for the application.
     pub capacity: u32,
+    /// Octets of them that the window shows: what tuning adds comes to light by and by.
+    pub shown: u32,
+    /// Octets of text that have arrived since the last ACK, each counted once.
+    pub fresh: u32,
     /// By what it grows.
     pub tuning: ReaderTuning,
     /// How we scale the windows that we send.
@@ -333,6 +337,8 @@ impl Connection {
                 up: None,
                 fin: None,
                 capacity,
+                shown: capacity,
+                fresh: 0,
                 tuning: ReaderTuning::new(tuned, SeqNumber(0), 0, now),
                 shift: if config.window_scaling { WindowShift::for_window(largest) } else { WindowShift::default() },
                 mss,

@@ -126,7 +126,7 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
         Some(_) => recovered(connection, ack),
         None => {}
     }
-    let lost = find_losses(connection, ack.in_flight, cx);
+    let lost = find_losses(connection, &Outstanding { flight: ack.flight, in_flight: ack.in_flight }, cx);
     adjust(connection, ack, before, lost, cx);
     if ack.advances {
         connection.restart_timers(cx);
@@ -143,8 +143,17 @@ fn recovered(connection: &mut Connection, ack: &Ack<'_>) {
     }
 }
 
+/// What is on its way when a loss is found, in octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outstanding {
+    /// FlightSize: sent, and not acknowledged by number.
+    pub flight: u32,
+    /// In the network, by the scoreboard.
+    pub in_flight: u32,
+}
+
 /// Finds what is lost by now, and reacts to it; the octets that are newly found.
-pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut Context<'_>) -> u32 {
+pub(super) fn find_losses(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>) -> u32 {
     let (min_rtt, srtt) = (connection.min_rtt.get(), connection.rtt.srtt());
     let open = connection.recovery.phase == Phase::Open;
     let reordering = connection.reordering;
@@ -161,9 +170,9 @@ pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut 
     }
     model::lost(connection, cx.now);
     match connection.recovery.phase {
-        Phase::Open => enter(connection, in_flight, cx),
+        Phase::Open => enter(connection, before, cx),
         Phase::FastRecovery if resent => {
-            enter(connection, in_flight, cx);
+            enter(connection, before, cx);
             // The first reduction was right, whatever becomes of this one.
             connection.undo.forget();
         }
@@ -172,11 +181,13 @@ pub(super) fn find_losses(connection: &mut Connection, in_flight: u32, cx: &mut 
     losses.octets
 }
 
-/// Fast recovery begins, with so many octets in the network before what was found to be lost.
+/// Fast recovery begins, with so much on its way before what was found to be lost.
 // 6675-5-1
-fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
+// 5681-3.2-4: the new window comes from FlightSize, also of what the peer holds already: while its window is full of that,
+// next to nothing is in the network, and that is no sign of a path that carries no more.
+fn enter(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>) {
     let mss = connection.segment_payload();
-    let flight = flight.max(mss);
+    let (flight, in_flight) = (before.flight.max(mss), before.in_flight.max(mss));
     let answered = connection.recovery.phase == Phase::Open && is_answered(connection);
     answer(connection, flight, answered, cx);
     connection.recovery.enter(connection.snd.nxt);
@@ -185,7 +196,7 @@ fn enter(connection: &mut Connection, flight: u32, cx: &mut Context<'_>) {
     // RFC 8985 section 7.1: what becomes of a probe is no question any more.
     (connection.tail_probe, connection.probe) = (false, None);
     if let Some(transfer) = connection.transfer.as_mut() {
-        transfer.prr = Prr::new(flight);
+        transfer.prr = Prr::new(in_flight);
         transfer.reduced_at = cx.now;
     }
     cx.counters.fast_retransmits += 1;
@@ -218,8 +229,8 @@ fn adjust(connection: &mut Connection, ack: &Ack<'_>, before: Phase, lost: u32, 
         model::acked(connection, ack, before == Phase::FastRecovery, lost, cx);
     } else if connection.recovery.phase == Phase::FastRecovery && connection.agreed.sack {
         reduce(connection, ack, lost > 0);
-    } else if before != Phase::FastRecovery {
-        grow(connection, ack, cx);
+    } else if before != Phase::FastRecovery || (connection.recovery.phase == Phase::Open && connection.agreed.sack) {
+        grow(connection, ack, before == Phase::FastRecovery, cx);
     }
 }
 
@@ -234,14 +245,32 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 }
 
 /// Outside fast recovery: the window may grow, by what is acknowledged by number.
-// 5681-3.2-3: SACK blocks let something new out, as less is in flight, but cwnd stays.
-fn grow(connection: &mut Connection, ack: &Ack<'_>, cx: &Context<'_>) {
+///
+/// In congestion avoidance it grows by what is delivered in either way, each octet once, where the path reorders, and for the
+/// ACK that `ends` a recovery with SACK, most of which was delivered before.
+// 5681-3.2-3: as long as nothing shows that the path reorders, SACK blocks let something new out, as less is in flight, but
+// cwnd stays. Where it does, they are no sign of a loss, and most of what arrives is first told by them: were it counted
+// later, a loss behind them would take it from the window (docs/decisions.md).
+fn grow(connection: &mut Connection, ack: &Ack<'_>, ends: bool, cx: &Context<'_>) {
     // 3168-6.1.2-3: nor for an ACK that echoes a mark.
-    if !ack.advances || echoes_mark(connection, ack.segment) {
+    if echoes_mark(connection, ack.segment) {
         return;
     }
-    let acked = told(connection, ack, cx);
-    connection.congestion.get_mut().acked(&acked);
+    let controller = connection.congestion.get();
+    let avoids = controller.window() >= controller.slow_start_threshold();
+    let octets = if avoids && (ends || connection.reordering.seen) {
+        ack.done.octets
+    } else if ends {
+        0
+    } else {
+        ack.done.acknowledged
+    };
+    if octets > 0 {
+        let acked = Acked { octets, ..told(connection, ack, cx) };
+        connection.congestion.get_mut().acked(&acked);
+    } else if let Some(rtt) = ack.rtt.filter(|_| !ends) {
+        connection.congestion.get_mut().sampled(rtt);
+    }
 }
 
 /// What a controller is told of an ACK outside fast recovery that shows no loss: of what is acknowledged by number.
@@ -275,7 +304,8 @@ pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx
     if !echoes_mark(connection, segment) || !connection.ecn.is_news() || connection.recovery.phase != Phase::Open {
         return;
     }
-    let (flight, mss) = (connection.in_flight().max(connection.segment_payload()), connection.segment_payload());
+    let mss = connection.segment_payload();
+    let flight = connection.flight().max(mss);
     if connection.congestion.get().window() <= mss {
         // A window of one segment, after a timeout, cannot be lowered, and the answer of a larger one, half of it but two
         // segments at least, would raise it. RFC 3168 section 6.1.2: the timer starts afresh.
@@ -303,7 +333,7 @@ fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
     if fate == Fate::Repaired && connection.recovery.phase == Phase::Open {
         // 8985-7.4.2: the answer is that of a fast recovery, and it is over at once, as nothing is left to repair.
         let (mss, answered) = (connection.segment_payload(), is_answered(connection));
-        answer(connection, ack.in_flight.max(mss), answered, cx);
+        answer(connection, ack.flight.max(mss), answered, cx);
         connection.undo.forget();
         let in_flight = connection.in_flight();
         connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);

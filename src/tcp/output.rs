@@ -205,7 +205,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         if plan.reason == Reason::Ack && connection.owed.ack == super::receiver::AckOwed::None {
             connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
         }
-        connection.acknowledged_peer(edge);
+        connection.acknowledged_peer(edge, cx);
     } else if syn {
         // The window that a SYN offers, counted from wherever the peer will begin.
         let (_, edge) = connection.offer(syn, cx);

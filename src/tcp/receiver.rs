@@ -145,7 +145,7 @@ impl Connection {
     /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
     // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
     pub(super) fn offer(&self, syn: bool, cx: &Context<'_>) -> (WireWindow, SeqNumber) {
-        let edge = self.next_edge(self.receive_capacity(cx.config, cx.pool));
+        let edge = self.next_edge(self.shown_capacity(cx.config, cx.pool));
         let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         (shift.unscale(edge.since(self.rcv.nxt)), edge)
     }
@@ -155,7 +155,7 @@ impl Connection {
     /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the largest window too.
     /// When the reader has taken everything, a closed window grows by more, so the peer cannot be left waiting.
     pub(super) fn owe_window_update(&mut self, cx: &Context<'_>) {
-        let capacity = self.receive_capacity(cx.config, cx.pool);
+        let capacity = self.shown_capacity(cx.config, cx.pool);
         let growth = self.next_edge(capacity).saturating_since(self.rcv.edge);
         let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);
         if self.state().receives_text() && growth >= worth {
@@ -164,7 +164,9 @@ impl Connection {
     }
 
     /// Everything that a segment with an ACK settles, once it has left.
-    pub(super) fn acknowledged_peer(&mut self, edge: SeqNumber) {
+    pub(super) fn acknowledged_peer(&mut self, edge: SeqNumber, cx: &Context<'_>) {
+        self.rcv.shown = self.shown_capacity(cx.config, cx.pool);
+        self.rcv.fresh = 0;
         self.rcv.edge = self.rcv.edge.max(edge);
         self.rcv.last_ack = self.rcv.nxt;
         self.owed.ack = AckOwed::None;

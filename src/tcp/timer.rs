@@ -145,8 +145,8 @@ fn probe_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
 
 /// Nothing has arrived, and the time for what is missing is up.
 fn reordering_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
-    let in_flight = connection.in_flight();
-    let lost = loss::find_losses(connection, in_flight, cx);
+    let before = loss::Outstanding { flight: connection.flight(), in_flight: connection.in_flight() };
+    let lost = loss::find_losses(connection, &before, cx);
     // What PRR allows is not more for it, but one segment keeps the ACKs coming (also where a recovery begins with this).
     connection.retransmit_now |= lost > 0 && connection.recovery.phase == Phase::FastRecovery;
     connection.choose_timer(cx.now);

@@ -143,6 +143,19 @@ impl Connection {
         self.rcv.capacity.min(share.max(*config.receive_tuning.start()))
     }
 
+    /// Octets of them that the window may show: of what tuning has added, as much more as has arrived since the last ACK, in
+    /// order or not (a path that loses now and then carries no less for it). So the right edge moves by at most twice what
+    /// arrives while the reader keeps up, and a peer whose congestion window is far wider does not send all that a larger
+    /// buffer can hold as one burst into the path.
+    // 9293-SHLD-14: the window grows into a larger buffer.
+    pub(super) fn shown_capacity(&self, config: &TcpConfig, pool: &Pool) -> u32 {
+        let capacity = self.receive_capacity(config, pool);
+        if !self.rcv.tuning.enabled {
+            return capacity;
+        }
+        capacity.min(self.rcv.shown.saturating_add(self.rcv.fresh))
+    }
+
     /// The application has set another size, or has none set any more.
     // 9293-SHLD-14: the window grows into a larger buffer, and shrinks into a smaller one only as text arrives.
     pub(crate) fn set_receive_capacity(&mut self, options: &SocketOptions, config: &TcpConfig) {

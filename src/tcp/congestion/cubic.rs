@@ -10,6 +10,8 @@
 //!
 //! The curve itself is in `cubic_curve`; what happens to it is here.
 
+use std::time::Duration;
+
 use super::cubic_curve::Curve;
 use super::hystart::{GROWTH_DIVISOR, HyStart, Phase};
 use super::usage::Usage;
@@ -45,6 +47,8 @@ struct Before {
     cwnd: u32,
     ssthresh: u32,
     curve: Curve,
+    /// It was the first slow start.
+    initial: bool,
 }
 
 impl Cubic {
@@ -69,9 +73,9 @@ impl Cubic {
 
     /// Keeps what was, and notes where the window was.
     fn remember(&mut self) {
-        let (cwnd, ssthresh) = (self.cwnd, self.ssthresh);
+        let (cwnd, ssthresh, initial) = (self.cwnd, self.ssthresh, self.later.is_none());
         let later = self.later();
-        later.before = Some(Before { cwnd, ssthresh, curve: later.curve });
+        later.before = Some(Before { cwnd, ssthresh, curve: later.curve, initial });
         let curve = &mut later.curve;
         // 9438-4.7: a flow that has to give way makes room faster.
         curve.w_max = if cwnd < curve.w_max { (u64::from(cwnd) * (10 + BETA_TENTHS) / 20) as u32 } else { cwnd };
@@ -153,6 +157,12 @@ impl Controller for Cubic {
         }
     }
 
+    fn sampled(&mut self, rtt: Duration) {
+        if self.later.is_none() {
+            self.hystart.sampled(rtt);
+        }
+    }
+
     fn loss(&mut self, loss: &Loss) {
         // 9406-4.2-4: in whatever phase it was.
         self.reduce(loss, 2 * loss.mss);
@@ -181,6 +191,10 @@ impl Controller for Cubic {
             self.cwnd = before.cwnd;
             self.ssthresh = self.ssthresh.max(before.ssthresh);
             later.curve = before.curve;
+            if before.initial {
+                // 9406-4.3: the initial slow start goes on, and nothing but HyStart++ knows where it is to end.
+                self.later = None;
+            }
         }
     }
 
@@ -207,8 +221,6 @@ impl Controller for Cubic {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::tcp::congestion::tests::{MSS, ack, loss};
     use crate::tcp::sequence::SeqNumber;
@@ -452,6 +464,41 @@ mod tests {
             cubic.timeout(&loss(window / 2), true);
             cubic.acked(&Acked { rtt: Some(Duration::from_secs(1)), ..ack(MSS, MSS) });
             assert_eq!((cubic.window(), cubic.hystart), (2 * MSS, hystart));
+        }
+    }
+
+    /// 9406-4.3, 9438-4.9: a loss that proves spurious does not end the initial slow start, nor HyStart++, which alone knows
+    /// where that is to end.
+    #[test]
+    fn a_spurious_loss_does_not_end_hystart() {
+        for timeout in [false, true] {
+            let mut cubic = Cubic::new();
+            cubic.start(MSS, 0);
+            let mut una = SeqNumber(0);
+            let mut ten = |cubic: &mut Cubic, millis| {
+                let end = una + 10 * MSS;
+                while una.lt(end) {
+                    una += MSS;
+                    let rtt = Some(Duration::from_millis(millis));
+                    cubic.acked(&Acked { rtt, una, nxt: end, ..ack(MSS, 40 * MSS) });
+                }
+            };
+            ten(&mut cubic, 20);
+            let window = cubic.window();
+            if timeout {
+                cubic.timeout(&loss(window), true);
+            } else {
+                cubic.loss(&loss(window));
+            }
+            cubic.undo();
+            assert_eq!((cubic.window(), cubic.slow_start_threshold()), (window, u32::MAX));
+            ten(&mut cubic, 20);
+            ten(&mut cubic, 40);
+            assert!(cubic.hystart.is_conservative());
+            for _ in 0..6 {
+                ten(&mut cubic, 40);
+            }
+            assert_eq!(cubic.window(), cubic.slow_start_threshold());
         }
     }
 

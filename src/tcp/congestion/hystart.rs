@@ -88,14 +88,21 @@ impl HyStart {
             return Phase::Over;
         }
         if let Some(rtt) = rtt {
-            let micros = u32::try_from(rtt.as_micros()).unwrap_or(UNKNOWN - 1);
-            self.current_min = self.current_min.min(micros);
-            self.samples = self.samples.saturating_add(1);
+            self.sampled(rtt);
         }
+        if self.conservative { Phase::Conservative } else { Phase::SlowStart }
+    }
+
+    /// An ACK gave this sample, perhaps by SACK alone. Where the path reorders, most samples come so, and those of the others
+    /// are of what was overtaken: a peer that waits for it acknowledges by number only then.
+    // 9406-4.2-1
+    pub fn sampled(&mut self, rtt: Duration) {
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(UNKNOWN - 1);
+        self.current_min = self.current_min.min(micros);
+        self.samples = self.samples.saturating_add(1);
         if self.samples >= MIN_SAMPLES {
             self.judge();
         }
-        if self.conservative { Phase::Conservative } else { Phase::SlowStart }
     }
 
     /// A round ends; true if it was the last of conservative slow start.
@@ -184,6 +191,23 @@ mod tests {
         for ack in 0..10 {
             let rtt = Duration::from_millis(if ack == 3 { 21 } else { 60 });
             assert_eq!(hystart.acked(start + ack * 1_000, start + 20_000, Some(rtt)), Phase::SlowStart);
+        }
+    }
+
+    /// 9406-4.2-1: where the path reorders, nearly each ACK by number is that of something overtaken, and late; the samples
+    /// that tell of the queue came before, by SACK.
+    #[test]
+    fn samples_by_sack_count() {
+        for (millis, ends) in [(20, false), (30, true)] {
+            let mut hystart = HyStart::new();
+            round(&mut hystart, 0, 20, 10);
+            let start = SeqNumber(u32::MAX - 25_000) + 10_000;
+            let mut phase = Phase::SlowStart;
+            for ack in 0..10 {
+                hystart.sampled(Duration::from_millis(millis));
+                phase = hystart.acked(start + ack * 1_000, start + 20_000, Some(Duration::from_millis(millis + 25)));
+            }
+            assert_eq!(phase == Phase::Conservative, ends, "{millis}");
         }
     }
 

@@ -77,7 +77,8 @@ impl Acked {
 pub struct Loss {
     /// When it was detected.
     pub now: Instant,
-    /// FlightSize at that moment, in octets, without what limited transmit added.
+    /// FlightSize at that moment, in octets: sent and not acknowledged by number. With SACK more may have been sent since the
+    /// first segment was missing (limited transmit): that is what lies beyond cwnd.
     pub flight: u32,
     /// Sender maximum segment size, in octets.
     pub mss: u32,
@@ -110,6 +111,8 @@ pub trait Controller {
     fn adopt(&mut self, window: u32, slow_start_threshold: u32, mss: u32);
     /// An ACK delivered something, or showed that something is lost.
     fn acked(&mut self, acked: &Acked);
+    /// An ACK that acknowledges nothing by number gave this round-trip time: by SACK, outside fast recovery.
+    fn sampled(&mut self, _rtt: Duration) {}
     /// One record was marked lost: before [`Controller::loss`], once for each.
     fn lost(&mut self, _lost: &Lost) {}
     /// A loss was found by duplicate ACKs, SACK or RACK: once per window of data.
@@ -404,7 +407,7 @@ mod tests {
     #[test]
     fn another_algorithm_takes_over_the_window() {
         let mut congestion = Congestion::new(Algorithm::Reno, 1);
-        congestion.get_mut().start(MSS, 0);
+        congestion.get_mut().adopt(60 * MSS, 60 * MSS, MSS);
         congestion.get_mut().loss(&loss(60 * MSS));
         for algorithm in [Algorithm::Cubic, Algorithm::Reno, Algorithm::Bbr, Algorithm::Cubic] {
             congestion.switch(algorithm, 1, MSS);

@@ -32,8 +32,9 @@ impl Reno {
 
     fn halve(&mut self, loss: &Loss) {
         self.before = Some((self.cwnd, self.ssthresh));
-        // 5681-3.1-8: half of what was really in flight, not of cwnd.
-        self.ssthresh = (loss.flight / 2).max(2 * loss.mss);
+        // 5681-3.1-8: half of what was really in flight, not of a cwnd that was not used. 5681-3.2-4: what was sent beyond
+        // cwnd, for what the peer has reported to hold, is no reason for a larger window.
+        self.ssthresh = (loss.flight.min(self.cwnd) / 2).max(2 * loss.mss);
         self.counted = 0;
     }
 }
@@ -71,13 +72,15 @@ impl Controller for Reno {
         if self.cwnd < self.ssthresh {
             // A window that was not used gives no reason for a larger one (RFC 7661).
             if self.usage.fills_half(self.cwnd) {
-                self.cwnd = self.cwnd.saturating_add(acked.slow_start_growth());
+                self.cwnd = self.cwnd.saturating_add(acked.slow_start_growth()).min(self.ssthresh);
             }
         } else if self.usage.fills(self.cwnd, acked) {
             // 5681-3.1-7: one segment for each whole window acknowledged.
             self.counted = self.counted.saturating_add(acked.octets);
-            if self.counted >= self.cwnd {
-                self.counted -= self.cwnd;
+            // A part of a segment at the end of cwnd is not sent, so that the window is acknowledged without it.
+            let whole = self.cwnd - self.cwnd % acked.mss.max(1);
+            if self.counted >= whole {
+                self.counted -= whole;
                 self.cwnd = self.cwnd.saturating_add(acked.mss);
             }
         }
@@ -251,7 +254,7 @@ mod tests {
     fn a_spurious_loss_is_undone() {
         for timeout in [false, true] {
             let mut reno = started();
-            reno.loss(&loss(40 * MSS));
+            reno.adopt(20 * MSS, 20 * MSS, MSS);
             if timeout {
                 reno.timeout(&loss(20 * MSS), true);
                 reno.timeout(&loss(MSS), false);
@@ -275,6 +278,39 @@ mod tests {
         assert!(grown > 10 * MSS);
         reno.undo();
         assert_eq!((reno.window(), reno.slow_start_threshold()), (grown, u32::MAX));
+    }
+
+    /// 5681-3.1-7: half a segment at the end of cwnd is never sent, and must not make a round longer than one.
+    #[test]
+    fn a_part_of_a_segment_does_not_slow_growth() {
+        let mut reno = started();
+        reno.loss(&loss(9 * MSS));
+        for round in 0..20 {
+            assert_eq!(reno.window(), (4 + round) * MSS + MSS / 2);
+            let flight = (4 + round) * MSS;
+            for _ in 0..4 + round {
+                reno.acked(&ack(MSS, flight));
+            }
+        }
+    }
+
+    /// 5681-3.1-1: the last ACK of slow start does not carry cwnd beyond ssthresh, however large the piece that it acknowledges.
+    #[test]
+    fn slow_start_ends_at_ssthresh() {
+        let mut reno = started();
+        reno.adopt(10 * MSS, 12 * MSS, MSS);
+        reno.acked(&Acked { piece: 44 * MSS, ..ack(10 * MSS, 10 * MSS) });
+        assert_eq!(reno.window(), 12 * MSS);
+    }
+
+    /// 5681-3.2-4: what limited transmit has added beyond cwnd does not count.
+    #[test]
+    fn a_loss_halves_at_most_cwnd() {
+        for (flight, ssthresh) in [(8, 4), (10, 5), (13, 5), (40, 5)] {
+            let mut reno = started();
+            reno.loss(&loss(flight * MSS));
+            assert_eq!((reno.window(), reno.slow_start_threshold()), (ssthresh * MSS, ssthresh * MSS), "{flight}");
+        }
     }
 
     /// In fast recovery the window is not this controller's to grow.
