@@ -79,7 +79,7 @@ fn ip_options_are_ignored() {
         let len = 4 * (1 + rng.below(10));
         areas.push((0..len).map(|_| rng.below(256) as u8).collect());
         areas.push(
-            [&[200, 4 + 4 * (len / 5) as u8][..], &vec![len as u8; 40]].concat()[..4 + 4 * (len as usize / 5)].to_vec(),
+            [&[200, 4 + 4 * (len / 5) as u8][..], &[len as u8; 40]].concat()[..4 + 4 * (len as usize / 5)].to_vec(),
         );
     }
     let mut taken = 0;

@@ -96,7 +96,7 @@ fn curl_makes_two_hundred_requests_on_one_connection() {
     server.stop();
 }
 
-/// 792-echo, 1122-3.2.2.6-1, 4443-4.2
+/// 792-echo, 1122-3.2.2.6-1, 4443-4.2, 1122-3.2.2.6-3
 #[test]
 fn ping_gets_all_its_answers() {
     let Some(namespace) = namespace("ping", &["ping"]) else { return };
@@ -107,6 +107,11 @@ fn ping_gets_all_its_answers() {
             assert!(output.contains(" 0% packet loss"), "{output}");
             assert!(!output.contains("wrong data"), "{output}");
         }
+    }
+    // 1122-3.2.2.6-3: record route and timestamp come back with our address in them.
+    for (option, place) in [("-R", "10.0.0.2"), ("-T tsandaddr", "10.0.0.2\t")] {
+        let output = namespace.check(&format!("ping -c 1 -W 20 {option} 10.0.0.2"));
+        assert!(output.lines().any(|line| line.trim_start().starts_with(place)), "{output}");
     }
     server.stop();
 }

@@ -55,7 +55,7 @@ fn chains() {
     let echo = ping(PEER6, OWN6, b"data");
     let pong = || answered(pong(OWN6, PEER6, b"data"));
     let routing = |kind: u8, left: u8| [0, kind, left, 0, 0, 0, 0];
-    let harmless: [(&str, &[(u8, &[u8])]); 6] = [
+    let harmless: [(&str, &[Extension]); 6] = [
         ("hop-by-hop", &[(0, PADDING)]),
         (
             "all of them",
@@ -82,7 +82,7 @@ fn chains() {
     let by_way_of = [&[2, 0, 1, 0, 0, 0, 0][..], &ip6(PEER6)].concat();
     let source_route = chain(OWN6, &[(43, &by_way_of)], &echo);
     host.check("source route", &source_route, &refused(DropReason::ExtensionRefused, error(&source_route, 4, 0, 42)));
-    let misplaced: [(&str, &[(u8, &[u8])], u32); 3] = [
+    let misplaced: [(&str, &[Extension], u32); 3] = [
         ("behind options", &[(60, PADDING), (0, PADDING)], 40),
         ("twice", &[(0, PADDING), (0, PADDING)], 40),
         ("behind an atomic fragment", &[(44, &[0, 0, 0, 1, 2, 3, 4]), (0, PADDING)], 40),

@@ -7,4 +7,5 @@ mod icmp;
 mod ipv4;
 mod ipv6;
 mod limits;
+mod random;
 mod support;

@@ -18,6 +18,9 @@ pub const PEER6: &str = "fd00:67::1";
 /// Both families: our address and the attacker's.
 pub const FAMILIES: [(&str, &str); 2] = [(OWN4, PEER4), (OWN6, PEER6)];
 
+/// An IPv6 extension header: its number, and its octets after the first one.
+pub type Extension<'a> = (u8, &'a [u8]);
+
 pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -210,8 +213,8 @@ pub fn error(packet: &[u8], kind: u8, code: u8, word: u32) -> Vec<u8> {
     message(from, to, kind, code, &[&word.to_be_bytes(), quote].concat())
 }
 
-/// An IPv6 packet whose extension headers are given by number and the octets after their first one; each names the next.
-pub fn chain(to: &str, headers: &[(u8, &[u8])], upper: &[u8]) -> Vec<u8> {
+/// An IPv6 packet with these extension headers, each of which names the next.
+pub fn chain(to: &str, headers: &[Extension<'_>], upper: &[u8]) -> Vec<u8> {
     let inner = parse_ip(upper).unwrap();
     let mut octets = Vec::new();
     for (position, (_, body)) in headers.iter().enumerate() {
