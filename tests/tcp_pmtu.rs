@@ -103,6 +103,7 @@ fn what_a_router_claims() {
             assert_eq!(give(&mut script, &error), reason, "{local} {mtu}");
             let expected_size = if reason.is_some() { before } else { expected };
             assert_eq!((path_mtu(&script), sends(&script, handle)), (expected, expected_size), "{local} {mtu}");
+            assert_eq!(look(&script, handle).path_mtu as usize, expected_size);
             let again = script.sent();
             assert!(reason.is_none() || again.is_empty(), "a forged error changes nothing");
             assert!(reason.is_some() || largest(&again) == expected, "{mtu}: at once, in pieces of the right size");
@@ -486,7 +487,7 @@ fn errors_about_datagrams() {
         assert_eq!(path_mtu(&script), 1_500);
     }
     let error = too_big(&script, &datagram, 1_300);
-    give(&mut script, &error);
+    assert_eq!(give(&mut script, &error), None);
     assert_eq!(path_mtu(&script), 1_300);
     assert_eq!(largest(&script.send(handle, &text(8_000))), 1_300);
 }

@@ -153,12 +153,17 @@ impl Stack {
             let left = self.leaves(|| Inquiry::Datagram(remote, local));
             return Err(if left { DropReason::Unclaimed } else { DropReason::IcmpUnmatched });
         };
-        if let IcmpError::PacketTooBig { mtu } = error {
-            self.datagram_too_big(local, remote, mtu)?;
-        }
+        let learned = match error {
+            IcmpError::PacketTooBig { mtu } => {
+                self.datagram_too_big(local, remote, mtu)?;
+                true
+            }
+            _ => false,
+        };
         let socket = self.sockets.get_mut(handle.0).ok_or(DropReason::IcmpUnmatched)?;
         if socket.remote != Some(remote) {
-            return Err(DropReason::IcmpUnmatched);
+            // A socket of many peers is told nothing, but the path is known now.
+            return if learned { Ok(()) } else { Err(DropReason::IcmpUnmatched) };
         }
         let told = match error {
             IcmpError::DestinationUnreachable { .. } if IcmpError::port_unreachable(remote.ip()) == error => {

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub orphan: bool,
     /// The peer's MSS as far as we use it, with options, in octets.
     pub send_mss: u16,
+    /// The largest packet that is sent, in octets: what the path takes, as far as is known, and the peer.
+    pub path_mtu: u32,
     /// Octets of text in a full segment.
     pub segment_payload: u32,
     /// The MSS that we announced.
@@ -107,6 +109,7 @@ impl Snapshot {
             origin: connection.origin,
             orphan: connection.orphan,
             send_mss: connection.snd.mss,
+            path_mtu: connection.path_mtu(),
             segment_payload: connection.segment_payload(),
             announced_mss: connection.rcv.mss,
             timestamps: connection.agreed.timestamps,

@@ -16,7 +16,8 @@
 //! | `drops` | packets dropped since the start, by reason |
 //!
 //! A connection has `local` and `remote` (address and port), `state` (name in RFC 9293), `opened_by` (`us`, `peer`), `orphan`
-//! (the application has let go of it), `mss_send`, `mss_announced`, `segment_payload`, `timestamps`, `sack`,
+//! (the application has let go of it), `mss_send`, `path_mtu` (the largest packet sent), `mss_announced`, `segment_payload`,
+//! `timestamps`, `sack`,
 //! `window_shift_peer`, `window_shift_own`, `srtt_ns`, `rttvar_ns`, `rto_ns`, `backoff`, `congestion`, `cwnd`, `ssthresh`
 //! (`null` before the first loss), `pacing_rate`, `bandwidth` (both in octets per second) and `model_min_rtt_ns` (`null` where the
 //! algorithm does not pace and models no path), `recovering`, `phase` (`open`, `fast recovery`, `timeout`), `in_flight`, `sacked`,
@@ -83,6 +84,7 @@ fn connection(c: &Snapshot, out: &mut String) {
     o.string("opened_by", if c.origin == Origin::Passive { "peer" } else { "us" });
     o.truth("orphan", c.orphan);
     o.number("mss_send", c.send_mss.into());
+    o.number("path_mtu", c.path_mtu.into());
     o.number("mss_announced", c.announced_mss.into());
     o.number("segment_payload", c.segment_payload.into());
     o.truth("timestamps", c.timestamps);

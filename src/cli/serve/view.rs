@@ -113,6 +113,7 @@ pub(super) mod tests {
             origin: Origin::Passive,
             orphan: false,
             send_mss: 1_460,
+            path_mtu: 1_500,
             segment_payload: 1_448,
             announced_mss: 1_460,
             timestamps: true,
