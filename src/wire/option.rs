@@ -94,7 +94,9 @@ pub fn parse(mut bytes: &[u8]) -> Result<TcpOptions, DropReason> {
             kind::NO_OPERATION => rest,
             // 9293-MUST-68: every other kind, known or not, has a length octet; it counts kind and length too.
             kind => {
-                let length = usize::from(*rest.first().ok_or(DropReason::TcpOption)?);
+                // Without room for it there is no length that could be wrong: the list ends there, as with Linux.
+                let Some(&length) = rest.first() else { break };
+                let length = usize::from(length);
                 // 9293-MUST-7: lengths 0 and 1 would not advance, longer ones than the area would leave it.
                 let value = bytes.get(2..length).ok_or(DropReason::TcpOption)?;
                 read(kind, value, &mut options);
