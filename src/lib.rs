@@ -11,7 +11,8 @@
 //!       ip/input.rs            deliver              header checks; is it ours?
 //!       tcp/segment.rs         Segment::parse       checksum, header, options (bytes: wire/tcp.rs, wire/option.rs)
 //!       stack/demux.rs         flow, listener_for   four-tuple -> connection, half-open or TIME-WAIT record; else a
-//!                                                   listener; else nobody (tcp/reset.rs)
+//!                                                   listener (stack/bindings.rs, stack/listen.rs; stack/deferred.rs
+//!                                                   where the application decides); else nobody (tcp/reset.rs)
 //!       tcp/input.rs           segment_arrives      the steps of RFC 9293 section 3.10.7.4, by name:
 //!                                                   sequence, reset, syn, acknowledge, urgent, text, finish
 //!       tcp/loss.rs            acknowledged         loss recovery (tcp/recovery) and congestion control (tcp/congestion)
@@ -26,6 +27,8 @@
 //!       tcp/output.rs          header, commit       bytes; and what the connection remembers once they have left
 //!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
 //!       device/offload.rs      Device::transmit     writev(2), checksum and cutting left to the kernel (TxMeta)
+//!
+//! self  stack/loopback.rs      loopback_turn        what this host sends to itself: back to handle_packet, never to the device
 //!
 //! queue stack/siblings.rs      Stack::claim         several queues: whose packet it is that came to the wrong one
 //!       driver/siblings.rs     settle               asks the others, and hands it over

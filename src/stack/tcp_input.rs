@@ -333,6 +333,10 @@ impl Stack {
         self.remove_flow(&entry.tuple, Flow::HalfOpen(key));
         if let Some(listener) = self.listeners.get_mut(entry.listener.0) {
             listener.half_open = listener.half_open.saturating_sub(1);
+            if listener.deferred {
+                // Who has accepted the SYN may wait for what becomes of it.
+                self.listener_event(entry.listener);
+            }
         }
     }
 
