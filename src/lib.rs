@@ -28,10 +28,10 @@
 //!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
 //!       device/offload.rs      Device::transmit     writev(2), checksum and cutting left to the kernel (TxMeta)
 //!
-//! self  stack/loopback.rs      loopback_turn        what this host sends to itself: back to handle_packet, never to the device
-//!
 //! queue stack/siblings.rs      Stack::claim         several queues: whose packet it is that came to the wrong one
 //!       driver/siblings.rs     settle               asks the others, and hands it over
+//!
+//! self  stack/loopback.rs      loopback_turn        what this host sends to itself: back to handle_packet, never to the device
 //!
 //! time  stack/timers.rs        handle_deadline      the wheel (stack/timer_wheel.rs) says whose
 //!       tcp/timer.rs           expire               RFC 9293 section 3.10.8; RTO: tcp/recovery/rto.rs

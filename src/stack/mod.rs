@@ -113,8 +113,8 @@ struct ConnectionEntry {
     promised: u32,
     /// Its peer is this host itself.
     inside: bool,
-    /// It waits to be accepted by this listener.
-    waits_for: Option<ListenerHandle>,
+    /// It waits to be accepted.
+    waits: bool,
 }
 
 /// A TIME-WAIT record in its table.

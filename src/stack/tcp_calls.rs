@@ -95,7 +95,7 @@ impl Stack {
     /// The application has a connection that waited for it; the answer is its peer.
     pub(super) fn accepted(&mut self, handle: TcpHandle) -> Result<SocketAddr, SocketError> {
         let entry = self.connections.get_mut(handle.0).ok_or(SocketError::Aborted)?;
-        entry.waits_for = None;
+        entry.waits = false;
         let remote = entry.connection.tuple.remote();
         self.touch(handle.0);
         Ok(remote)
@@ -179,7 +179,7 @@ impl Stack {
             options: Arc::new(options),
         };
         let connection = Connection::active(&opening, &self.config.tcp, now);
-        let key = self.insert_connection(connection, None).ok_or(SocketError::NoBuffers)?;
+        let key = self.insert_connection(connection, false).ok_or(SocketError::NoBuffers)?;
         self.counters.active_opens += 1;
         self.touch(key);
         Ok(TcpHandle(key))

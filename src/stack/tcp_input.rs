@@ -122,7 +122,7 @@ impl Stack {
 
     pub(super) fn notice_events(&mut self, key: SlabKey) {
         let Some(entry) = self.connections.get_mut(key) else { return };
-        let noticed = entry.connection.events.0 != 0 && !entry.connection.orphan && entry.waits_for.is_none();
+        let noticed = entry.connection.events.0 != 0 && !entry.connection.orphan && !entry.waits;
         if noticed && !entry.listed {
             entry.listed = true;
             self.ready.push_back(SocketHandle::Tcp(TcpHandle(key)));
@@ -287,7 +287,7 @@ impl Stack {
             connection.rtt.sample(rtt);
             connection.probe_unmeasured = false;
         }
-        let Some(key) = self.insert_connection(connection, Some(listener)) else {
+        let Some(key) = self.insert_connection(connection, true) else {
             return Err(DropReason::TcpTableFull);
         };
         self.counters.passive_opens += 1;
@@ -302,7 +302,7 @@ impl Stack {
     pub(super) fn insert_connection(
         &mut self,
         mut connection: crate::tcp::connection::Connection,
-        waits_for: Option<super::ListenerHandle>,
+        waits: bool,
     ) -> Option<SlabKey> {
         let tuple = connection.tuple;
         self.begin_on_path(&mut connection);
@@ -316,7 +316,7 @@ impl Stack {
             starved: false,
             promised: 0,
             inside: self.is_inside(tuple.remote_addr),
-            waits_for,
+            waits,
         };
         let Some(key) = self.connections.insert(entry) else {
             self.wheel.remove(timer);
