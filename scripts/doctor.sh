@@ -119,7 +119,7 @@ check_needed_tools() {
 
 check_other_tools() {
     local entry tool use
-    for entry in "curl:web page, tests" "ping:tests" "nft:tests with loss" "ethtool:tests with BIG TCP" "tshark:tests that check captures" \
+    for entry in "curl:web page, tests" "ping:tests" "dig:tests" "python3:tests of super-datagrams" "nft:tests with loss" "ethtool:tests with BIG TCP" "tshark:tests that check captures" \
         "tcpdump:scripts/capture.sh" "unshare:tests" "setpriv:running as you inside a namespace"; do
         tool=${entry%%:*}
         use=${entry#*:}

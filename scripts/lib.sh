@@ -330,6 +330,7 @@ package_of() {
         ip) printf 'iproute2' ;;
         nc) printf 'netcat-openbsd' ;;
         ping) printf 'iputils-ping' ;;
+        dig) printf 'bind9-dnsutils' ;;
         nft) printf 'nftables' ;;
         setpriv | unshare) printf 'util-linux' ;;
         *) printf '%s' "$1" ;;

@@ -4,8 +4,8 @@
 #     scripts/test.sh             all of it (end-to-end tests make their own network namespaces and need root)
 #     scripts/test.sh --fast      without the end-to-end tests (tests/end_to_end*.rs, tests/e2e*.rs)
 #
-# First it makes sure that the tools are there: cargo, a C compiler, ip, nc, curl, ping, nft, ethtool, tshark and
-# tcpdump; it installs what is missing by apt-get where that needs no question, else prints the command.
+# First it makes sure that the tools are there: cargo, a C compiler, ip, nc, curl, ping, dig, nft, ethtool, tshark,
+# tcpdump and python3; it installs what is missing by apt-get where that needs no question, else prints the command.
 #
 # A test that cannot run here, for lack of rights or of a tool, prints a line `skipped: NAME: why`. With CI=true in the
 # environment a skipped test is a failure.
@@ -55,7 +55,7 @@ step() {
 set_up() {
     local tools=(cargo cc)
     # What the end-to-end tests speak to glasstcp with.
-    [[ $FAST -eq 1 ]] || tools+=(ip nc curl ping nft ethtool tshark tcpdump)
+    [[ $FAST -eq 1 ]] || tools+=(ip nc curl ping dig nft ethtool tshark tcpdump python3)
     if ! require_tools "${tools[@]}"; then
         # Without these two nothing can be built; without the others tests are skipped and say so.
         have cargo && have cc || return 1

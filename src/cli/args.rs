@@ -36,7 +36,7 @@ See what happens:
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve a page, echo, discard, a character generator and UDP echo
+    /// Serve a page, echo, discard, a character generator, and over UDP echo, daytime and names
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
     /// Connect to a port, or listen on one, with standard input and output
@@ -198,6 +198,12 @@ pub(super) struct Serve {
     /// UDP echo: each datagram comes back
     #[arg(long, value_name = "PORT", default_value_t = 7, help_heading = "Services (port 0 switches one off)")]
     pub(super) udp_echo: u16,
+    /// UDP daytime: any datagram is answered with the time, in words
+    #[arg(long, value_name = "PORT", default_value_t = 13, help_heading = "Services (port 0 switches one off)")]
+    pub(super) udp_daytime: u16,
+    /// Names over UDP: glasstcp.test is this stack, whoami.glasstcp.test is who asks
+    #[arg(long, value_name = "PORT", default_value_t = 53, help_heading = "Services (port 0 switches one off)")]
+    pub(super) dns: u16,
     /// Congestion control of the connections: cubic, reno or bbr
     #[arg(long, value_name = "NAME", default_value_t, help_heading = "Network")]
     pub(super) congestion: Algorithm,
@@ -224,7 +230,14 @@ What to try from the other side of the TUN:
   nc 10.0.0.2 7                             echo
   nc 10.0.0.2 19 | head                     byte i of the stream is CR if i % 74 = 72, LF if i % 74 = 73,
                                             else the character 32 + (i / 74 + i % 74) % 95 (as in RFC 864)
+  nc -u 10.0.0.2 7                          echo of datagrams
+  echo | nc -u -w 1 10.0.0.2 13             the time (as in RFC 867)
+  dig @10.0.0.2 glasstcp.test               the addresses of the stack
+  dig @10.0.0.2 whoami.glasstcp.test TXT    your own
   ping 10.0.0.2
+
+Services of UDP do not answer to ports of services that would answer in turn (echo, daytime, characters, ...), so that no
+two of them can be made to talk for ever.
 
 Without root: let somebody with root make the TUN for you once,
   sudo ip tuntap add dev glass0 mode tun user $USER
@@ -238,7 +251,9 @@ SIGUSR1 prints the table of connections.";
 
 /// `glasstcp nc`.
 #[derive(Debug, Args)]
-#[command(override_usage = "glasstcp nc [OPTIONS] HOST PORT\n       glasstcp nc [OPTIONS] -l PORT")]
+#[command(
+    override_usage = "glasstcp nc [OPTIONS] HOST PORT\n       glasstcp nc [OPTIONS] -l PORT\n       glasstcp nc [OPTIONS] -u HOST PORT\n       glasstcp nc [OPTIONS] -u -l PORT"
+)]
 pub(super) struct Nc {
     #[command(flatten)]
     pub(super) stack: Stack,
@@ -248,7 +263,13 @@ pub(super) struct Nc {
     /// Listen for one connection instead of making one
     #[arg(short, long)]
     pub(super) listen: bool,
-    /// Give up connecting, or waiting for a connection, after so many seconds
+    /// Datagrams instead of a connection: what is read in one piece is sent in one, up to what the path takes whole
+    #[arg(short, long)]
+    pub(super) udp: bool,
+    /// With -u and -l, join this group and talk with all of it
+    #[arg(short, long, value_name = "ADDRESS", requires_all = ["udp", "listen"], value_parser = group)]
+    pub(super) group: Option<IpAddr>,
+    /// Give up connecting, or waiting for a connection, after so many seconds; with -u, end after so many without a datagram
     #[arg(short = 'w', long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
     /// HOST (an IP address) and PORT; with -l the PORT alone
@@ -262,7 +283,12 @@ The end of standard input closes our half of the connection (as nc -N does); wha
 Examples:
   glasstcp nc 10.0.0.1 8080
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | glasstcp nc 10.0.0.1 80
-  glasstcp nc -l 8080 > file";
+  glasstcp nc -l 8080 > file
+  echo hello | glasstcp nc -u 10.0.0.1 9000
+  glasstcp nc -u -l 9000
+  glasstcp nc -u -l -g 239.1.2.3 9000
+
+With -u it ends a second (or that of -w) after the end of input, once nothing more comes. With -u -l the sender of the first datagram is the peer from then on.";
 
 /// `glasstcp ping`.
 #[derive(Debug, Args)]
@@ -299,6 +325,14 @@ pub(super) fn host(text: &str) -> Result<IpAddr, String> {
     bare.parse().map_err(|_| {
         format!("'{text}' is not an IP address; only literal addresses work so far (`getent hosts {text}` finds that of a name)")
     })
+}
+
+/// A multicast address.
+fn group(text: &str) -> Result<IpAddr, String> {
+    match host(text)? {
+        group if group.is_multicast() => Ok(group),
+        other => Err(format!("{other} is not the address of a group: 224.0.0.0 to 239.255.255.255, or ff00::/8")),
+    }
 }
 
 /// A port other than 0.

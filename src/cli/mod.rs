@@ -5,6 +5,7 @@ mod bench;
 pub mod chargen;
 mod log;
 mod nc;
+mod nc_udp;
 mod open;
 mod ping;
 mod relay;

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::args::{self, Nc};
+use super::nc_udp;
 use super::open::{self, Opened};
 use super::signals::{self, Requests, Wanted};
 use super::{Failure, say};
@@ -36,6 +37,9 @@ pub(super) fn run(args: &Nc) -> Result<ExitCode, Failure> {
         Ok(target) => target,
         Err(text) => usage(&text),
     };
+    if args.udp {
+        return nc_udp::run(args, &target);
+    }
     let opened = open::open(&args.stack, args.congestion)?;
     opened.require_up()?;
     let current: Arc<Mutex<Option<TcpStream>>> = Arc::default();
@@ -65,7 +69,8 @@ fn lock(current: &Mutex<Option<TcpStream>>) -> std::sync::MutexGuard<'_, Option<
     current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-enum Target {
+/// With whom to talk.
+pub(super) enum Target {
     Remote(SocketAddr),
     Listen(u16),
 }

@@ -14,3 +14,4 @@ mod path_mtu;
 mod queues;
 mod run_script;
 mod transfers;
+mod udp;

@@ -1,7 +1,9 @@
-//! `glasstcp serve`: a page, echo, discard, a character generator and UDP echo, in one event loop, or in one for each
-//! queue of the TUN.
+//! `glasstcp serve`: a page, echo, discard and a character generator, and over UDP echo, daytime and names, in one event
+//! loop, or in one for each queue of the TUN.
 
 mod connection;
+mod datagrams;
+mod dns;
 mod http;
 mod http_body;
 mod http_head;
@@ -26,6 +28,7 @@ use crate::device::fd;
 use crate::net::Waker;
 
 use connection::Kind;
+use datagrams::{Front, Service};
 use server::Server;
 
 /// Runs the command.
@@ -36,8 +39,9 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     // Taken first, as a file that is opened later could get a number that was not open.
     let ready = args.ready_fd.map(Ready::open).transpose()?;
     let opened = open::open_queues(&args.stack, args.congestion, args.queues.into())?;
-    let mut servers: Vec<Server<'_>> =
-        (0..opened.nets.len()).map(|queue| Server::new(&opened, queue)).collect::<Result<_, Failure>>()?;
+    let mut servers: Vec<Server<'_>> = (0..opened.nets.len())
+        .map(|queue| Server::new(&opened, queue, front(args, &opened)))
+        .collect::<Result<_, Failure>>()?;
     let wakers: Arc<[Waker]> = servers.iter().map(Server::waker).collect();
     let awoken = Arc::clone(&wakers);
     let requests = signals::watch(Wanted::EndAndDump, move |_| wake(&awoken))?;
@@ -51,8 +55,10 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
                 server.listen(SocketAddr::new(address, port), kind)?;
             }
         }
-        for address in own.filter(|_| args.udp_echo != 0) {
-            server.echo_datagrams(SocketAddr::new(address, args.udp_echo))?;
+        for address in own {
+            for (service, port) in udp_services(args) {
+                server.answer_datagrams(SocketAddr::new(address, port), service)?;
+            }
         }
     }
     say(&banner(args, &opened));
@@ -62,6 +68,10 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     let result = serve_all(servers, &requests, &wakers);
     opened.close();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+fn front(args: &Serve, opened: &Opened) -> Front {
+    Front { own_ports: udp_services(args).map(|(_, port)| port).collect(), addresses: opened.addresses.clone() }
 }
 
 fn wake(wakers: &[Waker]) {
@@ -104,6 +114,12 @@ fn tcp_services(args: &Serve) -> impl Iterator<Item = (Kind, u16)> {
     all.into_iter().filter(|(_, port)| *port != 0)
 }
 
+/// The services of UDP that are on.
+fn udp_services(args: &Serve) -> impl Iterator<Item = (Service, u16)> {
+    let all = [(Service::Echo, args.udp_echo), (Service::Daytime, args.udp_daytime), (Service::Names, args.dns)];
+    all.into_iter().filter(|(_, port)| *port != 0)
+}
+
 /// What is served where, and what to try.
 fn banner(args: &Serve, opened: &Opened) -> String {
     let addresses: Vec<String> = opened.addresses.iter().map(|cidr| cidr.address.to_string()).collect();
@@ -119,8 +135,14 @@ fn banner(args: &Serve, opened: &Opened) -> String {
         };
         text += &format!("    {name:<11} TCP port {port:<6} {command}\n");
     }
-    if args.udp_echo != 0 {
-        text += &format!("    {:<11} UDP port {:<6} nc -u {first} {}\n", "echo", args.udp_echo, args.udp_echo);
+    for (service, port) in udp_services(args) {
+        let (name, command) = match service {
+            Service::Echo => ("echo", format!("nc -u {first} {port}")),
+            Service::Daytime => ("daytime", format!("echo | nc -u -w 1 {first} {port}")),
+            Service::Names if port == 53 => ("names", format!("dig @{first} glasstcp.test")),
+            Service::Names => ("names", format!("dig @{first} -p {port} glasstcp.test")),
+        };
+        text += &format!("    {name:<11} UDP port {port:<6} {command}\n");
     }
     text += "Ctrl-C closes all connections and ends; SIGUSR1 prints them.";
     text

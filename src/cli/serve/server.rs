@@ -6,7 +6,8 @@ use std::iter;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Desk, Kind, PIECE, Turn};
+use super::connection::{Connection, Desk, Kind, Turn};
+use super::datagrams::{Front, Service};
 use crate::cli::open::Opened;
 use crate::cli::signals::Requests;
 use crate::cli::{Failure, say};
@@ -35,13 +36,11 @@ const DRAIN: Duration = Duration::from_secs(2);
 const CHECK: Duration = Duration::from_millis(500);
 /// Idle time after which a peer is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// Services that answer whatever comes: two of them would talk to each other for ever.
-const TALKATIVE: [u16; 4] = [7, 13, 17, 19];
 
 /// Sockets that stay.
 enum Door {
     Listener(TcpListener, Kind),
-    Datagrams(UdpSocket),
+    Datagrams(UdpSocket, Service),
 }
 
 /// The server: one thread for all connections.
@@ -50,6 +49,7 @@ pub(super) struct Server<'a> {
     net: &'a Net,
     poller: Poller,
     desk: Desk,
+    front: Front,
     doors: Vec<Door>,
     connections: Slab<Connection>,
     /// Connections that wait for the peer's close, and until when, the earliest first. Some are gone already.
@@ -70,13 +70,14 @@ enum Device {
 
 impl<'a> Server<'a> {
     /// The server of one queue.
-    pub(super) fn new(opened: &'a Opened, queue: usize) -> Result<Server<'a>, Failure> {
+    pub(super) fn new(opened: &'a Opened, queue: usize, front: Front) -> Result<Server<'a>, Failure> {
         let net = &opened.nets[queue];
         Ok(Server {
             opened,
             net,
             poller: Poller::new(net)?,
             desk: Desk::new(&opened.nets),
+            front,
             doors: Vec::new(),
             connections: Slab::with_limit(MAX_CONNECTIONS),
             draining: VecDeque::new(),
@@ -108,12 +109,14 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Offers the echo of UDP.
-    pub(super) fn echo_datagrams(&mut self, local: SocketAddr) -> Result<(), Failure> {
+    /// Offers a service of UDP.
+    pub(super) fn answer_datagrams(&mut self, local: SocketAddr, service: Service) -> Result<(), Failure> {
         let socket = self.net.bind_udp(local).map_err(|error| format!("cannot bind UDP {local}: {error}"))?;
         socket.set_nonblocking(true)?;
         self.poller.register(&socket, Token(door_token(self.doors.len())), Interest::READABLE, Trigger::Level)?;
-        self.doors.push(Door::Datagrams(socket));
+        // What came in one piece goes back in one.
+        socket.set_gro(service == Service::Echo)?;
+        self.doors.push(Door::Datagrams(socket, service));
         Ok(())
     }
 
@@ -192,7 +195,9 @@ impl<'a> Server<'a> {
                     Ok((stream, _)) => Ok(Some((stream, *kind))),
                     Err(error) => Err(error),
                 },
-                Door::Datagrams(socket) => echo(socket, &mut self.desk.buffer).map(|()| None),
+                Door::Datagrams(socket, service) => {
+                    self.front.answer(socket, *service, &mut self.desk.buffer).map(|()| None)
+                }
             };
             match result {
                 Ok(Some((stream, kind))) if !self.connections.is_full() => {
@@ -260,20 +265,4 @@ fn door_token(door: usize) -> usize {
 fn token(key: SlabKey) -> Token {
     const { assert!(usize::BITS >= 64, "a key is 64 bits long") };
     Token(key.to_bits() as usize)
-}
-
-/// Sends one datagram back. What cannot be sent now is lost, as datagrams are.
-fn echo(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
-    debug_assert!(buffer.len() >= PIECE);
-    let (len, peer) = match socket.recv_from(buffer) {
-        // The error of an earlier datagram is no news.
-        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable) => {
-            return Ok(());
-        }
-        result => result?,
-    };
-    if !TALKATIVE.contains(&peer.port()) && socket.local_addr()?.port() != peer.port() {
-        let _ = socket.send_to(&buffer[..len], peer);
-    }
-    Ok(())
 }
