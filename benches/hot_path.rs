@@ -8,15 +8,20 @@ mod peer;
 
 use std::cell::RefCell;
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
+use glasstcp::config::Config;
+use glasstcp::device::RxMeta;
+use glasstcp::rng::KeyedRng;
 use glasstcp::stack::flow_table::{FlowHasher, FlowTable};
 use glasstcp::stack::timer_wheel::TimerWheel;
+use glasstcp::stack::{Stack, UdpHandle};
 use glasstcp::tcp::segment::{Arrival, Segment};
 use glasstcp::time::Instant;
+use glasstcp::udp::Message;
 use glasstcp::wire::checksum::Checksum;
 use glasstcp::wire::parse_ip;
 use peer::{Bed, MSS};
@@ -33,6 +38,52 @@ const SIZES: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
 
 fn main() {
     divan::main();
+}
+
+/// A stack with a socket, and a datagram from a peer to it.
+fn datagram_bed(len: usize) -> (Stack, UdpHandle, Vec<u8>, Instant) {
+    let (now, config) = (Instant::from_secs(1_000), Config::new(&["10.0.0.2/8".parse().expect("an address")]));
+    let mut stack = Stack::new(config, KeyedRng::from_seed(1), now).expect("the settings are good");
+    let local = SocketAddr::from(([10, 0, 0, 2], 443));
+    let socket = stack.udp_bind(local).expect("the port is free");
+    let mut peer = Stack::new(Config::new(&["10.1.0.1/8".parse().expect("an address")]), KeyedRng::from_seed(2), now)
+        .expect("the settings are good");
+    let sender = peer.udp_bind(SocketAddr::from(([10, 1, 0, 1], 4_433))).expect("the port is free");
+    peer.udp_send(now, sender, Some(local), &vec![7; len]).expect("there is room");
+    let mut packet = Vec::new();
+    peer.transmit(now, 1, |transmit| {
+        packet = transmit.to_vec();
+        Ok(())
+    });
+    (stack, socket, packet, now)
+}
+
+/// A datagram in, from the packet to the buffer of the application.
+#[divan::bench(args = [64, 1_200])]
+fn receive_datagram(bencher: Bencher, len: usize) {
+    let (mut stack, socket, packet, now) = datagram_bed(len);
+    let (meta, mut buffer) = (RxMeta::plain(packet.len()), vec![0; 2_000]);
+    bencher.counter(BytesCount::new(len)).bench_local(|| {
+        stack.handle_packet(now, black_box(&packet), &meta);
+        while stack.poll_ready().is_some() {}
+        stack.udp_receive_into(socket, &mut buffer, false).map(|meta| meta.len)
+    });
+}
+
+/// Datagrams out, in one piece that the device cuts or in as many packets.
+#[divan::bench(args = [(1_200, false), (24_000, false), (24_000, true)])]
+fn send_datagrams(bencher: Bencher, (len, device_cuts): (usize, bool)) {
+    let (mut stack, socket, _, now) = datagram_bed(1);
+    stack.set_udp_segmentation(device_cuts);
+    let (data, to) = (vec![7; len], SocketAddr::from(([10, 1, 0, 1], 4_433)));
+    let message = Message { segment_size: Some(1_200), ..Message::to(to, &data) };
+    bencher.counter(BytesCount::new(len)).bench_local(|| {
+        stack.udp_send_message(now, socket, black_box(&message)).expect("there is room");
+        stack.transmit(now, 100, |transmit| {
+            black_box(transmit.len());
+            Ok(())
+        })
+    });
 }
 
 /// A stack with connections that take turns.

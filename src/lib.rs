@@ -28,6 +28,10 @@
 //!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
 //!       device/offload.rs      Device::transmit     writev(2), checksum and cutting left to the kernel (TxMeta)
 //!
+//! UDP   stack/udp_input.rs     udp_input            whose datagram it is; udp/queue.rs: what waits in a socket
+//!       stack/udp_send.rs      udp_send_message     from where to whom, cut or in one piece
+//!       stack/groups.rs        udp_join             multicast; ip/multicast.rs: what routers are told, and when
+//!
 //! queue stack/siblings.rs      Stack::claim         several queues: whose packet it is that came to the wrong one
 //!       driver/siblings.rs     settle               asks the others, and hands it over
 //!

@@ -8,6 +8,7 @@ use std::time::Duration;
 use glasstcp::SocketError;
 use glasstcp::counters::DropReason;
 use glasstcp::ip::multicast::MAX_GROUPS;
+use glasstcp::rng::KeyedRng;
 use glasstcp::sim::Script;
 use glasstcp::stack::{BindOptions, UdpHandle};
 use glasstcp::time::Instant;
@@ -505,4 +506,58 @@ fn what_cannot_be_joined() {
     let socket = bind(&mut only4, "[::]:9");
     assert_eq!(join(&mut only4, socket, GROUP6), Err(SocketError::AddressNotAvailable));
     assert!(only4.now > Instant::ZERO);
+}
+
+/// What is left of a query when octets of it are changed or cut off, with checksums made right: an answer or none, no panic,
+/// and nothing grows.
+#[test]
+fn damaged_queries() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, "[::]:9");
+    join(&mut script, socket, GROUP4).unwrap();
+    join(&mut script, socket, GROUP6).unwrap();
+    let mut rng = KeyedRng::from_seed(3376);
+    let bodies = [
+        [&[0x11, 10, 0, 0, 239, 1, 2, 3, 2, 125, 0, 1][..], &[9; 4]].concat(),
+        query6_message(GROUP6, 100, &["2001:db8::1", "2001:db8::2"]),
+    ];
+    let mut reports = 0;
+    for round in 0..20_000 {
+        let (family, mut body) = (round % 2, bodies[round % 2].clone());
+        for _ in 0..rng.below(4) {
+            let at = rng.below(body.len() as u64) as usize;
+            body[at] = rng.below(256) as u8;
+        }
+        if rng.chance(300_000) {
+            body.truncate(4 + rng.below(body.len() as u64 - 3) as usize);
+        }
+        let packet = if family == 0 { igmp(GROUP4, true, &body) } else { mld(ROUTER6, GROUP6, 1, ALERT6, &body) };
+        give(&mut script, &packet);
+        script.now += Duration::from_millis(50);
+        script.stack.handle_deadline(script.now);
+        // A changed type can make an echo request of it, which is answered too.
+        for packet in script.packets().iter().filter(|packet| parse_ip(packet).is_ok_and(|ip| ip.hop_limit == 1)) {
+            read(packet);
+            reports += 1;
+        }
+    }
+    // Each answer is to at least one query; older versions, which damage makes of some, are answered in their form.
+    assert!((100..20_000).contains(&reports), "{reports}");
+    script.stack.udp_close(socket);
+    said_within(&mut script, Duration::from_secs(600));
+    assert_eq!(script.stack.next_deadline(), None);
+}
+
+/// A network that is closed leaves its groups.
+#[test]
+fn closing_everything_leaves() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, "[::]:9");
+    join(&mut script, socket, GROUP4).unwrap();
+    said_within(&mut script, Duration::from_secs(2));
+    script.stack.close_all(script.now);
+    assert_eq!(said(&mut script), [one(TO_INCLUDE, GROUP4)]);
+    // What the socket does later is no news.
+    script.stack.udp_close(socket);
+    assert!(said(&mut script).is_empty());
 }

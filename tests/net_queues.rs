@@ -4,7 +4,7 @@ mod kit;
 mod net_common;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -332,6 +332,25 @@ fn a_datagram_finds_its_socket_and_is_refused_only_where_there_is_none() {
         client.send(b"?").unwrap();
         assert_eq!(client.recv(&mut [0; 1]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         assert_eq!(world.sum().dropped(DropReason::UdpNoSocket), 1);
+    });
+}
+
+/// A datagram to a group that only a socket of another queue has joined goes there, on whichever queue it comes.
+#[test]
+fn a_group_is_heard_by_its_member() {
+    watched(|| {
+        let world = world(3);
+        let group = Ipv4Addr::new(239, 1, 2, 3);
+        let member = world.nets[2].bind_udp("0.0.0.0:5000").unwrap();
+        member.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED).unwrap();
+        let sender = world.peer.bind_udp("10.0.0.1:0").unwrap();
+        for queue in [0, 1, 2] {
+            world.switch.to(queue);
+            sender.send_to(&[queue as u8; 9], (group, 5_000)).unwrap();
+            let meta = member.recv_msg(&mut [0; 20]).unwrap();
+            assert_eq!((meta.len, meta.destination), (9, (group, 5_000).into()));
+        }
+        world.expect_handed_over([1, 1, 0]);
     });
 }
 

@@ -3,7 +3,7 @@
 
 use glasstcp::device::RxMeta;
 use glasstcp::sim::Script;
-use glasstcp::wire::{icmp, parse_ip, protocol, quoted, tcp, udp};
+use glasstcp::wire::{icmp, igmp, mld, parse_ip, protocol, quoted, tcp, udp};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -14,6 +14,8 @@ fuzz_target!(|data: &[u8]| {
         match packet.protocol {
             protocol::TCP => drop(tcp::parse(packet.payload)),
             protocol::UDP => drop(udp::parse(source, destination, packet.payload, false)),
+            protocol::IGMP => drop(igmp::parse(&packet)),
+            protocol::ICMPV6 if mld::is_mld(packet.payload) => drop(mld::parse(&packet)),
             _ => drop(icmp::parse(source, destination, packet.payload)),
         }
     }

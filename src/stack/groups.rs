@@ -73,6 +73,20 @@ impl Stack {
         }
     }
 
+    /// All sockets leave all groups: everything is being closed.
+    pub(super) fn leave_groups(&mut self, now: Instant) {
+        let now = self.advance_to(now);
+        let members = self.sockets.iter().filter(|(_, socket)| !socket.groups.is_empty());
+        let members: Vec<super::slab::SlabKey> = members.map(|(key, _)| key).collect();
+        for key in members {
+            let Some(socket) = self.sockets.get_mut(key) else { continue };
+            for group in std::mem::take(&mut socket.groups) {
+                self.groups.leave(group, now);
+            }
+        }
+        self.send_reports(now);
+    }
+
     pub(super) fn igmp_input(&mut self, packet: &IpPacket<'_>) -> Result<(), DropReason> {
         let message = igmp::parse(packet)?;
         self.membership_input(false, &message);

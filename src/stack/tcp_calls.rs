@@ -334,6 +334,7 @@ impl Stack {
 
     /// CLOSE of every listener and of every connection that an application holds: what remains are orphans.
     pub fn close_all(&mut self, now: Instant) {
+        self.leave_groups(now);
         let listeners: Vec<SlabKey> = self.listeners.iter().map(|(key, _)| key).collect();
         for key in listeners {
             self.listener_close(now, ListenerHandle(key));
