@@ -488,7 +488,14 @@ fn errors_about_datagrams() {
     }
     let error = too_big(&script, &datagram, 1_300);
     assert_eq!(give(&mut script, &error), None);
-    assert_eq!(path_mtu(&script), 1_300);
+    // It may have been an answer to somebody who has forged both: good for datagrams alone.
+    assert_eq!((path_mtu(&script), largest(&script.send(handle, &text(8_000)))), (1_300, 1_500));
+    script.peer_acks(script.ack.wrapping_add(8_000));
+    script.stack.udp_connect(socket, to).unwrap();
+    script.stack.udp_send(script.now, socket, None, &text(1_400)).unwrap();
+    let datagram = script.packets().pop().unwrap();
+    let error = too_big(&script, &datagram, 1_300);
+    give(&mut script, &error);
     assert_eq!(largest(&script.send(handle, &text(8_000))), 1_300);
 }
 
@@ -541,6 +548,7 @@ fn what_is_known_limits_datagrams() {
 fn errors_about_echo_replies() {
     for (local, peer, _) in [V4, V6] {
         let mut script = Script::on(local, peer, |_| {});
+        let handle = script.accept();
         let (kind, source, destination) =
             (if script.local.is_ipv6() { 128 } else { 8 }, script.peer.ip(), script.local.ip());
         let request = kit::icmp_message(source, destination, kind, 0, &[&[0x12, 0x34, 0, 1][..], &[7; 1_400]].concat());
@@ -552,6 +560,9 @@ fn errors_about_echo_replies() {
         for (about, mtu, known) in [(&other, 1_300, 1_500), (&reply, 1_500, 1_500), (&reply, 1_300, 1_300)] {
             let error = too_big(&script, about, mtu);
             assert_eq!((give(&mut script, &error).is_none(), path_mtu(&script)), (known == 1_300, known));
+            // Whoever forges a request of the peer knows the reply: no connection believes it.
+            assert!(largest(&script.send(handle, &text(3_000))) > 1_400);
+            script.peer_acks(script.ack.wrapping_add(3_000));
         }
     }
 }

@@ -165,6 +165,8 @@ pub struct Stack {
     echoes: echo::Echoes,
     /// The paths that are narrower than our link.
     paths: PathMtus,
+    /// The same by errors about answers, which anybody may have brought us to send: for datagrams alone.
+    paths_of_answers: PathMtus,
     sent_datagrams: SentDatagrams,
     // Queues.
     to_send: VecDeque<SlabKey>,
@@ -222,6 +224,7 @@ impl Stack {
             udp_memory: Memory::new(config.udp_memory),
             echoes: echo::Echoes::default(),
             paths: PathMtus::new(config.path_mtu),
+            paths_of_answers: PathMtus::new(config.path_mtu),
             sent_datagrams: SentDatagrams::default(),
             to_send: VecDeque::new(),
             loopback: loopback::Loopback::default(),

@@ -14,13 +14,24 @@ use crate::tcp::sequence::SeqNumber;
 use crate::wire::icmp::IcmpError;
 use crate::wire::quoted::Quoted;
 
+/// Why the datagram was sent that an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Because we wanted to talk to that peer: to a request of ours, or from a socket that is connected to it.
+    OwnWill,
+    /// Perhaps in answer to a packet with a forged source, whose sender knows every octet of it and can forge the error too.
+    /// TCP, which has sequence numbers to ask for, does not believe it.
+    Answer,
+}
+
 impl Stack {
     /// The largest packet to `destination` that is known to pass, in octets with its IP header: the MTU of our link, or less
     /// where an error, or probing, has shown that the path is narrower.
     pub fn path_mtu(&self, destination: IpAddr) -> usize {
-        let known = self.paths.get(destination, self.now).map(|(mtu, _)| mtu as usize);
-        let link = self.mtu_towards(destination);
-        known.map_or(link, |mtu| mtu.min(link))
+        let tables = [&self.paths, &self.paths_of_answers];
+        let known =
+            tables.into_iter().filter_map(|paths| paths.get(destination, self.now)).map(|(mtu, _)| mtu as usize);
+        known.fold(self.mtu_towards(destination), usize::min)
     }
 
     /// The error with an MTU that can be, or refused. Of a router that does not tell its MTU it is guessed from the packet.
@@ -73,12 +84,17 @@ impl Stack {
         local: SocketAddr,
         remote: SocketAddr,
         mtu: u32,
+        evidence: Evidence,
     ) -> Result<(), DropReason> {
         let hash = self.pair_hash(local, remote);
         if !self.sent_datagrams.has_sent_more(hash, local, remote, mtu, self.now) {
             return Err(DropReason::IcmpTooBigRefused);
         }
-        self.paths.lower(remote.ip(), mtu, self.now);
+        let paths = match evidence {
+            Evidence::OwnWill => &mut self.paths,
+            Evidence::Answer => &mut self.paths_of_answers,
+        };
+        paths.lower(remote.ip(), mtu, self.now);
         Ok(())
     }
 
@@ -98,7 +114,8 @@ impl Stack {
     /// No such message was sent lately.
     pub(super) fn echo_too_big(&mut self, quoted: &Quoted, mtu: u32) -> Result<(), DropReason> {
         let (local, remote) = echo_pair(quoted.source, quoted.destination, &quoted.transport);
-        self.datagram_too_big(local, remote, mtu)
+        let evidence = if quoted.echo_request().is_some() { Evidence::OwnWill } else { Evidence::Answer };
+        self.datagram_too_big(local, remote, mtu, evidence)
     }
 }
 

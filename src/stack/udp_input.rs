@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::Stack;
 use super::flow::{SocketHandle, UdpHandle};
 use super::groups::hears;
+use super::path_mtu::Evidence;
 use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, RxMeta};
@@ -155,7 +156,9 @@ impl Stack {
         };
         let learned = match error {
             IcmpError::PacketTooBig { mtu } => {
-                self.datagram_too_big(local, remote, mtu)?;
+                let connected = self.sockets.get(handle.0).is_some_and(|socket| socket.remote == Some(remote));
+                let evidence = if connected { Evidence::OwnWill } else { Evidence::Answer };
+                self.datagram_too_big(local, remote, mtu, evidence)?;
                 true
             }
             _ => false,

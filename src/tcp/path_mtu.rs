@@ -42,6 +42,8 @@ pub struct Path {
     /// A router says of this segment that it was too large, and that this MSS would fit; but segments that were larger have
     /// arrived before.
     claim: Option<(SeqNumber, u16)>,
+    /// What SND.UNA was at the last timeout, and the timeouts since it has moved.
+    stuck: (SeqNumber, u8),
 }
 
 impl Connection {
@@ -66,8 +68,8 @@ impl Connection {
 
     /// What is kept of the path, from now on if nothing was: then SND.MSS is still what peer and link allow.
     fn narrow_path(&mut self) -> &mut Path {
-        let limit = self.snd.mss;
-        self.path.get_or_insert_with(|| Box::new(Path { limit, search: None, probe: None, claim: None }))
+        let (limit, stuck) = (self.snd.mss, (self.snd.una, 0));
+        self.path.get_or_insert_with(|| Box::new(Path { limit, search: None, probe: None, claim: None, stuck }))
     }
 
     /// Octets of options in each segment.
@@ -130,7 +132,7 @@ impl Connection {
         self.snd.path_changes = cx.paths.changes() as u8;
         let until = cx.now + cx.paths.settings().lifetime;
         let path = self.narrow_path();
-        *path = Path { limit: path.limit, search: Some(Search::settled(mss, until)), probe: None, claim: None };
+        *path = Path { search: Some(Search::settled(mss, until)), probe: None, claim: None, ..*path };
         self.change_mss(mss);
         cx.counters.path_mtu_lowered += 1;
         tracing::debug!(target: "glasstcp::path_mtu", connection = %self.tuple, mss, "the path is narrower");
@@ -170,10 +172,13 @@ impl Connection {
     ///
     /// To be asked before the records of what `ack` acknowledges are gone.
     // 5927-7.2: maxsizeacked.
-    #[cold]
     pub(super) fn note_arrived_size(&mut self, ack: SeqNumber) {
         let Some(sent) = self.transfer.as_ref().map(|transfer| &transfer.sent) else { return };
         let Some(first) = sent.first() else { return };
+        let most = first.len.min(u32::from(first.segment)) + u32::from(self.option_octets());
+        if most <= u32::from(self.snd.mss_acked) {
+            return;
+        }
         let text = sent.segment_at(first.seq).unwrap_or(0);
         // Karn's rule: of what was sent twice, perhaps in two sizes, nobody knows which one arrived.
         if !first.is_retransmission() && ack.since(first.seq) >= text {
@@ -197,7 +202,9 @@ impl Connection {
                 return;
             }
         }
-        if self.backoff.is_multiple_of(BLACK_HOLE) {
+        let stuck = &mut self.narrow_path().stuck;
+        *stuck = (una, if stuck.0 == una { stuck.1.saturating_add(1) } else { 1 });
+        if stuck.1.is_multiple_of(BLACK_HOLE) {
             self.leave_black_hole(cx);
         }
     }
@@ -282,8 +289,13 @@ impl Connection {
 
     /// After an ACK: has the probe arrived?
     pub(super) fn mtu_probe_acknowledged(&mut self, cx: &mut Context<'_>) {
-        let Some((seq, end)) = self.path.as_deref().and_then(|path| path.probe) else { return };
         let una = self.snd.una;
+        let over = |path: &Path| path.search.is_none() && path.claim.is_none_or(|claim| claim.0.lt(una));
+        if self.path.as_deref().is_some_and(|path| over(path) && path.stuck.0 != una) {
+            // There were timeouts, or a claim, and nothing came of it.
+            self.path = None;
+        }
+        let Some((seq, end)) = self.path.as_deref().and_then(|path| path.probe) else { return };
         let reported = || self.transfer.as_deref().is_some_and(|transfer| transfer.sent.sacked().covers(seq, end));
         if end.le(una) || (una.le(seq) && reported()) {
             self.probe_arrived(end.since(seq), cx);
