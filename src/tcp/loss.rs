@@ -246,8 +246,9 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 
 /// Outside fast recovery: the window may grow, by what is acknowledged by number.
 ///
-/// In congestion avoidance it grows by what is delivered in either way, each octet once, where the path reorders, and for the
-/// ACK that `ends` a recovery with SACK, most of which was delivered before.
+/// It grows by what is delivered in either way, each octet once, where the path reorders, and for the ACK that `ends` a recovery
+/// with SACK, most of which was delivered before. Not in a slow start that the delay of the path is to end: reordered, it takes
+/// longer to show, and the window must not double meanwhile.
 // 5681-3.2-3: as long as nothing shows that the path reorders, SACK blocks let something new out, as less is in flight, but
 // cwnd stays. Where it does, they are no sign of a loss, and most of what arrives is first told by them: were it counted
 // later, a loss behind them would take it from the window (docs/decisions.md).
@@ -258,7 +259,7 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, ends: bool, cx: &Context<'_>
     }
     let controller = connection.congestion.get();
     let avoids = controller.window() >= controller.slow_start_threshold();
-    let octets = if avoids && (ends || connection.reordering.seen) {
+    let octets = if ends && avoids || connection.reordering.seen && (avoids || !controller.watches_delay()) {
         ack.done.octets
     } else if ends {
         0

@@ -163,6 +163,10 @@ impl Controller for Cubic {
         }
     }
 
+    fn watches_delay(&self) -> bool {
+        self.later.is_none()
+    }
+
     fn loss(&mut self, loss: &Loss) {
         // 9406-4.2-4: in whatever phase it was.
         self.reduce(loss, 2 * loss.mss);

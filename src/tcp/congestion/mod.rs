@@ -113,6 +113,10 @@ pub trait Controller {
     fn acked(&mut self, acked: &Acked);
     /// An ACK that acknowledges nothing by number gave this round-trip time: by SACK, outside fast recovery.
     fn sampled(&mut self, _rtt: Duration) {}
+    /// The delay of the path is to end this slow start (HyStart++).
+    fn watches_delay(&self) -> bool {
+        false
+    }
     /// One record was marked lost: before [`Controller::loss`], once for each.
     fn lost(&mut self, _lost: &Lost) {}
     /// A loss was found by duplicate ACKs, SACK or RACK: once per window of data.
