@@ -4,7 +4,7 @@
 #     scripts/fuzz.sh
 #     scripts/fuzz.sh --seconds 3600 segment_in_any_state
 #
-# The targets are parser, options, segment_in_any_state, congestion and recovery, in fuzz/fuzz_targets; without a name all of
+# The targets are parser, options, segment_in_any_state, congestion, recovery and reassembly, in fuzz/fuzz_targets; without a name all of
 # them run. They need cargo-fuzz (https://github.com/rust-fuzz/cargo-fuzz) and a C++ compiler, and work with the stable
 # toolchain, as the code under test has no unsafe blocks that a sanitizer could look into. What they find lies in
 # fuzz/artifacts afterwards, and the name of the file is printed; give it back to the same target by
@@ -22,7 +22,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$ROOT/scripts/lib.sh"
 
 SECONDS_EACH=60 TARGETS=()
-ALL=(parser options segment_in_any_state congestion recovery)
+ALL=(parser options segment_in_any_state congestion recovery reassembly)
 while [[ $# -gt 0 ]]; do
     case $1 in
         -h | --help) print_help && exit 0 ;;

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::ip::reassembly::MIN_MEMORY;
 use crate::ip::{IpCidr, path_mtu};
 use crate::tcp::config::TcpConfig;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub max_queued_packets: usize,
     /// Octets that may wait in all UDP sockets together, overhead included. Default 64 MiB.
     pub udp_memory: usize,
+    /// Octets of memory for datagrams of which fragments are missing: 4 MiB by default, at least 256 KiB.
+    pub reassembly_memory: usize,
     /// UDP sockets. Default 65,536.
     pub max_udp_sockets: u32,
     /// Send super-segments beyond 64 KiB over IPv4 where the device takes them (BIG TCP). The kernel reads them since
@@ -76,6 +79,7 @@ impl Default for Config {
             icmp_errors_per_second: 100,
             max_queued_packets: 4_096,
             udp_memory: 64 << 20,
+            reassembly_memory: 4 << 20,
             max_udp_sockets: 65_536,
             big_tcp: false,
             busy_poll: BusyPoll::default(),
@@ -118,6 +122,10 @@ impl Config {
         // 1191-3-2, 1191-3-4
         if self.path_mtu.floor_v4 < path_mtu::MIN_LINK_MTU_V4 || self.path_mtu.lifetime < path_mtu::MIN_LIFETIME {
             return Err("a path MTU is at least 68 octets, and is believed for 5 minutes or longer".into());
+        }
+        // 1122-3.3.2-1
+        if self.reassembly_memory < MIN_MEMORY {
+            return Err(format!("{} octets are too few for reassembly: {MIN_MEMORY} at least", self.reassembly_memory));
         }
         let tcp = &self.tcp;
         // 6298-2.5

@@ -51,8 +51,18 @@ drop_reasons! {
     IpOwnSource => "source is our own address",
     /// Not addressed to this host.
     NotOurs => "not addressed to this host",
-    /// A fragment that is not reassembled.
-    Fragment => "fragment",
+    /// A fragment that no datagram can have, or one of what has been reassembled already.
+    Fragment => "impossible fragment",
+    /// A first fragment without all headers, or one that lies where they are.
+    FragmentTiny => "fragment splits the headers",
+    /// A fragment, with all others of its datagram, that overlaps another.
+    FragmentOverlap => "overlapping fragments",
+    /// A fragment that has come before.
+    FragmentDuplicate => "duplicate fragment",
+    /// ECN codepoints of fragments that contradict each other.
+    FragmentMarks => "contradictory ECN of fragments",
+    /// A datagram that takes more memory for its fragments than one source may have.
+    FragmentMemory => "no memory for fragments",
     /// An IPv6 extension header chain out of order or beyond the packet.
     ExtensionHeader => "bad extension header",
     /// An IPv6 option or routing header that must be refused.
@@ -152,6 +162,8 @@ drop_reasons! {
     // Output
     /// The queue of answers that belong to no connection is full, or their rate is used up.
     ReplyLimited => "reply queue full or rate limited",
+    /// A datagram that is to be cut, but all identifications for its destination have been used within its lifetime.
+    NoIdentification => "no identification for fragments",
 }
 
 impl fmt::Display for DropReason {
@@ -216,6 +228,10 @@ counters! {
         reassembled => "reassembled", "ReasmOKs";
         /// Datagrams given up before all their fragments had come.
         reassembly_failed => "reassembly failed", "ReasmFails";
+        /// Of these, those of which fragments were still missing when their time was over.
+        reassembly_timeouts => "reassembly timeouts", "";
+        /// Of these, those that made room for others.
+        reassembly_evicted => "reassembly evicted", "";
         /// Datagrams cut into fragments.
         fragmented => "fragmented", "OutFragOKs";
         /// Datagrams that should have been cut and could not be.

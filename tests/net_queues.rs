@@ -374,6 +374,48 @@ fn errors_about_datagrams_and_echo_replies_find_who_sent_them() {
     });
 }
 
+/// 1122-3.2.1.4: fragments of one datagram on any queues, and the socket on another; the answer to an echo request in fragments
+/// finds who sent it.
+#[test]
+fn fragments_on_all_queues_are_one_datagram_for_the_socket_on_one() {
+    watched(|| {
+        let world = world(3);
+        let mut packets = 0;
+        world.switch.by(move |_| {
+            packets += 1;
+            Some(packets % 3)
+        });
+        let client = world.peer.bind_udp("10.0.0.1:0").unwrap();
+        let mut buffer = vec![0; 70_000];
+        for (queue, port) in [(0, 50), (1, 51), (2, 52)] {
+            let socket = world.nets[queue].bind_udp(("10.0.0.2", port)).unwrap();
+            for len in [2_000, 9_000, 30_000, 65_507] {
+                let data = pattern(len);
+                client.send_to(&data, ("10.0.0.2", port)).unwrap();
+                let (received, from) = socket.recv_from(&mut buffer).unwrap();
+                assert_eq!(from, client.local_addr().unwrap());
+                assert!(buffer[..received] == data, "{len} octets to queue {queue}");
+            }
+        }
+        for net in &world.nets {
+            let pinger = net.ping("10.0.0.1".parse().unwrap()).unwrap();
+            for sequence in 0..4 {
+                let data = pattern(5_000 * (1 + usize::from(sequence)));
+                pinger.send(sequence, &data).unwrap();
+                let reply = pinger.receive(None).unwrap().unwrap();
+                assert!(reply.sequence == sequence && reply.data == data);
+            }
+        }
+        // A port where nobody listens is refused once.
+        client.connect("10.0.0.2:99").unwrap();
+        client.send(&pattern(5_000)).unwrap();
+        assert_eq!(client.recv(&mut [0; 1]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let sum = world.sum();
+        assert_eq!((sum.reassembled, sum.dropped(DropReason::UdpNoSocket), sum.reassembly_failed), (25, 1, 0));
+        assert!(world.nets.iter().all(|net| net.counters().reassembled > 0), "the work is divided");
+    });
+}
+
 /// 9293-MUST-54
 #[test]
 fn packet_too_big_finds_the_connection_that_it_quotes() {

@@ -12,6 +12,7 @@ use super::open::{self, Opened};
 use super::signals::{self, Wanted};
 use super::{Failure, print};
 use crate::net::{EchoReply, Pinger};
+use crate::stack::max_echo_data;
 use crate::tcp::congestion::Algorithm;
 use crate::time::Instant as StackTime;
 use crate::wire::icmp::IcmpError;
@@ -93,12 +94,9 @@ fn send(opened: &Opened, pinger: &Pinger, tally: &mut Tally, data: &[u8], to: Ip
         // The device takes nothing now: a request that is lost at once.
         Err(error) if error.kind() == ErrorKind::WouldBlock => opened.net.now(),
         Err(error) => {
-            let headers = if to.is_ipv6() { 48 } else { 28 };
-            let most = opened.net.config().mtu - headers;
+            let most = max_echo_data(to.is_ipv6());
             return Err(match error.kind() {
-                ErrorKind::InvalidInput => {
-                    format!("{} bytes do not fit: at most {most} with this MTU", data.len()).into()
-                }
+                ErrorKind::InvalidInput => format!("{} bytes do not fit: at most {most}", data.len()).into(),
                 ErrorKind::NetworkUnreachable => "the stack has no address of that family: see --addr".into(),
                 _ => opened.explain(error).into(),
             });

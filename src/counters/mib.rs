@@ -60,6 +60,7 @@ impl DropReason {
             SiblingBusy => (Layer::Ip, "discarded in", "InDiscards"),
             ReplyLimited => (Layer::Ip, "discarded out", "OutDiscards"),
             IgmpMalformed | IgmpChecksum | IcmpMalformed | IcmpChecksum => (Layer::Icmp, "bad ICMP", "InErrors"),
+            NoIdentification => (Layer::Fragments, "fragmentation failed", "OutFragFails"),
             IcmpRateLimited => (Layer::Icmp, "errors not sent", "OutRateLimitHost"),
             UdpNoSocket => (Layer::Udp, "no such port", "NoPorts"),
             UdpLength | UdpChecksum | UdpQueueFull | UdpNoMemory => (Layer::Udp, "bad datagrams", "InErrors"),

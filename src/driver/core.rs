@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bell::Bell;
 use super::eager::Eagerness;
 use super::role::Role;
-use super::siblings::Inbox;
+use super::siblings::{Inbox, Unsettled};
 use super::watch::{PollerId, Registration, Watches};
 use crate::buffer::PIECES;
 use crate::device::Device;
@@ -52,6 +52,8 @@ pub struct Core {
     pub in_batch: bool,
     /// Packets that came to siblings and are for this stack.
     pub inbox: Inbox,
+    /// Datagrams reassembled from such packets that this stack does not know.
+    pub unsettled: Vec<Unsettled>,
     /// Rung after each turn of the driver while somebody waits for connections to finish.
     pub turned: Arc<Bell>,
     /// How many threads wait for connections to finish.
@@ -74,6 +76,7 @@ impl Core {
             eagerness: Eagerness::default(),
             in_batch: false,
             inbox: Inbox::default(),
+            unsettled: Vec::new(),
             turned: Arc::default(),
             finishing: 0,
             closing: false,

@@ -72,7 +72,7 @@ pub(super) struct Drive<'a> {
     /// By what it is woken.
     event: &'a Eventfd,
     woken: Woken,
-    /// There are packets from this host to itself that its siblings may know.
+    /// There are packets from this host to itself, or reassembled ones, that its siblings may know.
     strays: bool,
     /// How the last wait went, if there was one since the last turn.
     waited: Option<Waited>,
@@ -189,6 +189,7 @@ impl<'a> Drive<'a> {
         let shard = self.shard;
         if std::mem::take(&mut self.strays) {
             shard.settle_strays();
+            shard.settle_reassembled();
         }
         // Only the one who has the role comes here, so this lock is free.
         debug_assert!(!matches!(shard.reader.try_lock(), Err(TryLockError::WouldBlock)), "two threads drive at once");
@@ -213,10 +214,14 @@ impl<'a> Drive<'a> {
                     let dropped = core.stack.handle_chunk(now, chunk, &meta);
                     octets += meta.len;
                     if dropped == Some(DropReason::Unclaimed) {
+                        let reassembled = core.stack.take_reassembled();
                         if let Some(inquiry) = core.stack.take_inquiry() {
                             let claim = core.stack.claim(&inquiry, now);
                             drop(core);
-                            shard.settle(now, chunk, &meta, &inquiry, claim);
+                            match reassembled {
+                                Some(datagram) => shard.settle_datagram(now, &datagram, &inquiry, claim),
+                                None => shard.settle(now, chunk, &meta, &inquiry, claim),
+                            }
                         }
                         continue;
                     }
@@ -291,7 +296,7 @@ impl<'a> Drive<'a> {
         let until = core.stack.next_deadline();
         core.role.sleep = Sleep { asleep: true, until, for_room: blocked };
         let mut timeout = until.map(|until| until.saturating_since(now));
-        self.strays = core.stack.has_strays();
+        self.strays = core.stack.has_strays() || !core.unsettled.is_empty();
         if progress == Progress::More || !core.inbox.is_empty() || self.strays {
             timeout = Some(Duration::ZERO);
         }

@@ -15,6 +15,7 @@ use super::core::Core;
 use super::{Shard, thread};
 use crate::buffer::Chunk;
 use crate::config::Config;
+use crate::counters::DropReason;
 use crate::device::{Device, RxMeta};
 use crate::error::SocketError;
 use crate::rng::KeyedRng;
@@ -47,6 +48,14 @@ struct Parcel {
     /// It is from this host to itself.
     inside: bool,
     bytes: Vec<u8>,
+}
+
+/// A reassembled datagram, of which it is not known whose it is.
+#[derive(Debug)]
+pub struct Unsettled {
+    arrived: Instant,
+    datagram: Vec<u8>,
+    inquiry: Inquiry,
 }
 
 impl Inbox {
@@ -83,10 +92,17 @@ impl Core {
             let Some(parcel) = self.inbox.pop() else { break };
             octets += parcel.bytes.len();
             let Parcel { arrived, meta, inside, bytes } = parcel;
-            if inside {
-                self.stack.settle_inside(arrived, &bytes, &meta);
+            let dropped = if inside {
+                self.stack.settle_inside(arrived, &bytes, &meta)
             } else {
-                self.stack.settle_packet(arrived, &bytes, &meta);
+                self.stack.settle_packet(arrived, &bytes, &meta)
+            };
+            if dropped != Some(DropReason::Unclaimed) {
+                continue;
+            }
+            // It was the last fragment of a datagram that is for another one. No sibling can be asked under this lock.
+            if let (Some(datagram), Some(inquiry)) = (self.stack.take_reassembled(), self.stack.take_inquiry()) {
+                self.unsettled.push(Unsettled { arrived, datagram, inquiry });
             }
         }
     }
@@ -169,6 +185,23 @@ impl Shard {
             if !self.hand_over(now, &bytes, &meta, &inquiry, own, true) {
                 let _ = self.lock().stack.settle_inside(now, &bytes, &meta);
             }
+        }
+    }
+
+    /// As [`Shard::settle`], for a datagram that has been reassembled.
+    pub(super) fn settle_datagram(&self, arrived: Instant, datagram: &[u8], inquiry: &Inquiry, own: Claim) {
+        let meta = RxMeta::plain(datagram.len());
+        if !self.hand_over(arrived, datagram, &meta, inquiry, own, false) {
+            let _ = self.lock().stack.settle_packet(arrived, datagram, &meta);
+        }
+    }
+
+    /// Settles what [`Core::open_inbox`] has left. The own lock must not be held.
+    pub(super) fn settle_reassembled(&self) {
+        let unsettled = std::mem::take(&mut self.lock().unsettled);
+        for Unsettled { arrived, datagram, inquiry } in unsettled {
+            let own = self.lock().claim(&inquiry, arrived);
+            self.settle_datagram(arrived, &datagram, &inquiry, own);
         }
     }
 

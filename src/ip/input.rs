@@ -32,7 +32,7 @@ pub struct Host<'a> {
     pub inside: bool,
 }
 
-/// Checks a packet and says to whom it is addressed.
+/// Checks a packet and says to whom it is addressed. It may be a fragment.
 ///
 /// # Errors
 /// Why it is dropped, and what is reported to its sender.
@@ -45,10 +45,6 @@ pub fn deliver<'a>(packet: &'a [u8], host: &Host<'_>) -> Result<(IpPacket<'a>, A
         // 1122-3.1-1, 1122-3.2.1.3-2: a host forwards nothing.
         return Err(DropReason::NotOurs.into());
     };
-    if packet.fragment.is_some() {
-        // 1858-3, 1858-4: what is never reassembled overwrites nothing.
-        return Err(DropReason::Fragment.into());
-    }
     Ok((packet, addressed))
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::Stack;
 use super::flow::UdpHandle;
+use super::outgoing::Fragments;
 use super::output::{Transmit, WouldBlock};
 use crate::buffer::Pieces;
 use crate::device::TxMeta;
@@ -15,18 +16,44 @@ const MAX_OCTETS: usize = 8 << 20;
 /// What a waiting datagram costs beside its octets.
 pub(super) const OVERHEAD: usize = size_of::<Waiting>() + 64;
 
-/// One packet, or one that the device cuts.
+/// What becomes of a datagram, or of several in one.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// One packet, or one that the device cuts into several datagrams.
+    Packet(Vec<u8>, TxMeta),
+    /// Fragments of one datagram.
+    Fragments(Fragments),
+}
+
+impl Shape {
+    /// As how many packets it is given to the device.
+    fn packets(&self) -> usize {
+        match self {
+            Shape::Packet(..) => 1,
+            Shape::Fragments(fragments) => fragments.left(),
+        }
+    }
+
+    fn octets(&self) -> usize {
+        match self {
+            Shape::Packet(packet, _) => packet.len(),
+            Shape::Fragments(fragments) => fragments.datagram.len(),
+        }
+    }
+}
+
+/// A datagram that waits.
 #[derive(Debug)]
 struct Waiting {
     owner: UdpHandle,
-    packet: Vec<u8>,
-    meta: TxMeta,
+    shape: Shape,
 }
 
 /// The queue of one stack.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     waiting: VecDeque<Waiting>,
+    packets: usize,
     octets: usize,
 }
 
@@ -37,38 +64,53 @@ impl SendQueue {
 
     /// There is room for so many more packets of so many octets together.
     pub(super) fn has_room(&self, packets: usize, octets: usize, most: usize) -> bool {
-        self.waiting.is_empty() || self.waiting.len() + packets <= most && self.octets + octets <= MAX_OCTETS
+        self.waiting.is_empty() || self.packets + packets <= most && self.octets + octets <= MAX_OCTETS
     }
 }
 
 impl Stack {
-    /// Queues a packet of a socket, which has looked whether there is room.
-    pub(super) fn queue_datagram(&mut self, owner: UdpHandle, packet: Vec<u8>, meta: TxMeta) {
-        let octets = packet.len() + OVERHEAD;
+    /// Queues a datagram of a socket, which has looked whether there is room.
+    pub(super) fn queue_datagram(&mut self, owner: UdpHandle, shape: Shape) {
+        let octets = shape.octets() + OVERHEAD;
         self.datagrams.octets += octets;
+        self.datagrams.packets += shape.packets();
         if let Some(socket) = self.sockets.get_mut(owner.0) {
             socket.sending += octets;
         }
-        self.datagrams.waiting.push_back(Waiting { owner, packet, meta });
+        self.datagrams.waiting.push_back(Waiting { owner, shape });
     }
 
-    /// Sends the next datagram; nothing has changed if `send` refuses it.
+    /// Sends the next packet; nothing has changed if `send` refuses it.
     pub(super) fn send_datagram(
         &mut self,
         send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Result<(), WouldBlock> {
-        let Some(Waiting { owner, packet, meta }) = self.datagrams.waiting.front() else { return Ok(()) };
-        send(&Transmit { header: packet, payload: Pieces::default(), meta: *meta })?;
-        let (owner, octets) = (*owner, packet.len() + OVERHEAD);
-        let data = packet.len().saturating_sub(usize::from(meta.header_len));
-        let datagrams = if meta.gso_size == 0 { 1 } else { data.div_ceil(meta.gso_size.into()) };
+        let Some(Waiting { owner, shape }) = self.datagrams.waiting.front_mut() else { return Ok(()) };
+        let datagrams = match shape {
+            Shape::Packet(packet, meta) => {
+                send(&Transmit { header: packet, payload: Pieces::default(), meta: *meta })?;
+                let data = packet.len().saturating_sub(usize::from(meta.header_len));
+                if meta.gso_size == 0 { 1 } else { data.div_ceil(meta.gso_size.into()) }
+            }
+            Shape::Fragments(fragments) => {
+                let (header, payload) = fragments.next();
+                send(&Transmit { header: header.bytes(), payload, meta: TxMeta::default() })?;
+                self.counters.fragments_out += 1;
+                usize::from(fragments.sent())
+            }
+        };
+        self.counters.packets_out += 1;
+        self.counters.datagrams_out += datagrams as u64;
+        self.datagrams.packets -= 1;
+        if datagrams == 0 {
+            return Ok(());
+        }
+        let (owner, octets) = (*owner, shape.octets() + OVERHEAD);
         self.datagrams.waiting.pop_front();
         self.datagrams.octets -= octets;
         if let Some(socket) = self.sockets.get_mut(owner.0) {
             socket.sending -= octets;
         }
-        self.counters.packets_out += 1;
-        self.counters.datagrams_out += datagrams as u64;
         Ok(())
     }
 }

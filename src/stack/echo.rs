@@ -10,13 +10,22 @@ use super::siblings::Inquiry;
 use super::slab::{Slab, SlabKey};
 use crate::counters::DropReason;
 use crate::error::SocketError;
+use crate::ip::fragment::MAX_LEN;
 use crate::time::Instant;
-use crate::wire::IpPacket;
 use crate::wire::icmp::{self, Echo, IcmpError};
 use crate::wire::quoted::Quoted;
+use crate::wire::{IpPacket, ipv4};
 
 /// Replies that may wait in one sender.
 const MAX_REPLIES: usize = 256;
+
+/// Octets of data that may wait in one sender, beyond one reply.
+const MAX_REPLY_OCTETS: usize = 1 << 20;
+
+/// The most data that an echo request can carry, in octets.
+pub const fn max_echo_data(ipv6: bool) -> usize {
+    if ipv6 { MAX_LEN - icmp::HEADER_LEN } else { MAX_LEN - ipv4::HEADER_LEN - icmp::HEADER_LEN }
+}
 
 /// An echo reply that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +48,7 @@ pub struct EchoReply {
 struct EchoSocket {
     identifier: u16,
     replies: VecDeque<EchoReply>,
+    octets: usize,
     event: bool,
 }
 
@@ -84,7 +94,7 @@ impl Stack {
         let free = |identifier: &u16| self.share.owns(*identifier) && !self.has_echo_identifier(*identifier);
         let mut all = (0..=u16::MAX).map(|step| self.identification.wrapping_add(step));
         let identifier = all.find(free).ok_or(SocketError::NoBuffers)?;
-        let socket = EchoSocket { identifier, replies: VecDeque::new(), event: false };
+        let socket = EchoSocket { identifier, replies: VecDeque::new(), octets: 0, event: false };
         let key = self.echoes.sockets.insert(socket).ok_or(SocketError::NoBuffers)?;
         self.echoes.identifiers.insert(identifier, key);
         Ok(EchoHandle(key))
@@ -93,7 +103,7 @@ impl Stack {
     /// Sends one echo request.
     ///
     /// # Errors
-    /// `InvalidArgument` for more data than a packet holds, `Unreachable` without an address of that family,
+    /// `InvalidArgument` for more data than [`max_echo_data`], `Unreachable` without an address of that family,
     /// `WouldBlock` when the queue is full.
     pub fn echo_send(
         &mut self,
@@ -107,8 +117,7 @@ impl Stack {
         self.advance_to(now);
         let identifier = self.echoes.sockets.get(handle.0).ok_or(SocketError::BadHandle)?.identifier;
         let source = self.own_source(to).ok_or(SocketError::Unreachable)?;
-        let headers = if to.is_ipv6() { 48 } else { 28 };
-        if data.len() + headers > self.mtu_towards(to) {
+        if data.len() > max_echo_data(to.is_ipv6()) {
             return Err(SocketError::InvalidArgument);
         }
         let echo = Echo { identifier, sequence, data };
@@ -125,7 +134,9 @@ impl Stack {
     /// `WouldBlock` when there is none.
     pub fn echo_receive(&mut self, handle: EchoHandle) -> Result<EchoReply, SocketError> {
         let socket = self.echoes.sockets.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
-        socket.replies.pop_front().ok_or(SocketError::WouldBlock)
+        let reply = socket.replies.pop_front().ok_or(SocketError::WouldBlock)?;
+        socket.octets -= reply.data.len();
+        Ok(reply)
     }
 
     /// Closes a sender of echo requests.
@@ -180,9 +191,10 @@ impl Stack {
             return Err(if left { DropReason::Unclaimed } else { DropReason::IcmpUnmatched });
         };
         let socket = self.echoes.sockets.get_mut(key).ok_or(DropReason::IcmpUnmatched)?;
-        if socket.replies.len() >= MAX_REPLIES {
+        if socket.replies.len() >= MAX_REPLIES || socket.octets >= MAX_REPLY_OCTETS {
             return Err(DropReason::UdpQueueFull);
         }
+        socket.octets += reply.data.len();
         socket.replies.push_back(reply);
         if !socket.event {
             socket.event = true;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Stack;
-use super::output::Outgoing;
+use super::outgoing::Outgoing;
 use crate::wire::icmp::{self, Echo};
 use crate::wire::{IpHeader, IpPacket, emit_ip, ipv4, ipv4_option, protocol};
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Stack;
 use super::flow::UdpHandle;
-use super::output::Outgoing;
+use super::outgoing::Outgoing;
 use crate::counters::DropReason;
 use crate::error::SocketError;
 use crate::ip::multicast::{MAX_SOURCES, Query, Record, Report, Version, is_everybody};

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Stack;
 use super::flow::Flow;
-use super::output::Outgoing;
 use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::error::SocketError;
@@ -16,7 +15,7 @@ use crate::tcp::state::{Cause, State};
 use crate::time::Instant;
 use crate::wire::icmp::{self, Echo, IcmpError, IcmpMessage};
 use crate::wire::offending::Offending;
-use crate::wire::{IpHeader, IpPacket, ParameterProblem, emit_ip, icmpv4, icmpv6, protocol, quoted};
+use crate::wire::{IpHeader, IpPacket, ParameterProblem, icmpv4, icmpv6, protocol, quoted};
 
 /// The bits of a traffic class that are not DSCP (RFC 3168 section 5).
 pub(super) const ECN: u8 = 3;
@@ -92,26 +91,16 @@ impl Stack {
         longest: usize,
         emit: impl FnOnce(&mut [u8]) -> usize,
     ) -> bool {
-        let mut bytes = vec![0; longest + 40];
-        let headers = if source.is_ipv6() { 40 } else { 20 };
-        let len = emit(&mut bytes[headers..]);
         let header = IpHeader {
             source,
             destination,
             protocol: icmp::protocol_for(destination),
             hop_limit,
             traffic_class,
-            identification: self.identification,
+            identification: 0,
             dont_fragment: false,
         };
-        if headers + len > self.mtu_towards(destination) {
-            // Sending fragments belongs to the host issue; what cannot leave whole is dropped and counted.
-            return false;
-        }
-        emit_ip(&header, len, &mut bytes);
-        bytes.truncate(headers + len);
-        self.note_echo(source, destination, &bytes[headers..], headers + len);
-        let queued = self.push_outgoing(Outgoing::Packet(bytes));
+        let queued = self.push_message(header, longest, emit);
         self.counters.icmp_out += u64::from(queued);
         queued
     }
@@ -146,7 +135,7 @@ impl Stack {
 
     /// Reports an error about a delivered packet.
     // 1122-3.2.2-3, 4443-2.4-e: never about a broadcast or multicast datagram or an ICMP error.
-    fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
+    pub(super) fn report(&mut self, packet: &IpPacket<'_>, addressed: Addressed, error: IcmpError) {
         // The ICMP of the other family is as unknown as any other protocol.
         let icmp = packet.protocol == icmp::protocol_for(packet.destination);
         let about_error = icmp && icmp::is_error(packet.protocol, packet.payload);
@@ -156,7 +145,7 @@ impl Stack {
         }
     }
 
-    fn send_error(&mut self, own: IpAddr, peer: IpAddr, about: &[u8], error: IcmpError) {
+    pub(super) fn send_error(&mut self, own: IpAddr, peer: IpAddr, about: &[u8], error: IcmpError) {
         // 1122-3.2.2-3: nor to a source that is not a single host.
         if is_invalid_source(peer) && !(self.inside && is_loopback(peer)) {
             return;

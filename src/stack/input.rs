@@ -57,7 +57,22 @@ impl Stack {
             Ok(delivered) => delivered,
             Err(refused) => return Err(self.refuse(bytes, refused)),
         };
-        let result = self.deliver(arrived, &packet, addressed, meta);
+        // 6864-4.1-1, 8200-4.5-4: a datagram that is whole is nobody's fragment, whatever its identification.
+        if packet.fragment.is_some() {
+            return self.fragment_input(arrived, &packet, addressed);
+        }
+        self.datagram_input(arrived, &packet, addressed, meta)
+    }
+
+    /// A whole datagram.
+    pub(super) fn datagram_input(
+        &mut self,
+        arrived: Instant,
+        packet: &IpPacket<'_>,
+        addressed: Addressed,
+        meta: &RxMeta,
+    ) -> Result<(), DropReason> {
+        let result = self.deliver(arrived, packet, addressed, meta);
         if !matches!(result, Err(DropReason::Unclaimed | DropReason::UnknownProtocol)) {
             self.counters.packets_delivered += 1;
             self.counters.group_packets_in += u64::from(addressed == Addressed::Group);
@@ -130,7 +145,7 @@ impl Stack {
     }
 
     /// Reports to the sender of a refused IPv6 packet where the RFC asks for it.
-    fn report_refused(&mut self, bytes: &[u8], refused: Refused) -> DropReason {
+    pub(super) fn report_refused(&mut self, bytes: &[u8], refused: Refused) -> DropReason {
         if let Some(problem) = refused.parameter_problem {
             self.report_parameter_problem(bytes, problem);
         }

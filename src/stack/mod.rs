@@ -23,11 +23,13 @@ mod echo;
 mod echo_options;
 mod flow;
 pub mod flow_table;
+mod fragments;
 mod groups;
 mod icmp;
 mod input;
 mod listen;
 pub mod loopback;
+mod outgoing;
 mod output;
 mod path_mtu;
 pub mod port;
@@ -48,7 +50,7 @@ use std::net::IpAddr;
 
 pub use crate::ip::bind::BindOptions;
 pub use deferred::PendingSyn;
-pub use echo::EchoReply;
+pub use echo::{EchoReply, max_echo_data};
 pub use flow::{EchoHandle, ListenerHandle, SocketHandle, SynHandle, TcpHandle, UdpHandle};
 pub use listen::ListenOptions;
 pub use output::{Progress, Transmit, WouldBlock};
@@ -60,9 +62,11 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::ip::address::is_connectable;
 use crate::ip::error_limit::ErrorLimit;
+use crate::ip::identification::Identifications;
 use crate::ip::multicast::Groups;
 use crate::ip::path_mtu::PathMtus;
 use crate::ip::rate_limit::PeerLimit;
+use crate::ip::reassembly::Reassembly;
 use crate::ip::sent_datagrams::SentDatagrams;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
@@ -80,7 +84,7 @@ use crate::udp::{Memory, Socket};
 use bindings::{Bindings, Kind};
 use flow::{Flow, PackedFlow};
 use flow_table::{FlowHasher, FlowTable};
-use output::Outgoing;
+use outgoing::OutgoingQueue;
 use port::PortAllocator;
 use siblings::{Inquiry, Share};
 use slab::{Slab, SlabKey};
@@ -163,6 +167,9 @@ pub struct Stack {
     udp_memory: Memory,
     groups: Groups,
     echoes: echo::Echoes,
+    reassembly: Reassembly,
+    /// What was reassembled last, where it was left to the siblings.
+    reassembled: Option<Vec<u8>>,
     /// The paths that are narrower than our link.
     paths: PathMtus,
     /// The same by errors about answers, which anybody may have brought us to send: for datagrams alone.
@@ -173,7 +180,7 @@ pub struct Stack {
     loopback: loopback::Loopback,
     /// The packet that is being handled never left this host.
     inside: bool,
-    outgoing: VecDeque<Outgoing>,
+    outgoing: OutgoingQueue,
     datagrams: datagrams::SendQueue,
     ready: VecDeque<SocketHandle>,
     starved: starved::Starved,
@@ -187,6 +194,7 @@ pub struct Stack {
     /// About what.
     inquiry: Option<Inquiry>,
     identification: u16,
+    identifications: Identifications,
     resets: PeerLimit,
     icmp_errors: ErrorLimit,
 }
@@ -229,7 +237,7 @@ impl Stack {
             to_send: VecDeque::new(),
             loopback: loopback::Loopback::default(),
             inside: false,
-            outgoing: VecDeque::new(),
+            outgoing: OutgoingQueue::default(),
             datagrams: datagrams::SendQueue::default(),
             ready: VecDeque::new(),
             starved: starved::Starved::default(),
@@ -241,6 +249,9 @@ impl Stack {
             inquiry: None,
             identification: rng.below(65_536) as u16,
             groups: Groups::new(KeyedRng::new(rng.key())),
+            identifications: Identifications::new([rng.key(), rng.key(), rng.key()]),
+            reassembly: Reassembly::new(config.reassembly_memory),
+            reassembled: None,
             resets: PeerLimit::new(config.tcp.resets_per_second, now),
             icmp_errors: ErrorLimit::new(config.icmp_errors_per_second, now),
             counters: Counters::default(),
@@ -300,7 +311,8 @@ impl Stack {
     /// When [`Stack::handle_deadline`] is next needed. It may find nothing to do then: what it was to look after may have
     /// been settled by an ACK since.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_deadline().into_iter().chain(self.starved.again_at).chain(self.groups.next_deadline()).min()
+        let others = [self.starved.again_at, self.groups.next_deadline(), self.reassembly.next_deadline()];
+        self.wheel.next_deadline().into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The latest time that any call brought.

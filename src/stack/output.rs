@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Stack;
 use super::loopback;
+use super::outgoing::Outgoing;
 use super::slab::SlabKey;
 use crate::buffer::Pieces;
 use crate::counters::DropReason;
@@ -58,15 +59,6 @@ pub enum Progress {
     Blocked,
 }
 
-/// Something to send that belongs to no connection.
-#[derive(Clone, Debug)]
-pub(super) enum Outgoing {
-    /// A segment without text.
-    Segment(Reply),
-    /// A whole packet.
-    Packet(Vec<u8>),
-}
-
 impl Stack {
     /// Queues a segment that belongs to no connection; dropped and counted where the queue is full.
     pub(super) fn push_reply(&mut self, reply: Reply) {
@@ -78,6 +70,7 @@ impl Stack {
         let destination = match &outgoing {
             Outgoing::Segment(reply) => Some(reply.tuple.remote_addr),
             Outgoing::Packet(packet) => loopback::destination(packet),
+            Outgoing::Fragments(fragments) => Some(fragments.header.destination),
         };
         if destination.is_some_and(|destination| self.is_inside(destination)) {
             return match outgoing {
@@ -86,14 +79,15 @@ impl Stack {
                     self.push_inside(header.bytes().to_vec(), RxChecksum::Partial, 0)
                 }
                 Outgoing::Packet(packet) => self.push_inside(packet, RxChecksum::Unverified, 0),
+                // Nothing inside is too long for a packet.
+                Outgoing::Fragments(_) => false,
             };
         }
-        if self.outgoing.len() >= self.config.max_queued_packets {
+        let taken = self.outgoing.push(outgoing, self.config.max_queued_packets);
+        if !taken {
             self.counters.count(DropReason::ReplyLimited);
-            return false;
         }
-        self.outgoing.push_back(outgoing);
-        true
+        taken
     }
 
     /// Nothing waits to be sent: [`Stack::transmit`] would have nothing to do.
@@ -169,19 +163,25 @@ impl Stack {
         send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Result<(), WouldBlock> {
         let offload = self.offload();
+        let payload = Pieces::default();
         match self.outgoing.front() {
             Some(Outgoing::Segment(reply)) => {
                 let header = output::reply_header(reply, offload);
-                send(&Transmit { header: header.bytes(), payload: Pieces::default(), meta: header.meta })?;
+                send(&Transmit { header: header.bytes(), payload, meta: header.meta })?;
                 self.counters.segments_out += 1;
                 self.counters.resets_out += u64::from(reply.flags.contains(Flags::RST));
             }
             Some(Outgoing::Packet(packet)) => {
-                send(&Transmit { header: packet, payload: Pieces::default(), meta: TxMeta::default() })?;
+                send(&Transmit { header: packet, payload, meta: TxMeta::default() })?;
+            }
+            Some(Outgoing::Fragments(fragments)) => {
+                let (header, payload) = fragments.next();
+                send(&Transmit { header: header.bytes(), payload, meta: TxMeta::default() })?;
+                self.counters.fragments_out += 1;
             }
             None => return Ok(()),
         }
-        self.outgoing.pop_front();
+        self.outgoing.sent();
         self.counted_out();
         Ok(())
     }

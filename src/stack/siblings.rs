@@ -11,6 +11,7 @@ use crate::buffer::Chunk;
 use crate::counters::DropReason;
 use crate::device::RxMeta;
 use crate::ip::address::canonical;
+use crate::ip::reassembly::{Key, MIN_MEMORY};
 use crate::tcp::FourTuple;
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
@@ -76,6 +77,8 @@ pub enum Inquiry {
     EchoReply(u16),
     /// A datagram to this group.
     Group(IpAddr),
+    /// A fragment of a datagram that this part of the host puts together.
+    Fragment(u16),
 }
 
 impl Inquiry {
@@ -111,6 +114,7 @@ impl Stack {
         // Packets without DF from several stacks must not share an identification, or a router's fragments would mix.
         let apart = 65_536 / u32::from(share.count) * u32::from(share.index);
         self.identification = self.identification.wrapping_add(apart as u16);
+        self.identifications.set_share(share.index, share.count);
     }
 
     /// Leaves a packet to the siblings if there are any; `false`: this stack has the last word.
@@ -119,6 +123,23 @@ impl Stack {
             self.inquiry = Some(inquiry());
         }
         self.asks
+    }
+
+    /// Leaves a fragment to the part of the host that puts its datagram together, as all parts agree.
+    pub(super) fn leaves_fragment(&mut self, key: &Key) -> bool {
+        // Over IPv4 an identification has 16 bits, and the protocol belongs to the key.
+        let high = (key.identification >> 16) as u16 | u16::from(key.protocol);
+        let hash = self.hasher.hash((key.destination, key.identification as u16), (key.source, high));
+        let owner = (hash % u64::from(self.share.count)) as u16;
+        owner != self.share.index && self.leaves(|| Inquiry::Fragment(owner))
+    }
+
+    /// Handles a packet that may be left to the siblings, wherever it came from.
+    pub(super) fn asking<R>(&mut self, call: impl FnOnce(&mut Stack) -> R) -> R {
+        let asks = std::mem::replace(&mut self.asks, self.share.has_siblings());
+        let result = call(self);
+        self.asks = asks;
+        result
     }
 
     /// What [`DropReason::Unclaimed`] was about.
@@ -146,6 +167,7 @@ impl Stack {
             Inquiry::Datagram(source, destination) => holds(self.udp_socket_for(source, destination).is_some()),
             Inquiry::Group(group) => holds(self.groups.contains(group)),
             Inquiry::EchoReply(identifier) => holds(self.has_echo_identifier(identifier)),
+            Inquiry::Fragment(index) => holds(self.share.index == index),
         }
     }
 
@@ -196,6 +218,7 @@ impl crate::config::Config {
         let mut config = self.clone();
         config.icmp_errors_per_second = share.of_u32(config.icmp_errors_per_second);
         config.udp_memory = share.of(config.udp_memory);
+        config.reassembly_memory = share.of(config.reassembly_memory).max(MIN_MEMORY);
         let tcp = &mut config.tcp;
         tcp.buffer_memory = share.of(tcp.buffer_memory);
         tcp.max_half_open = share.of_u32(tcp.max_half_open);

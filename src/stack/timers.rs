@@ -22,6 +22,7 @@ impl Stack {
                 Flow::TimeWait(key) => self.leave_time_wait(key),
             }
         }
+        self.expire_fragments(now);
         self.forget_promises(now);
         self.send_reports(now);
     }

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Stack;
-use super::datagrams::OVERHEAD;
+use super::datagrams::{OVERHEAD, Shape};
 use super::flow::UdpHandle;
 use super::udp_input::Incoming;
 use crate::device::{RxChecksum, TxChecksum, TxMeta};
 use crate::error::SocketError;
 use crate::ip::address::{canonical, is_invalid_destination, is_loopback};
+use crate::ip::fragment;
 use crate::ip::multicast::is_everybody;
 use crate::time::Instant;
 use crate::udp::{Fragmentation, MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, MAX_SEGMENTS, Message, Socket};
@@ -33,10 +34,10 @@ impl Route {
     }
 
     /// One packet with this payload. With `partial` its checksum is left to the device.
-    fn packet(&self, data: &[u8], identification: u16, partial: bool) -> Vec<u8> {
+    fn packet(&self, data: &[u8], header: &IpHeader, partial: bool) -> Vec<u8> {
         let start = self.ip_len();
         let mut packet = vec![0; start + HEADER_LEN + data.len()];
-        emit_ip(&IpHeader { identification, ..self.header }, HEADER_LEN + data.len(), &mut packet);
+        emit_ip(header, HEADER_LEN + data.len(), &mut packet);
         let (source, destination) = (self.source.ip(), self.destination.ip());
         let ports = UdpHeader { source_port: self.source.port(), destination_port: self.destination.port() };
         if partial {
@@ -47,6 +48,16 @@ impl Route {
         packet[start + HEADER_LEN..].copy_from_slice(data);
         packet
     }
+}
+
+/// How many datagrams of `size` octets a message of `len` makes; `None` where that cannot be.
+fn segments(len: usize, size: usize) -> Option<usize> {
+    let segments = match size {
+        _ if len <= size => 1,
+        0 => 0,
+        _ => len.div_ceil(size),
+    };
+    (1..=MAX_SEGMENTS).contains(&segments).then_some(segments)
 }
 
 impl Stack {
@@ -76,7 +87,7 @@ impl Stack {
     /// `AddressNotAvailable` for a source that is not ours, `PermissionDenied` for a broadcast address without the option,
     /// `InvalidArgument` for a segment size that cannot be, `MessageTooLong` for more than a packet or the path takes,
     /// `WouldBlock` when too much waits, or the error that ICMP reported about an earlier one.
-    // 1122-3.3.3: what the link cannot carry whole is refused (fragments come with the host issue).
+    // 1122-3.3.3: what the path cannot carry whole leaves in fragments, where the socket allows it.
     pub fn udp_send_message(
         &mut self,
         now: Instant,
@@ -93,23 +104,25 @@ impl Stack {
         let (data, ip_len) = (message.data, route.ip_len());
         let most = if route.destination.is_ipv6() { MAX_PAYLOAD_V6 } else { MAX_PAYLOAD_V4 };
         let size = message.segment_size.unwrap_or(data.len());
-        let segments = match size {
-            _ if data.len() <= size => 1,
-            0 => 0,
-            _ => data.len().div_ceil(size),
-        };
-        if !(1..=MAX_SEGMENTS).contains(&segments) {
-            return Err(SocketError::InvalidArgument);
-        }
-        let payload_mtu = self.udp_path_mtu(socket.options.fragmentation, route.destination.ip()) - ip_len - HEADER_LEN;
-        // 8899-4.4
-        if data.len() > most || data.len().min(size) > payload_mtu {
+        let segments = segments(data.len(), size).ok_or(SocketError::InvalidArgument)?;
+        let inside = self.is_inside(route.destination.ip());
+        let mtu = self.udp_path_mtu(socket.options.fragmentation, route.destination.ip());
+        let too_long = !inside && data.len().min(size) > mtu - ip_len - HEADER_LEN;
+        // What waits to be cut by the device must fit; alone, a datagram may leave in fragments.
+        let fragments = too_long && segments == 1 && !route.header.dont_fragment;
+        // 8899-4.4, 6864-4.3-2
+        if data.len() > most || too_long && !fragments {
+            self.counters.fragmentation_failed += u64::from(too_long);
             return Err(SocketError::MessageTooLong);
         }
-        let inside = self.is_inside(route.destination.ip());
         let whole = segments == 1 || self.cuts_datagrams || inside;
-        let packets = if whole { 1 } else { segments };
-        let octets = data.len() + packets * (ip_len + HEADER_LEN + OVERHEAD);
+        let packets = match whole {
+            true if fragments => fragment::count(HEADER_LEN + data.len(), route.destination.is_ipv6(), mtu),
+            true => 1,
+            false => segments,
+        };
+        let pieces = if whole { 1 } else { segments };
+        let octets = data.len() + pieces * (ip_len + HEADER_LEN + OVERHEAD);
         if !socket.has_send_room(octets) || !self.datagrams.has_room(packets, octets, self.config.max_queued_packets) {
             return Err(SocketError::WouldBlock);
         }
@@ -137,7 +150,9 @@ impl Stack {
         if route.inside {
             return Ok(data.len());
         }
-        if whole {
+        if fragments {
+            self.push_fragments(handle, &route, data, mtu);
+        } else if whole {
             self.push_packet(handle, &route, data, if segments > 1 { size } else { 0 });
         } else {
             for piece in data.chunks(size) {
@@ -147,28 +162,39 @@ impl Stack {
         Ok(data.len())
     }
 
+    /// Queues one datagram that is longer than the MTU of its path.
+    fn push_fragments(&mut self, handle: UdpHandle, route: &Route, data: &[u8], mtu: usize) {
+        let ipv6 = route.destination.is_ipv6();
+        let longest = fragment::header_len(ipv6) + fragment::next(HEADER_LEN + data.len(), 0, ipv6, mtu).len;
+        self.note_datagram(route.source, route.destination, longest);
+        let datagram = route.packet(data, &route.header, false);
+        if let Some(fragments) = self.cut(route.header, datagram, route.ip_len(), mtu) {
+            self.queue_datagram(handle, Shape::Fragments(fragments));
+        }
+    }
+
     /// Queues one packet, which the device cuts at `size` (0: not at all).
     fn push_packet(&mut self, handle: UdpHandle, route: &Route, data: &[u8], size: usize) {
         let start = route.ip_len();
         let partial = size > 0 || self.offload_checksum;
         let longest = if size == 0 { data.len() } else { size };
         self.note_datagram(route.source, route.destination, start + HEADER_LEN + longest);
-        let packet = route.packet(data, self.identification, partial);
+        // One for each datagram that it becomes: fragments of two must never mix.
+        let datagrams = if size == 0 { 1 } else { data.len().div_ceil(size) };
+        let packet = route.packet(data, &self.identified(route.header, datagrams), partial);
         let mut meta = TxMeta::default();
         if partial {
             meta.checksum = TxChecksum::Partial { start: start as u16, offset: udp::CHECKSUM_OFFSET };
             meta.header_len = (start + HEADER_LEN) as u16;
             meta.gso_size = size as u16;
         }
-        // One for each datagram that it becomes: fragments of two must never mix.
-        let datagrams = if size == 0 { 1 } else { data.len().div_ceil(size) };
-        self.identification = self.identification.wrapping_add(datagrams as u16);
-        self.queue_datagram(handle, packet, meta);
+        self.queue_datagram(handle, Shape::Packet(packet, meta));
     }
 
     /// Queues one piece to this host itself, in which the receiver finds datagrams of `size` octets.
     fn push_datagram_inside(&mut self, route: &Route, data: &[u8], size: usize) -> bool {
-        let packet = route.packet(data, self.identification, true);
+        let header = IpHeader { identification: self.identification, ..route.header };
+        let packet = route.packet(data, &header, true);
         let datagrams = if data.len() <= size { 1 } else { data.len().div_ceil(size) };
         let stride = if datagrams == 1 { 0 } else { size as u16 };
         self.identification = self.identification.wrapping_add(datagrams as u16);
@@ -240,9 +266,9 @@ impl Stack {
     /// The longest packet that a socket may send to this address.
     fn udp_path_mtu(&self, fragmentation: Fragmentation, to: IpAddr) -> usize {
         match fragmentation {
-            Fragmentation::Refused => self.path_mtu(to),
+            Fragmentation::Allowed | Fragmentation::Refused => self.path_mtu(to),
             // A probe is to show whether more passes than is known.
-            Fragmentation::Allowed | Fragmentation::Probe => self.mtu_towards(to),
+            Fragmentation::Probe => self.mtu_towards(to),
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod any_state;
+pub mod fragment;
 
 use glasstcp::counters::DropReason;
 use glasstcp::device::RxMeta;
@@ -12,8 +13,9 @@ use glasstcp::wire::checksum::Checksum;
 use glasstcp::wire::icmp::{self, IcmpError};
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{self, Flags, TcpHeader};
+use glasstcp::wire::udp::{self, UdpHeader};
 use glasstcp::wire::{IpHeader, emit_ip, parse_ip, protocol};
-use std::net::{IpAddr, Shutdown};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 /// An IP packet with this payload.
 pub fn ip_packet(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
@@ -31,6 +33,25 @@ pub fn ip_packet(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u
     bytes.truncate(len);
     bytes.extend_from_slice(payload);
     bytes
+}
+
+/// An IP packet with a datagram of UDP.
+pub fn datagram(from: SocketAddr, to: SocketAddr, data: &[u8]) -> Vec<u8> {
+    let mut payload = vec![0; 8];
+    let ports = UdpHeader { source_port: from.port(), destination_port: to.port() };
+    udp::emit(from.ip(), to.ip(), &ports, data, &mut payload);
+    payload.extend_from_slice(data);
+    ip_packet(from.ip(), to.ip(), protocol::UDP, &payload)
+}
+
+/// The IPv4 header checksum of a packet, with options or without, made right.
+pub fn fix_ipv4(packet: &mut [u8]) {
+    let len = usize::from(packet[0] & 15) * 4;
+    packet[10..12].fill(0);
+    let mut sum = Checksum::new();
+    sum.add(&packet[..len]);
+    let sum = sum.finish().to_be_bytes();
+    packet[10..12].copy_from_slice(&sum);
 }
 
 /// The bytes of a segment with any option area; it is padded with zeros to whole words.
