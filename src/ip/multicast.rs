@@ -32,7 +32,8 @@ const OLD_UNSOLICITED_INTERVAL: Duration = Duration::from_secs(10);
 /// 3810 section 9.12).
 const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(2 * 125 + 10);
 
-/// Queries that want an answer sooner get it within this time, so that a flood of them is answered by few reports.
+/// Queries that want an answer sooner get it within this time, and not sooner than this after the answer before, so that a
+/// flood of them is answered by few reports.
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 
 /// 224.0.0.1, of which every IPv4 host is a member (RFC 1112).
@@ -119,8 +120,42 @@ struct Response {
 #[derive(Debug, Default)]
 struct Group {
     members: u32,
+    /// When it was last answered for.
+    answered: Option<Instant>,
     change: Option<Change>,
     response: Option<Response>,
+}
+
+impl Group {
+    /// The whole group is answered for by then.
+    fn answers_by(&self, at: Instant) -> bool {
+        self.response.as_ref().is_some_and(|response| response.sources.is_empty() && response.at <= at)
+    }
+
+    /// A question about the group is answered at this time, or earlier if an answer is due anyway.
+    fn ask(&mut self, address: IpAddr, at: Instant, sources: &[IpAddr]) {
+        if self.members == 0 || !is_reported(address) {
+            return;
+        }
+        let at = not_before(at, self.answered);
+        let response = match self.response.take() {
+            None => Response { at, sources: sources.to_vec() },
+            Some(pending) => {
+                let at = pending.at.min(at);
+                let mut all = pending.sources;
+                if all.is_empty() || sources.is_empty() {
+                    all.clear();
+                } else {
+                    all.extend(sources.iter().filter(|source| !all.contains(source)).copied().collect::<Vec<_>>());
+                    if all.len() > MAX_SOURCES {
+                        all.clear();
+                    }
+                }
+                Response { at, sources: all }
+            }
+        };
+        self.response = Some(response);
+    }
 }
 
 /// What is known of the routers of one family.
@@ -130,6 +165,8 @@ struct Querier {
     v2_until: Option<Instant>,
     /// When a general query is answered.
     general: Option<Instant>,
+    /// When one was last answered.
+    answered: Option<Instant>,
 }
 
 impl Querier {
@@ -239,12 +276,6 @@ impl Groups {
         self.due
     }
 
-    /// A time within `most` from now, at random, so that not all hosts answer at once.
-    fn delayed(&mut self, now: Instant, most: Duration) -> Instant {
-        let nanos = u64::try_from(most.max(SHORTEST_DELAY).as_nanos()).unwrap_or(u64::MAX);
-        now + Duration::from_nanos(self.rng.below(nanos))
-    }
-
     /// A router of a family asks.
     // 3376-5.2, 3810-6.2
     pub fn query(&mut self, ipv6: bool, query: &Query, now: Instant) {
@@ -266,48 +297,34 @@ impl Groups {
             }
             self.groups.retain(|_, group| group.members > 0);
         }
-        let at = self.delayed(now, query.max_response);
+        let most = query.max_response.max(SHORTEST_DELAY);
         match query.group {
             None if version == Version::V3 => {
-                let general = &mut self.queriers[usize::from(ipv6)].general;
-                *general = Some(general.map_or(at, |pending| pending.min(at)));
+                let at = delayed(&mut self.rng, now, most);
+                let querier = &mut self.queriers[usize::from(ipv6)];
+                let at = not_before(at, querier.answered);
+                querier.general = Some(querier.general.map_or(at, |pending| pending.min(at)));
             }
             None => {
-                let addresses: Vec<IpAddr> =
-                    self.groups.keys().copied().filter(|group| group.is_ipv6() == ipv6).collect();
-                for address in addresses {
-                    // Each by itself, and each at a time of its own.
-                    let at = self.delayed(now, query.max_response);
-                    self.answer(address, at, &[]);
-                }
-            }
-            Some(_) if self.queriers[usize::from(ipv6)].general.is_some_and(|general| general <= at) => {}
-            Some(address) => self.answer(address, at, if version == Version::V3 { &query.sources } else { &[] }),
-        }
-        self.find_due();
-    }
-
-    /// A question about one group is answered at this time, or earlier if an answer is due anyway.
-    fn answer(&mut self, address: IpAddr, at: Instant, sources: &[IpAddr]) {
-        let group = self.groups.get_mut(&address).filter(|group| group.members > 0 && is_reported(address));
-        let Some(group) = group else { return };
-        let response = match group.response.take() {
-            None => Response { at, sources: sources.to_vec() },
-            Some(pending) => {
-                let at = pending.at.min(at);
-                let mut all = pending.sources;
-                if all.is_empty() || sources.is_empty() {
-                    all.clear();
-                } else {
-                    all.extend(sources.iter().filter(|source| !all.contains(source)).copied().collect::<Vec<_>>());
-                    if all.len() > MAX_SOURCES {
-                        all.clear();
+                // Each by itself, and each at a time of its own.
+                for (&address, group) in self.groups.iter_mut().filter(|(group, _)| group.is_ipv6() == ipv6) {
+                    // RFC 2236 section 3: an answer that is due in time stays where it is.
+                    if !group.answers_by(now + most) {
+                        group.ask(address, delayed(&mut self.rng, now, most), &[]);
                     }
                 }
-                Response { at, sources: all }
             }
-        };
-        group.response = Some(response);
+            Some(address) => {
+                let at = delayed(&mut self.rng, now, most);
+                let sources = if version == Version::V3 { &query.sources[..] } else { &[] };
+                // What answers for all groups earlier does for this one.
+                let answered = self.queriers[usize::from(ipv6)].general.is_some_and(|general| general <= at);
+                if let Some(group) = self.groups.get_mut(&address).filter(|_| !answered) {
+                    group.ask(address, at, sources);
+                }
+            }
+        }
+        self.find_due();
     }
 
     /// Another member has reported, which serves for us too in the older versions (RFC 2236 section 3).
@@ -331,11 +348,15 @@ impl Groups {
             let querier = &mut self.queriers[usize::from(ipv6)];
             let version = querier.version(now);
             let everything = querier.general.take_if(|at| *at <= now).is_some();
+            if everything {
+                querier.answered = Some(now);
+            }
             let (mut states, mut changes) = (Vec::new(), Vec::new());
             for (&address, group) in self.groups.iter_mut().filter(|(group, _)| group.is_ipv6() == ipv6) {
                 let asked = group.response.take_if(|response| response.at <= now);
                 let told = group.members > 0 && is_reported(address);
                 if told && (everything || asked.is_some()) {
+                    group.answered = Some(now);
                     let sources = asked.filter(|_| !everything).map_or_else(Vec::new, |asked| asked.sources);
                     // RFC 3376 section 5.2: who wants all sources wants these.
                     let kind = if sources.is_empty() { RecordKind::IsExclude } else { RecordKind::IsInclude };
@@ -367,6 +388,16 @@ impl Groups {
         });
         self.due = of_groups.chain(self.queriers.iter().filter_map(|querier| querier.general)).min();
     }
+}
+
+/// A time within `most` from now, at random, so that not all hosts answer at once.
+fn delayed(rng: &mut KeyedRng, now: Instant, most: Duration) -> Instant {
+    now + Duration::from_nanos(rng.below(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX)))
+}
+
+/// Answers keep their distance, however many queries there are: the earliest of many random times is at once.
+fn not_before(at: Instant, answered: Option<Instant>) -> Instant {
+    answered.map_or(at, |answered| at.max(answered + SHORTEST_DELAY))
 }
 
 /// How a change is told now: the record of it, or a report of an older version.

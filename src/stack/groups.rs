@@ -7,6 +7,7 @@ use super::flow::UdpHandle;
 use super::outgoing::Outgoing;
 use crate::counters::DropReason;
 use crate::error::SocketError;
+use crate::ip::input::Addressed;
 use crate::ip::multicast::{MAX_SOURCES, Query, Record, Report, Version, is_everybody};
 use crate::time::Instant;
 use crate::wire::{IpPacket, igmp, mld};
@@ -87,8 +88,19 @@ impl Stack {
         self.send_reports(now);
     }
 
-    pub(super) fn igmp_input(&mut self, packet: &IpPacket<'_>) -> Result<(), DropReason> {
+    pub(super) fn igmp_input(&mut self, packet: &IpPacket<'_>, addressed: Addressed) -> Result<(), DropReason> {
         let message = igmp::parse(packet)?;
+        // 3376-9.1: from the link alone, and to whom it is sent there: a packet to one host comes from anywhere.
+        let near = self.config.addresses.iter().any(|cidr| cidr.contains(packet.source));
+        let well_addressed = match &message {
+            igmp::Message::Report(group) => addressed == Addressed::Group && packet.destination == *group,
+            igmp::Message::Query(query) if query.version == 1 => addressed == Addressed::Group,
+            // RFC 3376 section 4.1.12: to any address of ours.
+            igmp::Message::Query(_) => addressed != Addressed::Foreign,
+        };
+        if !near || !well_addressed {
+            return Err(DropReason::IgmpIgnored);
+        }
         self.membership_input(false, &message);
         Ok(())
     }

@@ -119,7 +119,7 @@ impl Stack {
             }
             protocol::UDP => self.udp_input(arrived, packet, addressed, meta),
             protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, packet, addressed),
-            protocol::IGMP if packet.destination.is_ipv4() => self.igmp_input(packet),
+            protocol::IGMP if packet.destination.is_ipv4() => self.igmp_input(packet, addressed),
             protocol::ICMPV6 if packet.destination.is_ipv6() && mld::is_mld(packet.payload) => self.mld_input(packet),
             protocol::ICMPV6 if packet.destination.is_ipv6() => self.icmp_input(arrived, packet, addressed),
             _ => {

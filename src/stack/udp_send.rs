@@ -287,7 +287,8 @@ impl Stack {
 
     /// Sending would find room.
     pub(super) fn udp_has_send_room(&self, socket: &Socket) -> bool {
-        socket.has_send_room(OVERHEAD + self.config.mtu)
-            && self.datagrams.has_room(1, OVERHEAD + self.config.mtu, self.config.max_queued_packets)
+        // Half of it, as in Linux: then any message that is not larger than that finds room.
+        (socket.sending == 0 || socket.sending < socket.options.send_capacity / 2)
+            && self.datagrams.is_half_empty(self.config.max_queued_packets)
     }
 }
