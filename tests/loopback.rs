@@ -7,7 +7,7 @@ use glasstcp::SocketError;
 use glasstcp::counters::DropReason;
 use glasstcp::sim::Script;
 use glasstcp::stack::loopback::LOOPBACK_MTU;
-use glasstcp::stack::{ListenerHandle, Progress, TcpHandle, UdpHandle};
+use glasstcp::stack::{ListenerHandle, Progress, Readiness, SocketHandle, TcpHandle, UdpHandle, WouldBlock};
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
 use glasstcp::wire::icmp::IcmpError;
@@ -248,6 +248,47 @@ fn errors_from_the_wire_about_what_is_inside_are_forged() {
     assert_eq!(give(&mut script, &forged), Some(DropReason::IcmpUnmatched));
     assert_eq!(script.stack.tcp_error(client), None);
     assert_eq!(script.stack.tcp_state(client), Some(State::SynSent));
+}
+
+/// What waits for a device that takes nothing does not hold up what stays here.
+#[test]
+fn datagrams_stay_inside_while_the_device_is_stuck() {
+    let mut script = Script::new();
+    let now = script.now;
+    let server = bound(&mut script, "127.0.0.1", 53);
+    let socket = bound(&mut script, "0.0.0.0", 9);
+    let inside = bound(&mut script, "127.0.0.1", 10);
+    script.stack.udp_connect(inside, end("127.0.0.1", 53)).unwrap();
+    let writable =
+        |script: &Script, socket: UdpHandle| script.stack.readiness(SocketHandle::Udp(socket)).any(Readiness::WRITABLE);
+    // One socket fills its own share, others the queue.
+    let mut outside = socket;
+    for port in 1_000.. {
+        let mut sent = 0;
+        while script.stack.udp_send(now, outside, Some(end("10.0.0.1", 5)), &[1; 1_000]).is_ok() {
+            sent += 1;
+        }
+        if sent == 0 {
+            break;
+        }
+        outside = bound(&mut script, "10.0.0.2", port);
+    }
+    assert!(!writable(&script, socket) && writable(&script, inside));
+    let outwards = script.stack.udp_send(now, socket, Some(end("10.0.0.1", 5)), &[1; 1_000]);
+    assert_eq!(outwards, Err(SocketError::WouldBlock));
+    for round in 0..3 {
+        assert_eq!(script.stack.udp_send(now, socket, Some(end("127.0.0.1", 53)), b"stays"), Ok(5));
+        assert_eq!(script.stack.udp_send(now, inside, None, b"here"), Ok(4));
+        script.stack.transmit(now, usize::MAX, |_| Err(WouldBlock));
+        for data in [&b"stays"[..], b"here"] {
+            assert_eq!(script.stack.udp_receive(server).unwrap().data, data, "{round}");
+        }
+    }
+    // Where the queue of what stays inside is full, a socket that speaks to nobody else is not writable.
+    while script.stack.udp_send(now, socket, Some(end("127.0.0.1", 53)), b"x").is_ok() {}
+    assert!(!writable(&script, inside));
+    script.stack.transmit(now, usize::MAX, |_| Err(WouldBlock));
+    assert!(writable(&script, inside));
 }
 
 /// One call works off a turn, and the queue has an end: a program that talks to itself cannot hold up the stack or fill

@@ -8,7 +8,7 @@ use glasstcp::counters::DropReason;
 use glasstcp::device::wire_view::wire_view;
 use glasstcp::device::{RxChecksum, RxMeta, TxChecksum, TxMeta};
 use glasstcp::sim::Script;
-use glasstcp::stack::{BindOptions, Progress, UdpHandle};
+use glasstcp::stack::{BindOptions, Progress, Readiness, SocketHandle, UdpHandle, WouldBlock};
 use glasstcp::udp::{Fragmentation, MAX_SEGMENTS, Message, RECEIVE_CAPACITY};
 use glasstcp::wire::ecn::EcnCodepoint;
 use glasstcp::wire::udp::{self, UdpHeader};
@@ -379,6 +379,46 @@ fn a_flood_is_bounded_and_others_are_served() {
         script.stack.udp_close(handle);
     }
     assert_eq!(script.stack.udp_memory(), 0);
+}
+
+/// Whoever is told that a socket is writable can send any message, so that a poller of levels never spins; and what waits
+/// has an end.
+#[test]
+fn writable_means_that_a_send_goes_through() {
+    let remote = Some(end("10.0.0.1", 5));
+    for cuts in [false, true] {
+        for (capacity, most_packets) in [(1 << 20, 4_096), (1 << 20, 100), (212_992, 4_096), (1 << 10, 16)] {
+            let mut script = Script::with(|config| config.max_queued_packets = most_packets);
+            script.stack.set_udp_segmentation(cuts);
+            let sockets = [9, 10].map(|port| bind(&mut script, end("10.0.0.2", port)));
+            for socket in sockets {
+                script.stack.udp_set_options(socket, |options| options.send_capacity = capacity).unwrap();
+            }
+            let super_datagram = vec![1; 60_000];
+            let mut sends = 0;
+            for round in 0..2_000 {
+                for (socket, len) in [(sockets[0], 60_000), (sockets[1], 1 + round % 1_000)] {
+                    let data = &super_datagram[..len];
+                    let message = Message { destination: remote, segment_size: Some(1_000), ..Message::new(data) };
+                    // As many as there is room for, and then until it is told that there is room.
+                    while script.stack.readiness(SocketHandle::Udp(socket)).any(Readiness::WRITABLE) {
+                        let sent = script.stack.udp_send_message(script.now, socket, &message);
+                        assert_eq!(sent, Ok(len), "{cuts} {capacity} {most_packets} {round}");
+                        sends += 1;
+                    }
+                    let waits = script.stack.udp_socket(socket).unwrap().sending;
+                    assert!(waits <= capacity / 2 + 80_000, "{waits} of {capacity}");
+                }
+                // The device takes one now and then.
+                let mut budget = 1;
+                script.stack.transmit(script.now, usize::MAX, |_| {
+                    budget -= 1;
+                    if budget < 0 { Err(WouldBlock) } else { Ok(()) }
+                });
+            }
+            assert!((20..5_000).contains(&sends), "{sends}");
+        }
+    }
 }
 
 /// A socket that sends without end fills its own share, and neither connections nor other sockets wait behind it.

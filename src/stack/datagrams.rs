@@ -62,14 +62,14 @@ impl SendQueue {
         self.waiting.is_empty()
     }
 
-    /// At least half of it is free.
+    /// At least half of it is free: enough for any message, as an application that waits for room does not say for how much.
     pub(super) fn is_half_empty(&self, most: usize) -> bool {
         self.waiting.is_empty() || 2 * self.packets < most && 2 * self.octets < MAX_OCTETS
     }
 
     /// There is room for so many more packets of so many octets together.
     pub(super) fn has_room(&self, packets: usize, octets: usize, most: usize) -> bool {
-        self.waiting.is_empty() || self.packets + packets <= most && self.octets + octets <= MAX_OCTETS
+        self.is_half_empty(most) || self.packets + packets <= most && self.octets + octets <= MAX_OCTETS
     }
 }
 

@@ -59,7 +59,7 @@ impl Loopback {
     }
 
     /// There is room for one more packet, whatever its length.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.packets.len() < MAX_PACKETS && self.octets + LOOPBACK_MTU <= MAX_OCTETS
     }
 

@@ -115,7 +115,12 @@ impl Stack {
             self.counters.fragmentation_failed += u64::from(too_long);
             return Err(SocketError::MessageTooLong);
         }
-        let whole = segments == 1 || self.cuts_datagrams || inside;
+        if inside {
+            // What waits for the device is no matter of what stays here.
+            let sent = self.push_datagram_inside(&route, data, size);
+            return if sent { Ok(data.len()) } else { Err(SocketError::WouldBlock) };
+        }
+        let whole = segments == 1 || self.cuts_datagrams;
         let packets = match whole {
             true if fragments => fragment::count(HEADER_LEN + data.len(), route.destination.is_ipv6(), mtu),
             true => 1,
@@ -125,13 +130,6 @@ impl Stack {
         let octets = data.len() + pieces * (ip_len + HEADER_LEN + OVERHEAD);
         if !socket.has_send_room(octets) || !self.datagrams.has_room(packets, octets, self.config.max_queued_packets) {
             return Err(SocketError::WouldBlock);
-        }
-        if inside {
-            return if self.push_datagram_inside(&route, data, size) {
-                Ok(data.len())
-            } else {
-                Err(SocketError::WouldBlock)
-            };
         }
         if route.looped {
             let (source, destination, hop_limit) = (route.source, route.destination, route.header.hop_limit);
@@ -285,10 +283,11 @@ impl Stack {
         Some((self.udp_path_mtu(refused, to) - ip_len - HEADER_LEN).min(most))
     }
 
-    /// Sending would find room.
+    /// Any message would find room.
     pub(super) fn udp_has_send_room(&self, socket: &Socket) -> bool {
-        // Half of it, as in Linux: then any message that is not larger than that finds room.
-        (socket.sending == 0 || socket.sending < socket.options.send_capacity / 2)
-            && self.datagrams.is_half_empty(self.config.max_queued_packets)
+        if socket.remote.is_some_and(|remote| self.is_inside(remote.ip())) {
+            return self.loopback.has_room();
+        }
+        socket.has_half_its_send_room() && self.datagrams.is_half_empty(self.config.max_queued_packets)
     }
 }

@@ -125,9 +125,16 @@ impl Socket {
         !self.queue.is_empty() || self.error.is_some()
     }
 
-    /// There is room for something to send.
+    /// At least half of what it may have waiting is free: then any message finds room, and it is writable.
+    // As in Linux (`sock_writeable`). An application that waits for room does not say for how much; if less were enough to
+    // wake it, one with a large message would be woken for nothing, without end.
+    pub fn has_half_its_send_room(&self) -> bool {
+        self.sending == 0 || self.sending < self.options.send_capacity / 2
+    }
+
+    /// There is room for a message of so many octets.
     pub fn has_send_room(&self, octets: usize) -> bool {
-        self.sending == 0 || self.sending + octets <= self.options.send_capacity
+        self.has_half_its_send_room() || self.sending + octets <= self.options.send_capacity
     }
 }
 
