@@ -306,6 +306,10 @@ fn no_error_about_these() {
         fragment,
         own_error,
     ];
+    // The same sources with an option that would be worth a report.
+    for source in ["0.0.0.0", "10.0.0.255", "224.0.0.1", "127.0.0.1", "10.0.0.2"] {
+        packets.push(with_ip_options(&closed(source, "10.0.0.2"), &[7, 2, 1, 1]));
+    }
     // ICMP errors and redirects that mean nothing to us, behind extension headers that would be worth a report.
     for kind in [1, 3, 100, 137] {
         let inner = icmp_message(ip("fd00:67::1"), ip("fd00:67::2"), kind, 0, &[0; 20])[40..].to_vec();

@@ -64,8 +64,10 @@ mod tests {
                     let (mut sent, mut pieces) = (0, 0);
                     loop {
                         let piece = next(len, sent, ipv6, mtu);
-                        assert!(header_len(ipv6) + piece.len <= mtu && piece.offset == sent && sent % UNIT == 0);
-                        assert!(!piece.more || piece.len % UNIT == 0 && piece.len >= 48);
+                        assert!(
+                            header_len(ipv6) + piece.len <= mtu && piece.offset == sent && sent.is_multiple_of(UNIT)
+                        );
+                        assert!(!piece.more || piece.len.is_multiple_of(UNIT) && piece.len >= 48);
                         (sent, pieces) = (sent + piece.len, pieces + 1);
                         if !piece.more {
                             break;

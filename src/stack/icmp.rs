@@ -146,8 +146,10 @@ impl Stack {
     }
 
     pub(super) fn send_error(&mut self, own: IpAddr, peer: IpAddr, about: &[u8], error: IcmpError) {
-        // 1122-3.2.2-3: nor to a source that is not a single host.
-        if is_invalid_source(peer) && !(self.inside && is_loopback(peer)) {
+        // 1122-3.2.2-3: nor to a source that is not a single host, or that nobody else can have. What is refused for an option
+        // comes here before its source was looked at.
+        let invalid = is_invalid_source(peer) && !(self.inside && is_loopback(peer));
+        if invalid || self.is_broadcast(peer) || (!self.inside && self.is_own(peer)) {
             return;
         }
         // 1812-4.3.2.8, 4443-2.4-f

@@ -120,16 +120,14 @@ pub struct ReceiveSpace {
     pub irs: SeqNumber,
     /// SEG.ACK of the last segment sent (Last.ACK.sent of RFC 7323).
     pub last_ack: SeqNumber,
-    /// RCV.UP: the octet after the last urgent one, while it is ahead of the reader.
-    pub up: Option<SeqNumber>,
+    /// RCV.UP: the octet after the last urgent one, in urgent mode.
+    pub up: SeqNumber,
     /// Where the peer's FIN stands, once it is known.
     pub fin: Option<SeqNumber>,
     /// Octets that may wait for the application.
     pub capacity: u32,
-    /// Octets of them that the window shows: what tuning adds comes to light by and by.
+    /// Octets of them that the window may show: what tuning adds comes to light by what arrives.
     pub shown: u32,
-    /// Octets of text that have arrived since the last ACK, each counted once.
-    pub fresh: u32,
     /// By what it grows.
     pub tuning: ReaderTuning,
     /// How we scale the windows that we send.
@@ -142,6 +140,8 @@ pub struct ReceiveSpace {
     pub quick_acks: u8,
     /// Challenge ACKs sent in the current second.
     pub challenges: u8,
+    /// Urgent mode: RCV.UP is ahead of the reader. Beside the other octets it takes no room.
+    pub urgent: bool,
 }
 
 impl ReceiveSpace {
@@ -334,11 +334,11 @@ impl Connection {
                 edge: SeqNumber(0),
                 irs: SeqNumber(0),
                 last_ack: SeqNumber(0),
-                up: None,
+                up: SeqNumber(0),
+                urgent: false,
                 fin: None,
                 capacity,
                 shown: capacity,
-                fresh: 0,
                 tuning: ReaderTuning::new(tuned, SeqNumber(0), 0, now),
                 shift: if config.window_scaling { WindowShift::for_window(largest) } else { WindowShift::default() },
                 mss,

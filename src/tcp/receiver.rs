@@ -166,7 +166,6 @@ impl Connection {
     /// Everything that a segment with an ACK settles, once it has left.
     pub(super) fn acknowledged_peer(&mut self, edge: SeqNumber, cx: &Context<'_>) {
         self.rcv.shown = self.shown_capacity(cx.config, cx.pool);
-        self.rcv.fresh = 0;
         self.rcv.edge = self.rcv.edge.max(edge);
         self.rcv.last_ack = self.rcv.nxt;
         self.owed.ack = AckOwed::None;

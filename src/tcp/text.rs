@@ -104,7 +104,7 @@ fn received(
         // 2883-4-2: a duplicate of what is held out of order.
         connection.owed.dsack = Some((segment.seq, segment.seq + payload.len() as u32));
     }
-    connection.rcv.fresh = connection.rcv.fresh.saturating_add(written.new as u32);
+    connection.rcv.shown = connection.rcv.shown.saturating_add(written.new as u32);
     connection.rcv.nxt += written.advanced as u32;
     connection.statistics.octets_received += written.advanced;
     if written.advanced == 0 {

@@ -153,7 +153,7 @@ impl Connection {
         if !self.rcv.tuning.enabled {
             return capacity;
         }
-        capacity.min(self.rcv.shown.saturating_add(self.rcv.fresh))
+        capacity.min(self.rcv.shown)
     }
 
     /// The application has set another size, or has none set any more.

@@ -1,6 +1,6 @@
 //! The urgent mechanism (RFC 9293 section 3.8.5, RFC 6093): in line, and only for those who ask for it.
 
-use super::connection::{Connection, Events};
+use super::connection::{Connection, Events, ReceiveSpace};
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 
@@ -11,9 +11,16 @@ pub(super) fn urgent(connection: &mut Connection, segment: &Segment<'_>) {
         return;
     }
     // 9293-MUST-32: told when it begins and each time it advances, not when it is repeated.
-    if connection.rcv.up.is_none_or(|up| up.lt(segment.urgent)) {
-        connection.rcv.up = Some(segment.urgent);
+    if connection.rcv.urgent().is_none_or(|up| up.lt(segment.urgent)) {
+        (connection.rcv.up, connection.rcv.urgent) = (segment.urgent, true);
         connection.events.add(Events::URGENT);
+    }
+}
+
+impl ReceiveSpace {
+    /// RCV.UP in urgent mode.
+    fn urgent(&self) -> Option<SeqNumber> {
+        self.urgent.then_some(self.up)
     }
 }
 
@@ -26,7 +33,7 @@ impl Connection {
     /// Octets until the last urgent one is read, or `None` outside urgent mode.
     // 9293-MUST-33
     pub fn urgent_remaining(&self) -> Option<u32> {
-        self.rcv.up.map(|up| up.saturating_since(self.reader())).filter(|&octets| octets > 0)
+        self.rcv.urgent().map(|up| up.saturating_since(self.reader())).filter(|&octets| octets > 0)
     }
 
     /// The next octet to read is the last urgent one, where BSD sets its mark.
@@ -36,8 +43,8 @@ impl Connection {
 
     /// Leaves urgent mode once the reader has passed the pointer.
     pub(super) fn leave_urgent_mode(&mut self) {
-        if self.rcv.up.is_some() && self.urgent_remaining().is_none() {
-            self.rcv.up = None;
+        if self.rcv.urgent && self.urgent_remaining().is_none() {
+            self.rcv.urgent = false;
         }
     }
 }
