@@ -1,0 +1,88 @@
+//! UDP.
+
+use crate::packet::{Ip, Udp};
+use crate::target::{ATTACKER4, ATTACKER6, CLOSED, SERVED, TARGET4, Target, from};
+use crate::{Expect, attack, case};
+
+fn with(ip: &Ip, change: impl FnOnce(&mut Udp)) -> Vec<u8> {
+    let mut udp = Udp::to(SERVED);
+    change(&mut udp);
+    ip.carry(17, &ip.datagram(&udp, b"hello"))
+}
+
+/// 768-1, 1122-4.1.3.4, 8200-8.1-2
+#[test]
+fn headers() {
+    let (v4, v6) = (from(ATTACKER4), from(ATTACKER6));
+    let hello = || Expect::Datagram(b"hello".to_vec());
+    let trailing = v4.carry(17, &[v4.datagram(&Udp::to(SERVED), b"hello"), b"TRAIL".to_vec()].concat());
+    attack(vec![
+        case("well formed", with(&v4, |_| {}), hello()),
+        case("well formed, IPv6", with(&v6, |_| {}), hello()),
+        case("checksum 0 over IPv4", with(&v4, |udp| udp.checksum = Some(0)), hello()),
+        case("octets behind the length", trailing, hello()),
+        case("empty", v4.carry(17, &v4.datagram(&Udp::to(SERVED), &[])), Expect::Datagram(Vec::new())),
+        case(
+            "1,472 octets",
+            v4.carry(17, &v4.datagram(&Udp::to(SERVED), &[7; 1_472])),
+            Expect::Datagram(vec![7; 1_472]),
+        ),
+        case("wrong checksum", with(&v4, |udp| udp.checksum = Some(0x1234)), Expect::Dropped),
+        case("wrong checksum, IPv6", with(&v6, |udp| udp.checksum = Some(0x1234)), Expect::Dropped),
+        case("checksum 0 over IPv6", with(&v6, |udp| udp.checksum = Some(0)), Expect::Dropped),
+        case("length 0", with(&v4, |udp| udp.length = Some(0)), Expect::Dropped),
+        case("length 7", with(&v4, |udp| udp.length = Some(7)), Expect::Dropped),
+        case("length 7, IPv6", with(&v6, |udp| udp.length = Some(7)), Expect::Dropped),
+        case("length beyond the packet", with(&v4, |udp| udp.length = Some(100)), Expect::Dropped),
+        case("cut header", v4.carry(17, &v4.datagram(&Udp::to(SERVED), &[])[..7]), Expect::Dropped),
+        case("no header", v4.carry(17, &[]), Expect::Dropped),
+        case("from port 0", with(&v4, |udp| udp.source = 0), Expect::Anything),
+        case("LAND", with(&from(TARGET4), |udp| udp.source = SERVED), Expect::Dropped),
+    ]);
+}
+
+/// 1122-4.1.3.1, 4443-3.1
+#[test]
+fn closed_ports() {
+    let (v4, v6) = (from(ATTACKER4), from(ATTACKER6));
+    let closed = |udp: &mut Udp| udp.destination = CLOSED;
+    let long = |ip: &Ip| ip.carry(17, &ip.datagram(&Udp::to(CLOSED), &[7; 1_400]));
+    attack(vec![
+        case("IPv4", with(&v4, closed), Expect::Error(3, 3, [0; 4])),
+        case("IPv6", with(&v6, closed), Expect::Error(1, 4, [0; 4])),
+        case("long, IPv4", long(&v4), Expect::Error(3, 3, [0; 4])),
+        case("long, IPv6", long(&v6), Expect::Error(1, 4, [0; 4])),
+        case("wrong checksum", with(&v4, |udp| (udp.destination, udp.checksum) = (CLOSED, Some(9))), Expect::Dropped),
+        case("to all nodes", with(&Ip::between(ATTACKER6, "ff02::1"), closed), Expect::Dropped),
+    ]);
+}
+
+/// A queue that is full loses datagrams, counted, and nothing else.
+#[test]
+fn flood() {
+    let mut target = Target::new();
+    let ip = from(ATTACKER4);
+    for source in 0..20_000_u16 {
+        let udp = Udp { source: 1_024 + source, ..Udp::to(SERVED) };
+        target.give(&ip.carry(17, &ip.datagram(&udp, &[7; 1_000])));
+    }
+    assert!(target.drops() > 10_000, "the queue is bounded");
+    target.answers(&[]);
+    let answers = target.answers(&[with(&ip, |_| {})]);
+    assert!(answers.len() == 1 && answers[0].payload[8..] == *b"hello");
+    target.serves_a_fresh_client("the flood");
+}
+
+/// 1812-4.3.2.8, 4443-2.4-5: errors are limited, echo replies go on.
+#[test]
+fn flood_of_closed_ports() {
+    let mut target = Target::new();
+    let ip = from(ATTACKER4);
+    let packets: Vec<_> =
+        (0..5_000).map(|n| ip.carry(17, &ip.datagram(&Udp { source: 1_024 + n, ..Udp::to(CLOSED) }, b"x"))).collect();
+    let answers = target.answers(&packets);
+    assert!(!answers.is_empty() && answers.len() <= 200, "{} errors", answers.len());
+    let answers = target.answers(&[ip.ping(b"data")]);
+    assert_eq!(answers[0].echoed(), Some(&b"data"[..]));
+    target.serves_a_fresh_client("the flood");
+}
