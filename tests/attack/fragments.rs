@@ -154,7 +154,7 @@ fn impossible_pieces() {
             vec![piece(&v4, ICMP4, &echo[..35], 0, true, 5), piece(&v4, ICMP4, &echo[35..], 32, false, 5)],
             Expect::Silence,
         ),
-        case("IPv6: not a multiple of 8", piece6(&data(35), 0, true, 6), Expect::Error(4, 0, [0, 0, 0, 4])),
+        case("IPv6: not a multiple of 8", piece6(&echo6[..35], 0, true, 6), Expect::Error(4, 0, [0, 0, 0, 4])),
         case("IPv6: too long", piece6(&data(64), 65_528, false, 7), Expect::Error(4, 0, [0, 0, 0, 42])),
         case(
             "IPv6: no whole chain",
