@@ -123,7 +123,7 @@ fn destinations_that_are_not_ours() {
     }
 }
 
-/// 1122-3.2.2-4, 1122-3.2.2.6: a group is never answered, so that nobody multiplies (Smurf).
+/// 1122-3.2.2.6-2: a group is never answered, so that nobody multiplies (Smurf).
 #[test]
 fn groups_are_not_answered() {
     let mut all = Vec::new();

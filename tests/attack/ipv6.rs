@@ -132,7 +132,7 @@ fn parameter_problems() {
     ]);
 }
 
-/// 8200-4.7, 7112-5
+/// 7112-5
 #[test]
 fn broken_chains() {
     let ip = from(ATTACKER6);

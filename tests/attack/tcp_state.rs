@@ -43,7 +43,7 @@ fn survives(target: &mut Target, name: &str, reply: Reply, text: &[u8], change: 
     target.serves_a_fresh_client(name);
 }
 
-/// 9293-3.10.7.4-10 to -12, 5961-3.2, 5961-4.2, 5961-5.2
+/// 9293-3.10.7.4-10, 9293-3.10.7.4-12
 #[test]
 fn blind_segments() {
     let target = &mut Target::new();
