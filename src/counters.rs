@@ -307,6 +307,8 @@ counters! {
         resets_out => "resets out", "OutRsts";
         /// Connections ended by a RST from the peer.
         resets_in => "resets in", "EstabResets";
+        /// SYNs of deferring listeners that made room for others before their time.
+        syns_evicted => "SYNs evicted", "";
         /// Connections that were in TIME-WAIT and made room for others before their time.
         time_wait_evicted => "time wait evicted", "";
         /// Paths of connections that have become narrower.

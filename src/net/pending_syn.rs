@@ -13,7 +13,7 @@ use crate::tcp::FourTuple;
 /// [`TcpListener::next_syn`].
 ///
 /// The peer waits meanwhile, and sends its SYN again now and then. Dropping it refuses it. Who has not decided after 63 s is
-/// no longer asked; the next copy of the SYN asks anew.
+/// no longer asked, after 1 s where a flood of SYNs needs the room; the next copy of the SYN asks anew.
 pub struct PendingSyn {
     listener: TcpListener,
     syn: stack::PendingSyn,

@@ -124,6 +124,13 @@ impl TcpListener {
     /// Waits for the next SYN of a listener with [`ListenOptions::deferred`] set: it is the application's to accept or to
     /// refuse. Other listeners have none.
     ///
+    /// Anybody can have the application asked as often as he likes, so it has to bound by itself what it does for SYNs about
+    /// which it has not decided; and the oldest SYN makes room where more come than the backlog has room for.
+    ///
+    /// A [`Poller`](super::Poller) reports a SYN and a connection alike, as readable: its user calls this and
+    /// [`accept`](TcpListener::accept) both, each until it would block. Threads may wait in both at the same time; while
+    /// nobody takes the SYNs, those in `accept` look again every few milliseconds.
+    ///
     /// # Errors
     /// `WouldBlock` in non-blocking mode when there is none, `NetworkDown`.
     pub fn next_syn(&self) -> io::Result<PendingSyn> {

@@ -7,7 +7,10 @@
 //!                                        -> DECISION_TIME is over: forgotten; the next copy of the SYN asks again
 //! ```
 //!
-//! The peer sends its SYN again while it has no answer. A copy changes nothing: the decision is about the record.
+//! The peer sends its SYN again while it has no answer. A copy changes nothing, nor does a SYN by which the same peer begins
+//! anew: the decision is about the tuple, and asked for once.
+//!
+//! There is no cookie to fall back on: one would be a decision. Where the SYN queue is full, the oldest record makes room.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,6 +32,14 @@ pub(super) const DECISION_TIME: Duration = Duration::from_secs(63);
 /// How long a refusal is remembered for copies of the SYN that were on their way, or whose RST was lost: the copies of the
 /// first 7 s, and some time on the way.
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
+
+/// How old a SYN is at least that makes room for another, or its SYN-ACK if it has been accepted: by then honest peers have
+/// finished the handshake, or send their SYN again.
+// 6298-2.1
+const EVICTION_AGE: Duration = Duration::from_secs(1);
+
+/// How many SYN-ACKs that are on their way are passed over to find a record that can go.
+const MAX_PASSED: usize = 8;
 
 /// What has been decided about a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +66,10 @@ pub struct PendingSyn {
 impl Stack {
     /// The next SYN of a deferring listener (see [`ListenOptions::deferred`](super::ListenOptions)) about which nothing is
     /// decided.
+    ///
+    /// Anybody can have the application asked as often as he likes (a SYN, a RST behind it, the next SYN; or SYNs from ever
+    /// new ports), and what has been asked may be forgotten meanwhile. So the application has to bound the work that it
+    /// does for SYNs by itself.
     ///
     /// # Errors
     /// `WouldBlock` when there is none.
@@ -135,12 +150,40 @@ impl Stack {
     pub(super) fn ask(&mut self, listener: ListenerHandle, key: SlabKey) {
         let half_open = &self.half_open;
         let Some(entry) = self.listeners.get_mut(listener.0) else { return };
-        entry.asked.push_back(SynHandle(key));
-        if entry.asked.len() > 2 * entry.half_open as usize + 64 {
-            // Those whose peers have given up.
-            entry.asked.retain(|handle| half_open.contains(handle.0));
+        let most = 2 * entry.half_open as usize + 64;
+        for queue in [&mut entry.asked, &mut entry.syn_order] {
+            queue.push_back(SynHandle(key));
+            if queue.len() > most {
+                // Those whose peers have given up.
+                queue.retain(|handle| half_open.contains(handle.0));
+            }
         }
         self.listener_event(listener);
+    }
+
+    /// Makes room for one more SYN by the end of the oldest; false where all may still come to something.
+    // 4987-3.2: the oldest is recycled. A flood of forged SYNs shortens the time to decide and shuts out nobody.
+    pub(super) fn evict_syn(&mut self, listener: ListenerHandle) -> bool {
+        let mut passed = 0;
+        while passed < MAX_PASSED {
+            let Some(order) = self.listeners.get_mut(listener.0).map(|listener| &mut listener.syn_order) else { break };
+            let Some(oldest) = order.pop_front() else { break };
+            let Some(entry) = self.half_open.get(oldest.0) else { continue };
+            // What has been sent again was sent long ago.
+            if entry.record.syn_losses > 0 || self.now.saturating_since(entry.record.sent_at) >= EVICTION_AGE {
+                self.counters.syns_evicted += 1;
+                self.remove_half_open(oldest.0);
+                return true;
+            }
+            if entry.verdict != Verdict::Accepted {
+                // Those behind it are younger.
+                order.push_front(oldest);
+                break;
+            }
+            order.push_back(oldest);
+            passed += 1;
+        }
+        false
     }
 
     /// A segment for a record that has not answered by a SYN-ACK: its listener is still in LISTEN.
@@ -162,15 +205,39 @@ impl Stack {
             }
             return Err(DropReason::TcpListenIgnored);
         }
-        if segment.seq != irs {
-            // The peer begins anew.
-            self.remove_half_open(key);
-            return self.listener_input(listener, segment, None);
+        match (segment.seq != irs, refused) {
+            // The peer begins anew, and the last decision was about another attempt.
+            (true, true) => {
+                self.remove_half_open(key);
+                self.listener_input(listener, segment, None)
+            }
+            (true, false) => {
+                self.syn_anew(key, segment);
+                Ok(())
+            }
+            (false, true) => {
+                self.answer_with_reset(segment);
+                Err(DropReason::TcpNobody)
+            }
+            (false, false) => {
+                if let Some(entry) = self.half_open.get_mut(key) {
+                    entry.record.syn_again(segment);
+                }
+                Err(DropReason::TcpSynUndecided)
+            }
         }
-        if refused {
-            self.answer_with_reset(segment);
-            return Err(DropReason::TcpNobody);
+    }
+
+    /// The peer begins anew before anything is decided: the question is the same, and so is the time for it, but the answer
+    /// will be to this SYN.
+    fn syn_anew(&mut self, key: SlabKey, segment: &Segment<'_>) {
+        let Some(entry) = self.half_open.get(key) else { return };
+        let Some(listener) = self.listeners.get(entry.listener.0) else { return };
+        let (sent_at, options) = (entry.record.sent_at, *listener.options);
+        let mut record = self.record_of_syn(segment, entry.record.iss, &options);
+        record.sent_at = sent_at;
+        if let Some(entry) = self.half_open.get_mut(key) {
+            entry.record = record;
         }
-        Err(DropReason::TcpSynUndecided)
     }
 }

@@ -27,7 +27,11 @@ pub struct ListenOptions {
     /// How it is bound. By default with SO_REUSEADDR, as `std::net` binds listeners.
     pub bind: BindOptions,
     /// No SYN is answered before the application has decided about it (see [`Stack::tcp_next_syn`]), for at most 63 s.
-    /// While the SYN queue is full, SYNs are dropped, and their peers send them again. Default off.
+    /// While the SYN queue is full, the oldest that has waited for 1 s or more makes room (an answer to it would come to
+    /// nothing, and its peer's next SYN asks anew); if all are younger, SYNs are dropped, and their peers send them again.
+    /// Default off.
+    ///
+    /// Such a listener is readable while a SYN *or* a connection waits: whoever asks for its readiness has to take both.
     pub deferred: bool,
 }
 
@@ -77,21 +81,19 @@ impl Stack {
         if listener.accept_queue_is_full() {
             return Err(DropReason::TcpAcceptQueueFull);
         }
+        let (options, deferred) = (*listener.options, listener.deferred);
         // 4987-3.2: bounded per listener and in all.
         if listener.syn_queue_is_full() || self.half_open.is_full() {
+            if !deferred {
+                return self.send_cookie(handle, segment);
+            }
             // A cookie would be a decision.
-            return if listener.deferred {
-                Err(DropReason::TcpSynQueueFull)
-            } else {
-                self.send_cookie(handle, segment)
-            };
+            if !self.evict_syn(handle) {
+                return Err(DropReason::TcpSynQueueFull);
+            }
         }
         let tuple = segment.tuple;
-        let (options, deferred) = (*listener.options, listener.deferred);
-        let mss = self.announced_mss_for(options.max_segment, tuple.remote_addr);
-        let iss = self.initial_sequence(&tuple, beyond);
-        let offset = self.sequence.timestamp_offset(&tuple);
-        let record = HalfOpen::new(segment, iss, offset, mss, &options, &self.config.tcp);
+        let record = self.record_of_syn(segment, self.initial_sequence(&tuple, beyond), &options);
         let (verdict, patience) = match deferred {
             true => (Verdict::Asked, DECISION_TIME),
             false => (Verdict::Accepted, self.config.tcp.initial_rto),
@@ -114,6 +116,13 @@ impl Stack {
         tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
         self.push_reply(record.syn_ack(tuple, self.now));
         Ok(())
+    }
+
+    /// What is remembered of a SYN.
+    pub(super) fn record_of_syn(&self, segment: &Segment<'_>, iss: SeqNumber, options: &SocketOptions) -> HalfOpen {
+        let announced = self.announced_mss_for(options.max_segment, segment.tuple.remote_addr);
+        let offset = self.sequence.timestamp_offset(&segment.tuple);
+        HalfOpen::new(segment, iss, offset, announced, options, &self.config.tcp)
     }
 
     /// The MSS to announce.

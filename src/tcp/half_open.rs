@@ -147,6 +147,19 @@ impl HalfOpen {
         }
     }
 
+    /// The SYN once more: what may have changed in it.
+    pub fn syn_again(&mut self, segment: &Segment<'_>) {
+        // 3168-6.1.1.1: where the SYN that asks got no answer, it comes again without.
+        self.agreed.ecn &= ecn::asks(segment.flags);
+        // 7323-4.3: the peer takes its round-trip time from what is echoed, which has to be its latest.
+        if let Some(timestamp) = segment.options.timestamp
+            && self.agreed.timestamps
+            && !is_before(timestamp.value, self.agreed.ts_recent)
+        {
+            (self.agreed.ts_recent, self.agreed.ts_recent_at) = (timestamp.value, segment.arrived);
+        }
+    }
+
     /// An answer, as long as this record has some left.
     fn answer(&mut self, segment: &Segment<'_>, reason: DropReason) -> Action {
         if self.answers >= MAX_ANSWERS {
@@ -155,8 +168,9 @@ impl HalfOpen {
         self.answers += 1;
         // The SYN once more: our SYN-ACK may have been lost.
         let again = segment.syn() && !segment.has_ack() && segment.seq == self.irs;
-        // 3168-6.1.1.1: where the SYN that asks got no answer, it comes again without.
-        self.agreed.ecn &= !again || ecn::asks(segment.flags);
+        if again {
+            self.syn_again(segment);
+        }
         let reply =
             if again { self.syn_ack(segment.tuple, segment.arrived) } else { self.ack(segment.tuple, segment.arrived) };
         Action::Answer(reply, reason)

@@ -37,6 +37,8 @@ pub struct Listener<K, S> {
     pub deferred: bool,
     /// Those of which the application has not heard yet; some may be gone.
     pub asked: VecDeque<S>,
+    /// All SYNs that came while it deferred them, oldest first; some may be gone.
+    pub syn_order: VecDeque<S>,
     /// What its connections start with.
     pub options: Arc<SocketOptions>,
     /// A connection or such a SYN has come in since the application last looked.
@@ -57,6 +59,7 @@ impl<K, S> Listener<K, S> {
             accept_queue: VecDeque::new(),
             deferred: false,
             asked: VecDeque::new(),
+            syn_order: VecDeque::new(),
             options: Arc::new(options),
             event: false,
             cookies_at: None,
