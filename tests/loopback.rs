@@ -7,6 +7,7 @@ use glasstcp::SocketError;
 use glasstcp::counters::DropReason;
 use glasstcp::sim::Script;
 use glasstcp::stack::loopback::LOOPBACK_MTU;
+use glasstcp::stack::siblings::Share;
 use glasstcp::stack::{ListenerHandle, Progress, Readiness, SocketHandle, TcpHandle, UdpHandle, WouldBlock};
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
@@ -319,6 +320,28 @@ fn work_and_memory_are_bounded() {
     let (number, calls, received) = send(1);
     assert_eq!((number, received), (1_024, 1_024));
     assert_eq!(calls, 7, "eight turns of 128");
-    let (number, ..) = send(60_000);
+    let (number, calls, _) = send(60_000);
     assert!((100..140).contains(&number), "{number} packets of 60,000 octets in 8 MiB");
+    assert_eq!(calls, 7, "eight turns of 1 MiB");
+}
+
+/// What waits for the siblings is bounded by its number and by its octets, and taking it makes room.
+#[test]
+fn strays_are_bounded() {
+    for (len, most) in [(1, 1_024..1_025), (60_000, 130..140)] {
+        let mut script = Script::new();
+        script.stack.set_share(Share::new(0, 2).unwrap());
+        let client = bound(&mut script, "127.0.0.1", 9);
+        for _ in 0..2 {
+            let before = script.stack.counters().dropped(DropReason::SiblingBusy);
+            for _ in 0..1_500 {
+                script.stack.udp_send(script.now, client, Some(end("127.0.0.1", 53)), &vec![1; len]).unwrap();
+                script.stack.transmit(script.now, usize::MAX, |_| unreachable!("nothing leaves"));
+            }
+            let strays = std::iter::from_fn(|| script.stack.take_stray()).count();
+            assert!(most.contains(&strays), "{strays} of {len}");
+            let dropped = script.stack.counters().dropped(DropReason::SiblingBusy) - before;
+            assert_eq!(strays as u64 + dropped, 1_500);
+        }
+    }
 }

@@ -110,6 +110,11 @@ impl Core {
         if self.end.is_some() || self.closing { Err(SocketError::NetworkDown) } else { Ok(()) }
     }
 
+    /// There is something of which the siblings may know.
+    pub fn has_strays(&self) -> bool {
+        self.stack.has_strays() || !self.unsettled.is_empty()
+    }
+
     /// Ends everything: whoever waits is told. The first reason counts.
     pub fn finish(&mut self, end: End) {
         if self.end.is_none() {

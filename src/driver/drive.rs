@@ -110,7 +110,8 @@ impl Shard {
         // is mostly there already.
         let mut looked = false;
         loop {
-            if bell.is_rung() || core.end().is_some() {
+            // What the siblings may know is settled first: who waits in a loop keeps the background thread away.
+            if bell.is_rung() && !drive.strays || core.end().is_some() {
                 break;
             }
             let mut over = false;
@@ -139,6 +140,8 @@ impl Shard {
     pub(super) fn drive_once(&self, core: MutexGuard<'_, Core>) {
         let last_words = LastWords(self);
         let mut drive = Drive::new(self, &self.application_event);
+        // What the last turn has left: a loop that often comes by keeps the background thread away.
+        drive.strays = core.has_strays();
         drop(core);
         let received = drive.receive();
         let mut core = self.lock();
@@ -287,6 +290,7 @@ impl<'a> Drive<'a> {
             // The application is about to act on what has arrived: its answer carries the acknowledgment that is due, and
             // its reading opens the window that this tells of. Coming back to wait sends what is left; if it stays away,
             // the background thread does.
+            self.strays = core.has_strays();
             return Rest { timeout: Some(Duration::ZERO), busy: Duration::ZERO, for_room: false };
         }
         let sent_before = core.stack.counters().packets_out;
@@ -296,7 +300,7 @@ impl<'a> Drive<'a> {
         let until = core.stack.next_deadline();
         core.role.sleep = Sleep { asleep: true, until, for_room: blocked };
         let mut timeout = until.map(|until| until.saturating_since(now));
-        self.strays = core.stack.has_strays() || !core.unsettled.is_empty();
+        self.strays = core.has_strays();
         if progress == Progress::More || !core.inbox.is_empty() || self.strays {
             timeout = Some(Duration::ZERO);
         }
@@ -396,6 +400,36 @@ mod tests {
         let mut config = Config::new(&[format!("10.0.0.{number}/24").parse().unwrap()]);
         config.tcp.fin_wait_2 = Duration::from_millis(100);
         config
+    }
+
+    /// A loop that comes by now and then keeps the background thread away, so it settles what the siblings know, too.
+    #[test]
+    fn strays_do_not_wait_for_the_background_thread() {
+        let (near, _far): (Vec<_>, Vec<_>) = (0..2).map(|_| FdDevice::pair(1_500).unwrap()).unzip();
+        let devices = near.into_iter().map(|device| Box::new(device) as Box<dyn crate::device::Device>).collect();
+        let shards = Shard::start_siblings(devices, &config(1)).unwrap();
+        let bind = |shard: &Shard, at: &str| shard.call(|core, _| core.stack.udp_bind(at.parse().unwrap())).unwrap();
+        let (client, _server) = (bind(&shards[0], "10.0.0.1:9"), bind(&shards[1], "10.0.0.1:53"));
+        let come_by = |prepare: &dyn Fn(&mut Core)| loop {
+            let mut core = shards[0].lock();
+            if core.take_role() {
+                prepare(&mut core);
+                return shards[0].drive_once(core);
+            }
+            drop(core);
+            std::thread::yield_now();
+        };
+        for number in 1..=20 {
+            come_by(&|core| {
+                let now = shards[0].now();
+                core.stack.udp_send(now, client, Some("10.0.0.1:53".parse().unwrap()), b"over there").unwrap();
+            });
+            come_by(&|_| {});
+            let core = shards[0].lock();
+            assert!(!core.has_strays());
+            assert_eq!(core.stack.counters().handed_over, number);
+        }
+        shards.iter().for_each(|shard| assert_eq!(shard.close(Duration::ZERO), 0));
     }
 
     /// Whoever waits for a connection to finish takes the role when the deadline that finishes it is due already. Its first

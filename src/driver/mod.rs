@@ -262,7 +262,7 @@ impl Shard {
             Progress::Idle => {
                 let next = core.stack.next_deadline();
                 core.end().is_some()
-                    || core.stack.has_strays()
+                    || core.has_strays()
                     || next.is_some_and(|next| sleep.until.is_none_or(|until| next < until))
             }
             Progress::More => true,

@@ -22,14 +22,17 @@ use crate::time::Instant;
 /// The largest packet that stays inside: what the length field of IPv4 can say, as nothing carries it.
 pub const LOOPBACK_MTU: usize = 65_535;
 
-/// Packets that may wait.
+/// Packets that may wait, and as many strays.
 const MAX_PACKETS: usize = 1_024;
 
-/// Octets that may wait: some 128 of the largest packets.
+/// Octets that may wait, and as many of strays: some 128 of the largest packets.
 const MAX_OCTETS: usize = 8 << 20;
 
 /// Packets and connections that have their turn in one call: a connection to itself could go on for ever.
 const TURN: usize = 128;
+
+/// Octets of packets after which a turn ends: some 16 of the largest, as many as go to the device under one lock.
+const TURN_OCTETS: usize = 1 << 20;
 
 /// A packet on its way from this host to itself.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub(super) struct Loopback {
     pub to_send: VecDeque<SlabKey>,
     /// Packets that this stack does not know.
     strays: VecDeque<Stray>,
+    stray_octets: usize,
 }
 
 impl Loopback {
@@ -73,6 +77,21 @@ impl Loopback {
         let (bytes, meta) = self.packets.pop_front()?;
         self.octets -= bytes.len();
         Some((bytes, meta))
+    }
+
+    fn push_stray(&mut self, stray: Stray) -> bool {
+        let room = self.strays.len() < MAX_PACKETS && self.stray_octets + stray.bytes.len() <= MAX_OCTETS;
+        if room {
+            self.stray_octets += stray.bytes.len();
+            self.strays.push_back(stray);
+        }
+        room
+    }
+
+    fn pop_stray(&mut self) -> Option<Stray> {
+        let stray = self.strays.pop_front()?;
+        self.stray_octets -= stray.bytes.len();
+        Some(stray)
     }
 }
 
@@ -115,9 +134,14 @@ impl Stack {
 
     /// Works off a turn of what is inside; true if more is left.
     pub(super) fn loopback_turn(&mut self, now: Instant) -> bool {
+        let mut octets = 0;
         for _ in 0..TURN {
+            if octets >= TURN_OCTETS {
+                break;
+            }
             // Packets first, so that a batch of them shares one ACK.
             if let Some((bytes, meta)) = self.loopback.pop() {
+                octets += bytes.len();
                 let dropped = self.settle_or_leave_inside(now, &bytes, &meta);
                 if dropped == Some(DropReason::Unclaimed)
                     && let Some(inquiry) = self.take_inquiry()
@@ -157,9 +181,7 @@ impl Stack {
     }
 
     fn push_stray(&mut self, stray: Stray) {
-        if self.loopback.strays.len() < MAX_PACKETS {
-            self.loopback.strays.push_back(stray);
-        } else {
+        if !self.loopback.push_stray(stray) {
             self.counters.count(DropReason::SiblingBusy);
         }
     }
@@ -171,7 +193,7 @@ impl Stack {
 
     /// The next of these, for the owner to ask the siblings; whose it is settles it by [`Stack::settle_inside`].
     pub fn take_stray(&mut self) -> Option<Stray> {
-        self.loopback.strays.pop_front()
+        self.loopback.pop_stray()
     }
 }
 

@@ -40,7 +40,10 @@ impl Transmit<'_> {
 
     /// The whole packet in one piece.
     pub fn to_vec(&self) -> Vec<u8> {
-        [self.header, &self.payload.concat()].concat()
+        let mut packet = Vec::with_capacity(self.len());
+        packet.extend_from_slice(self.header);
+        self.payload.iter().for_each(|piece| packet.extend_from_slice(piece));
+        packet
     }
 }
 
