@@ -217,7 +217,8 @@ counters! {
         group_packets_in => "group packets in", "InMcastPkts";
         /// Packets sent.
         packets_out => "packets out", "OutTransmits";
-        /// Packets that belonged to a sibling on another queue of the device and were handed over to it.
+        /// Packets that belonged to a sibling on another queue of the device and were handed over to it, and copies of
+        /// those that were for it as well.
         handed_over => "handed over", "";
     }
     /// Fragments, RFC 4293 section 3.2.3.

@@ -16,6 +16,7 @@ use glasstcp::counters::{Counters, DropReason};
 use glasstcp::device::fd::FdDevice;
 use glasstcp::device::{Capabilities, Device, RxMeta, TxMeta};
 use glasstcp::net::{Net, TcpListener, TcpStream};
+use glasstcp::wire::checksum::Checksum;
 use glasstcp::wire::icmp::IcmpError;
 use glasstcp::wire::tcp::{self, Flags};
 use glasstcp::wire::udp::{self, UdpHeader};
@@ -351,6 +352,82 @@ fn a_group_is_heard_by_its_member() {
             assert_eq!((meta.len, meta.destination), (9, (group, 5_000).into()));
         }
         world.expect_handed_over([1, 1, 0]);
+    });
+}
+
+/// Members on several queues all hear their group, or what is sent to everybody, each on its own port.
+#[test]
+fn a_group_is_heard_by_all_its_members() {
+    watched(|| {
+        let world = world(3);
+        let group = Ipv4Addr::new(239, 1, 2, 3);
+        let bound = |queue: usize, port: u16| {
+            let socket = world.nets[queue].bind_udp(("0.0.0.0", port)).unwrap();
+            socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED).unwrap();
+            socket
+        };
+        let members = [bound(0, 5_000), bound(2, 5_000), bound(2, 5_001)];
+        let sender = world.peer.bind_udp("10.0.0.1:0").unwrap();
+        sender.set_broadcast(true).unwrap();
+        for queue in [0, 1, 2] {
+            world.switch.to(queue);
+            for (to, port) in [(group, 5_000), (group, 5_001), (Ipv4Addr::BROADCAST, 5_000)] {
+                let data = [queue as u8, (port % 100) as u8, u8::from(to == group)];
+                sender.send_to(&data, (to, port)).unwrap();
+                for member in members.iter().filter(|member| member.local_addr().unwrap().port() == port) {
+                    let mut buffer = [0; 20];
+                    let len = member.recv(&mut buffer).unwrap();
+                    assert_eq!(buffer[..len], data);
+                }
+            }
+        }
+        for member in members {
+            member.set_nonblocking(true).unwrap();
+            assert_eq!(member.recv(&mut [0; 20]).unwrap_err().kind(), ErrorKind::WouldBlock, "each once");
+        }
+    });
+}
+
+/// 3376-5.2: on whichever queue a router asks, members on all of them answer, each on its own.
+#[test]
+fn routers_hear_of_members_on_all_queues() {
+    watched(|| {
+        let world = world(3);
+        let group = Ipv4Addr::new(239, 1, 2, 3);
+        let members = [1, 2].map(|queue| {
+            let socket = world.nets[queue].bind_udp("0.0.0.0:5000").unwrap();
+            socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED).unwrap();
+            socket
+        });
+        let answered = |queue: usize| {
+            let heard = world.switch.heard.lock().unwrap();
+            // A report of version 3 whose first record tells what is, not what has changed.
+            let report = |packet: &[u8]| parse_ip(packet).is_ok_and(|ip| ip.payload[0] == 0x22 && ip.payload[8] == 2);
+            heard.iter().any(|(on, packet)| {
+                *on == queue && parse_ip(packet).is_ok_and(|ip| ip.protocol == protocol::IGMP) && report(packet)
+            })
+        };
+        // To all about all, and to the group about itself; with the router alert option.
+        for (asked, (to, about)) in
+            [(Ipv4Addr::new(224, 0, 0, 1), Ipv4Addr::UNSPECIFIED), (group, group)].iter().enumerate()
+        {
+            world.switch.heard.lock().unwrap().clear();
+            let mut message = vec![0x11, 1, 0, 0];
+            message.extend(about.octets());
+            message.extend([2, 125, 0, 0]);
+            let mut sum = Checksum::new();
+            sum.add(&message);
+            message[2..4].copy_from_slice(&sum.finish().to_be_bytes());
+            let mut packet = kit::ip_packet("10.0.0.1".parse().unwrap(), (*to).into(), protocol::IGMP, &message);
+            packet.splice(20..20, [148, 4, 0, 0]);
+            (packet[0], packet[3], packet[8]) = (0x46, packet[3] + 4, 1);
+            kit::fix_ipv4(&mut packet);
+            world.switch.inject(asked, &packet);
+            while !(answered(1) && answered(2)) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        drop(members);
     });
 }
 

@@ -205,7 +205,8 @@ impl Shard {
         }
     }
 
-    /// Brings a packet to the sibling that has a stronger claim to it than this; false if there is none.
+    /// Brings a packet to the sibling that has a stronger claim to it than this; false if there is none, or if this has to
+    /// do with a packet for several.
     fn hand_over(
         &self,
         arrived: Instant,
@@ -215,6 +216,9 @@ impl Shard {
         own: Claim,
         inside: bool,
     ) -> bool {
+        if inquiry.is_for_all() {
+            return self.hand_copies(arrived, packet, meta, inquiry, inside) && own == Claim::Nothing;
+        }
         let mut best = (own, None);
         for sibling in self.siblings() {
             let claim = sibling.lock().claim(inquiry, arrived);
@@ -230,6 +234,20 @@ impl Shard {
             self.lock().stack.note_handed_over(taken);
         }
         taken.is_some()
+    }
+
+    /// Brings a copy of a packet to each sibling that has to do with it; false if there is none.
+    fn hand_copies(&self, arrived: Instant, packet: &[u8], meta: &RxMeta, inquiry: &Inquiry, inside: bool) -> bool {
+        let mut any = false;
+        for sibling in self.siblings() {
+            let claim = sibling.lock().claim(inquiry, arrived);
+            let taken = if claim == Claim::Nothing { None } else { sibling.take_in(arrived, packet, meta, inside) };
+            if let Some(taken) = taken {
+                self.lock().stack.note_handed_over(taken);
+                any = true;
+            }
+        }
+        any
     }
 
     /// Takes a packet from a sibling; `Some(false)` if there is no room, `None` if nothing moves here any more.

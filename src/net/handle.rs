@@ -65,7 +65,8 @@ impl Net {
     /// Limits on memory, connections, half-open connections, TIME-WAIT, resets and ICMP errors are the host's, and
     /// divided among the queues. Ports that are chosen (port 0) differ from queue to queue: to listen on the same one
     /// everywhere, bind port 0 on the first and name the port to the others. Where several have a UDP socket on the same
-    /// port, a datagram goes to the one on whose queue it came. A `Net` that was closed still holds its queue until it
+    /// port, a datagram goes to the one on whose queue it came; one to a group or to everybody goes to all who take it,
+    /// but what a socket itself sends there is heard, on this host, on its own `Net` alone. A `Net` that was closed still holds its queue until it
     /// is dropped, and what the kernel sends there is lost.
     ///
     /// # Errors

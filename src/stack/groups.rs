@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::Stack;
 use super::flow::UdpHandle;
 use super::outgoing::Outgoing;
+use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::error::SocketError;
-use crate::ip::input::Addressed;
+use crate::ip::input::{Addressed, addressed};
 use crate::ip::multicast::{MAX_SOURCES, Query, Record, Report, Version, is_everybody};
 use crate::time::Instant;
 use crate::wire::{IpPacket, igmp, mld};
@@ -101,18 +102,27 @@ impl Stack {
         if !near || !well_addressed {
             return Err(DropReason::IgmpIgnored);
         }
-        self.membership_input(false, &message);
-        Ok(())
+        self.membership_input(packet.destination, &message)
     }
 
     pub(super) fn mld_input(&mut self, packet: &IpPacket<'_>) -> Result<(), DropReason> {
         let message = mld::parse(packet)?;
-        self.membership_input(true, &message);
-        Ok(())
+        self.membership_input(packet.destination, &message)
     }
 
-    fn membership_input(&mut self, ipv6: bool, message: &igmp::Message<'_>) {
-        let now = self.now;
+    /// What is sent to this group or to everybody is for this stack as well.
+    pub(super) fn hears_group(&self, group: IpAddr) -> bool {
+        addressed(group, &self.host()) == Some(Addressed::Group)
+    }
+
+    fn membership_input(&mut self, destination: IpAddr, message: &igmp::Message<'_>) -> Result<(), DropReason> {
+        let (ipv6, now) = (destination.is_ipv6(), self.now);
+        let of_one = destination.is_multicast() && !is_everybody(destination);
+        let inquiry = || if of_one { Inquiry::Group { group: destination, whole: true } } else { Inquiry::Membership };
+        // Members may be on any of the stacks, and the router speaks to all of them as one host.
+        if self.leaves(inquiry) {
+            return Err(DropReason::Unclaimed);
+        }
         match message {
             igmp::Message::Report(group) => self.groups.heard_report(*group, now),
             igmp::Message::Query(query) => {
@@ -126,6 +136,7 @@ impl Stack {
                 self.groups.query(ipv6, &query, now);
             }
         }
+        Ok(())
     }
 
     /// Sends the reports that are due.

@@ -136,8 +136,8 @@ impl Stack {
             && refused.reason == DropReason::NotOurs
             && let Ok(packet) = parse_ip(bytes)
             && packet.destination.is_multicast()
-            && packet.protocol == protocol::UDP
-            && self.leaves(|| Inquiry::Group(packet.destination))
+            && is_of_groups(&packet)
+            && self.leaves(|| Inquiry::Group { group: packet.destination, whole: packet.fragment.is_none() })
         {
             return DropReason::Unclaimed;
         }
@@ -159,5 +159,15 @@ impl Stack {
             // 8200-4-2
             self.report_parameter_problem(packet.packet, problem);
         }
+    }
+}
+
+/// What is for the members of a group, or about them.
+fn is_of_groups(packet: &IpPacket<'_>) -> bool {
+    match packet.protocol {
+        protocol::UDP => true,
+        protocol::IGMP => packet.destination.is_ipv4(),
+        protocol::ICMPV6 => packet.destination.is_ipv6() && mld::is_mld(packet.payload),
+        _ => false,
     }
 }

@@ -75,13 +75,26 @@ pub enum Inquiry {
     Datagram(SocketAddr, SocketAddr),
     /// The reply to an echo request with this identifier.
     EchoReply(u16),
-    /// A datagram to this group.
-    Group(IpAddr),
+    /// A datagram to this group or to everybody, or what a multicast router asks about it: whole it is for all who hear
+    /// it, a fragment is for the first of them, who tells the others of the datagram.
+    Group {
+        /// Where it was sent.
+        group: IpAddr,
+        /// It is no fragment.
+        whole: bool,
+    },
+    /// What a multicast router asks everybody.
+    Membership,
     /// A fragment of a datagram that this part of the host puts together.
     Fragment(u16),
 }
 
 impl Inquiry {
+    /// Each stack that has to do with the packet gets a copy.
+    pub fn is_for_all(&self) -> bool {
+        matches!(self, Inquiry::Group { whole: true, .. } | Inquiry::Membership)
+    }
+
     pub(super) fn segment(segment: &Segment<'_>) -> Inquiry {
         let (syn, ack) = (segment.syn(), segment.flags.contains(Flags::ACK));
         let cookie = (ack && !syn && !segment.rst()).then(|| (segment.seq - 1, segment.ack - 1));
@@ -165,7 +178,8 @@ impl Stack {
                 }
             }
             Inquiry::Datagram(source, destination) => holds(self.udp_socket_for(source, destination).is_some()),
-            Inquiry::Group(group) => holds(self.groups.contains(group)),
+            Inquiry::Group { group, .. } => holds(!self.sockets.is_empty() && self.hears_group(group)),
+            Inquiry::Membership => Claim::Holds,
             Inquiry::EchoReply(identifier) => holds(self.has_echo_identifier(identifier)),
             Inquiry::Fragment(index) => holds(self.share.index == index),
         }

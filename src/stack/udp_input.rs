@@ -57,6 +57,9 @@ impl Stack {
             arrived,
         };
         if addressed == Addressed::Group {
+            if self.leaves(|| Inquiry::Group { group: packet.destination, whole: true }) {
+                return Err(DropReason::Unclaimed);
+            }
             return self.udp_deliver_to_group(incoming);
         }
         let Some(handle) = self.udp_socket_for(incoming.source, incoming.destination) else {
@@ -70,12 +73,9 @@ impl Stack {
         self.udp_deliver(handle, incoming)
     }
 
-    /// A datagram to a group or to everybody goes to each socket that takes it.
+    /// A datagram to a group or to everybody goes to each socket of this stack that takes it.
     pub(super) fn udp_deliver_to_group(&mut self, incoming: Incoming<'_>) -> Result<(), DropReason> {
         let takers = self.udp_takers(incoming.source, incoming.destination);
-        if takers.is_empty() && self.leaves(|| Inquiry::Datagram(incoming.source, incoming.destination)) {
-            return Err(DropReason::Unclaimed);
-        }
         let mut result = Err(DropReason::UdpNoSocket);
         for handle in takers {
             // One that is full is no reason to drop it for the others.
