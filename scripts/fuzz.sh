@@ -4,9 +4,9 @@
 #     scripts/fuzz.sh
 #     scripts/fuzz.sh --seconds 3600 segment_in_any_state
 #
-# The targets are parser, options, segment_in_any_state, congestion, recovery and reassembly, in fuzz/fuzz_targets; without a name all of
-# them run. They need cargo-fuzz (https://github.com/rust-fuzz/cargo-fuzz) and a C++ compiler, and work with the stable
-# toolchain, as the code under test has no unsafe blocks that a sanitizer could look into. What they find lies in
+# The targets are parser, options, segment_in_any_state, congestion, recovery and reassembly, in fuzz/fuzz_targets; without a
+# name all of them run. They need cargo-fuzz (https://github.com/rust-fuzz/cargo-fuzz) and a C++ compiler, and work with the
+# stable toolchain, as the code under test has no unsafe blocks that a sanitizer could look into. What they find lies in
 # fuzz/artifacts afterwards, and the name of the file is printed; give it back to the same target by
 #
 #     cargo fuzz run -s none TARGET FILE

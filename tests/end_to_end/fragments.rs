@@ -29,7 +29,9 @@ fn the_kernel_hears_its_own_words_whole() {
         }
         let output = namespace.run_child_test("fragments::child_sends_datagrams_and_gets_them_back", &[]);
         assert!(output.contains("all came back"), "{output}");
-        assert!(count(&namespace, "reassembled") > 50 && count(&namespace, "fragments_out") > 1_000);
+        // Three echoes and one datagram of each length that does not fit, over both families; the longest takes 45 fragments.
+        let (reassembled, out) = (count(&namespace, "reassembled"), count(&namespace, "fragments_out"));
+        assert!(reassembled >= 45 && out >= 500, "{reassembled} reassembled, {out} fragments");
         server.stop();
     }
 }
