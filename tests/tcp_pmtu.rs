@@ -491,11 +491,17 @@ fn errors_about_datagrams() {
     // It may have been an answer to somebody who has forged both: good for datagrams alone.
     assert_eq!((path_mtu(&script), largest(&script.send(handle, &text(8_000)))), (1_300, 1_500));
     script.peer_acks(script.ack.wrapping_add(8_000));
+    // What a connected socket sends is no answer. It is whole, although the path is believed to take less.
     script.stack.udp_connect(socket, to).unwrap();
+    script
+        .stack
+        .udp_set_options(socket, |options| options.fragmentation = glasstcp::udp::Fragmentation::Probe)
+        .unwrap();
     script.stack.udp_send(script.now, socket, None, &text(1_400)).unwrap();
     let datagram = script.packets().pop().unwrap();
+    assert_eq!(datagram.len(), 1_428);
     let error = too_big(&script, &datagram, 1_300);
-    give(&mut script, &error);
+    assert_eq!(give(&mut script, &error), None);
     assert_eq!(largest(&script.send(handle, &text(8_000))), 1_300);
 }
 

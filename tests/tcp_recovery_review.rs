@@ -29,12 +29,13 @@ fn what_time_finds_lost_does_not_leave_at_once() {
     assert_eq!(ten.ack(2), [11, 12, 13]);
     assert!(ten.look().reordering);
     ten.script.now += ms(3);
-    assert_eq!(ten.sack(&[(9, 10)]), [14]);
+    // In slow start what is SACKed on a path that reorders lets out one more.
+    assert_eq!(ten.sack(&[(9, 10)]), [14, 15]);
     // A quarter of the round trip later the seven before it are lost; one is sent again.
     assert_eq!(ten.pass(RTT / 4 + ms(1)), [2]);
     assert_eq!((ten.look().phase, ten.look().lost), (Phase::FastRecovery, 6 * SEGMENT));
     ten.script.now += RTT - (RTT / 4 + ms(1));
-    assert_eq!(ten.sack(&[(9, 10), (14, 15)]), [3]);
+    assert_eq!(ten.sack(&[(9, 10), (14, 16)]), [3]);
     let before = ten.look().in_flight;
     // And soon so are the four before this one.
     assert_eq!(ten.pass(ms(3)), [4]);

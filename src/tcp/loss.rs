@@ -79,7 +79,7 @@ pub(super) fn acknowledged(connection: &mut Connection, ack: &Ack<'_>, cx: &mut 
         without_sack(connection, ack, cx);
     } else if is_quiet(connection, ack) {
         connection.recovery.advance(connection.snd.una);
-        adjust(connection, ack, Phase::Open, 0, cx);
+        adjust(connection, ack, &Before::of(connection), 0, cx);
         connection.restart_timers(cx);
     } else {
         with_sack(connection, ack, cx);
@@ -101,7 +101,7 @@ fn is_quiet(connection: &Connection, ack: &Ack<'_>) -> bool {
 
 /// RACK-TLP and PRR.
 fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
-    let before = connection.recovery.phase;
+    let before = Before::of(connection);
     if is_mistake(connection, ack) {
         undo(connection, ack, cx);
     }
@@ -127,7 +127,7 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
         None => {}
     }
     let lost = find_losses(connection, &Outstanding { flight: ack.flight, in_flight: ack.in_flight }, cx);
-    adjust(connection, ack, before, lost, cx);
+    adjust(connection, ack, &before, lost, cx);
     if ack.advances {
         connection.restart_timers(cx);
     } else {
@@ -150,6 +150,20 @@ pub(super) struct Outstanding {
     pub flight: u32,
     /// In the network, by the scoreboard.
     pub in_flight: u32,
+}
+
+/// How things were before an ACK.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    phase: Phase,
+    /// The path was known to reorder: what was SACKed has grown the window.
+    reorders: bool,
+}
+
+impl Before {
+    fn of(connection: &Connection) -> Before {
+        Before { phase: connection.recovery.phase, reorders: connection.reordering.seen }
+    }
 }
 
 /// Finds what is lost by now, and reacts to it; the octets that are newly found.
@@ -224,13 +238,15 @@ fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context
 }
 
 /// What may be in flight after this ACK, which has come in the phase `before` and shows the loss of `lost` octets.
-fn adjust(connection: &mut Connection, ack: &Ack<'_>, before: Phase, lost: u32, cx: &Context<'_>) {
+fn adjust(connection: &mut Connection, ack: &Ack<'_>, before: &Before, lost: u32, cx: &Context<'_>) {
     if connection.congestion.models_path() {
-        model::acked(connection, ack, before == Phase::FastRecovery, lost, cx);
+        model::acked(connection, ack, before.phase == Phase::FastRecovery, lost, cx);
     } else if connection.recovery.phase == Phase::FastRecovery && connection.agreed.sack {
         reduce(connection, ack, lost > 0);
-    } else if before != Phase::FastRecovery || (connection.recovery.phase == Phase::Open && connection.agreed.sack) {
-        grow(connection, ack, before == Phase::FastRecovery, cx);
+    } else if before.phase != Phase::FastRecovery
+        || (connection.recovery.phase == Phase::Open && connection.agreed.sack)
+    {
+        grow(connection, ack, before, cx);
     }
 }
 
@@ -246,23 +262,24 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 
 /// Outside fast recovery: the window may grow, by what is acknowledged by number.
 ///
-/// It grows by what is delivered in either way, each octet once, where the path reorders, and for the ACK that `ends` a recovery
+/// It grows by what is delivered in either way, each octet once, where the path reorders, and for the ACK that ends a recovery
 /// with SACK, most of which was delivered before. Not in a slow start that the delay of the path is to end: reordered, it takes
 /// longer to show, and the window must not double meanwhile.
 // 5681-3.2-3: as long as nothing shows that the path reorders, SACK blocks let something new out, as less is in flight, but
 // cwnd stays. Where it does, they are no sign of a loss, and most of what arrives is first told by them: were it counted
 // later, a loss behind them would take it from the window (docs/decisions.md).
-fn grow(connection: &mut Connection, ack: &Ack<'_>, ends: bool, cx: &Context<'_>) {
+fn grow(connection: &mut Connection, ack: &Ack<'_>, before: &Before, cx: &Context<'_>) {
     // 3168-6.1.2-3: nor for an ACK that echoes a mark.
     if echoes_mark(connection, ack.segment) {
         return;
     }
     let controller = connection.congestion.get();
     let avoids = controller.window() >= controller.slow_start_threshold();
-    let octets = if ends && avoids || connection.reordering.seen && (avoids || !controller.watches_delay()) {
+    let ends = before.phase == Phase::FastRecovery;
+    let octets = if ends {
+        if avoids { ack.done.octets } else { 0 }
+    } else if before.reorders && (avoids || !controller.watches_delay()) {
         ack.done.octets
-    } else if ends {
-        0
     } else {
         ack.done.acknowledged
     };
@@ -444,7 +461,7 @@ fn without_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>
 
 fn new_reno_ack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let mss = connection.segment_payload();
-    let (before, mut lost) = (connection.recovery.phase, 0);
+    let (before, mut lost) = (Before::of(connection), 0);
     let mut restart_timer = true;
     match connection.recovery.new_ack(connection.snd.una, ack.done.acknowledged, mss) {
         Action::Retransmit { restart_timer: restart } => {
@@ -461,7 +478,7 @@ fn new_reno_ack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>
         }
         Action::None | Action::EnterRecovery { .. } => {}
     }
-    adjust(connection, ack, before, lost, cx);
+    adjust(connection, ack, &before, lost, cx);
     if restart_timer || connection.flight() == 0 {
         connection.restart_timers(cx);
     }
