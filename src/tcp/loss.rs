@@ -237,7 +237,7 @@ fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context
     connection.undo.begin(connection.snd.una, resent);
 }
 
-/// What may be in flight after this ACK, which has come in the phase `before` and shows the loss of `lost` octets.
+/// What may be in flight after this ACK, which found things as they were `before` and shows the loss of `lost` octets.
 fn adjust(connection: &mut Connection, ack: &Ack<'_>, before: &Before, lost: u32, cx: &Context<'_>) {
     if connection.congestion.models_path() {
         model::acked(connection, ack, before.phase == Phase::FastRecovery, lost, cx);
