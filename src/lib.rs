@@ -66,7 +66,9 @@ pub mod sim;
 pub mod stack;
 pub mod tcp;
 pub mod time;
+pub mod trace;
 pub mod udp;
+mod vocabulary;
 pub mod wire;
 
 pub use config::Config;

@@ -24,6 +24,7 @@ use crate::tcp::FourTuple;
 use crate::tcp::reset;
 use crate::tcp::segment::Segment;
 use crate::tcp::state::{Cause, State};
+use crate::tcp::why::Why;
 use crate::time::Instant;
 
 /// How long the application may take to decide: as long as peers send their SYN again (1 + 2 + 4 + 8 + 16 + 32 s).
@@ -98,7 +99,7 @@ impl Stack {
         entry.verdict = Verdict::Accepted;
         // The round trip begins here.
         entry.record.sent_at = now;
-        let (tuple, timer, reply) = (entry.tuple, entry.timer, entry.record.syn_ack(entry.tuple, now));
+        let (tuple, timer, reply) = (entry.tuple, entry.timer, entry.record.syn_ack(entry.tuple, now, Why::SynAck));
         self.wheel.reschedule(timer, now + initial);
         tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
         self.push_reply(reply);
@@ -201,7 +202,7 @@ impl Stack {
         if segment.has_ack() || !segment.syn() {
             // 9293-3.10.7.2-2: nothing was sent that it could acknowledge.
             if segment.has_ack() {
-                self.answer_with_reset(segment);
+                self.answer_with_reset(segment, Why::RstListen);
             }
             return Err(DropReason::TcpListenIgnored);
         }
@@ -216,7 +217,7 @@ impl Stack {
                 Ok(())
             }
             (false, true) => {
-                self.answer_with_reset(segment);
+                self.answer_with_reset(segment, Why::RstRefused);
                 Err(DropReason::TcpNobody)
             }
             (false, false) => {

@@ -14,6 +14,7 @@ use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::syn_cookie;
+use crate::tcp::why::Why;
 use crate::wire::option::Timestamp;
 use crate::wire::tcp::Flags;
 
@@ -114,7 +115,7 @@ impl Stack {
             return Ok(());
         }
         tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
-        self.push_reply(record.syn_ack(tuple, self.now));
+        self.push_reply(record.syn_ack(tuple, self.now, Why::SynAck));
         Ok(())
     }
 
@@ -155,7 +156,7 @@ impl Stack {
             record.agreed.scaling = false;
             record.agreed.sack = false;
         }
-        let mut reply = record.syn_ack(tuple, now);
+        let mut reply = record.syn_ack(tuple, now, Why::SynAckCookie);
         if let Some(timestamp) = &mut reply.options.timestamp {
             // The bits are set before the offset is added, so that they can be read behind it.
             let clock = timestamp.value.wrapping_sub(offset);
@@ -172,12 +173,12 @@ impl Stack {
         let plain = !segment.syn() && segment.flags.contains(Flags::ACK);
         let expected = self.listeners.get(handle.0).is_some_and(|listener| listener.expects_cookies(now));
         if !(plain && expected) {
-            self.answer_with_reset(segment);
+            self.answer_with_reset(segment, Why::RstListen);
             return Err(DropReason::TcpListenIgnored);
         }
         let (irs, iss) = (segment.seq - 1, segment.ack - 1);
         let Some(mss) = self.cookies.check(&segment.tuple, irs, iss, now) else {
-            self.answer_with_reset(segment);
+            self.answer_with_reset(segment, Why::RstCookie);
             return Err(DropReason::TcpBadCookie);
         };
         self.check_room(handle)?;

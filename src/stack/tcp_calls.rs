@@ -18,6 +18,7 @@ use crate::tcp::listener::Listener;
 use crate::tcp::receiver::AckOwed;
 use crate::tcp::snapshot::Snapshot;
 use crate::tcp::state::State;
+use crate::tcp::why::Why;
 use crate::time::Instant;
 
 /// How a half of a connection is closed.
@@ -309,7 +310,8 @@ impl Stack {
     }
 
     fn abort_connection(&mut self, key: SlabKey, now: Instant) {
-        if let Some(Some(reply)) = self.with_connection(key, now, Connection::abort) {
+        if let Some(Some(reply)) = self.with_connection(key, now, |connection, cx| connection.abort(cx, Why::RstAbort))
+        {
             self.push_reply(reply);
         }
         self.touch(key);

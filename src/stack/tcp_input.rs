@@ -17,6 +17,7 @@ use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::time_wait::{self, TimeWait};
+use crate::tcp::why::Why;
 
 impl Stack {
     /// SEGMENT ARRIVES, for whomever it is.
@@ -39,12 +40,12 @@ impl Stack {
 
     /// CLOSED: a RST for everything but a RST.
     pub(super) fn nobody_input(&mut self, segment: &Segment<'_>) -> Result<(), DropReason> {
-        self.answer_with_reset(segment);
+        self.answer_with_reset(segment, Why::RstNobody);
         Err(DropReason::TcpNobody)
     }
 
-    pub(super) fn answer_with_reset(&mut self, segment: &Segment<'_>) {
-        if let Some(reply) = reset::reply(segment, self.config.tcp.socket.hop_limit) {
+    pub(super) fn answer_with_reset(&mut self, segment: &Segment<'_>, why: Why) {
+        if let Some(reply) = reset::reply(segment, self.config.tcp.socket.hop_limit, why) {
             self.push_reset(reply);
         }
     }
@@ -61,7 +62,8 @@ impl Stack {
     fn connection_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
         let result = self.with_connection(key, segment.arrived, |connection, cx| {
             let result = segment_arrives(connection, segment, cx);
-            let abort = matches!(result, Err(Rejected::Abort(_))).then(|| connection.abort(cx)).flatten();
+            let abort =
+                matches!(result, Err(Rejected::Abort(_))).then(|| connection.abort(cx, Why::RstAfterClose)).flatten();
             (result, abort)
         });
         let Some((result, abort)) = result else { return Err(DropReason::TcpNobody) };
@@ -75,7 +77,7 @@ impl Stack {
             Ok(()) => Ok(()),
             Err(Rejected::Drop(reason) | Rejected::Abort(reason)) => Err(reason),
             Err(Rejected::Reset(reason)) => {
-                self.answer_with_reset(segment);
+                self.answer_with_reset(segment, Why::RstAckRange);
                 Err(reason)
             }
         };
@@ -239,7 +241,7 @@ impl Stack {
                 Err(reason)
             }
             half_open::Action::Reset(reason) => {
-                self.answer_with_reset(segment);
+                self.answer_with_reset(segment, Why::RstAckRange);
                 Err(reason)
             }
             half_open::Action::Remove(outcome) => {

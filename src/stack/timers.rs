@@ -5,6 +5,7 @@ use super::deferred::Verdict;
 use super::flow::{Flow, PackedFlow};
 use super::slab::SlabKey;
 use crate::tcp::timer;
+use crate::tcp::why::Why;
 use crate::time::Instant;
 
 /// Retransmissions of a SYN-ACK before its record goes: 1 + 2 + 4 + 8 + 16 s, as deployed stacks do.
@@ -38,7 +39,7 @@ impl Stack {
         let orphan = entry.connection.orphan;
         let reset = self.with_connection(key, now, |connection, cx| {
             let was_open = connection.state().is_synchronized();
-            let reset = connection.reset(cx);
+            let reset = connection.reset(cx, Why::RstTimeout);
             timer::expire(connection, cx);
             let ended = connection.error.is_some() && connection.state() == crate::tcp::state::State::Closed;
             // A peer that does not answer may live: it should not wait for us.
@@ -68,7 +69,7 @@ impl Stack {
         // 9293-3.10.8-2, 6298-5.5
         entry.record.syn_losses += 1;
         entry.record.sent_at = now;
-        let (timer, reply) = (entry.timer, entry.record.syn_ack(entry.tuple, now));
+        let (timer, reply) = (entry.timer, entry.record.syn_ack(entry.tuple, now, Why::SynAckTimeout));
         let next = now + initial * (1 << entry.record.syn_losses);
         self.wheel.reschedule(timer, next);
         self.counters.retransmits += 1;

@@ -4,6 +4,7 @@ use super::connection::{Connection, Context, Events};
 use super::receiver::AckOwed;
 use super::segment::Segment;
 use super::state::{Cause, State};
+use super::why::Why;
 
 /// Eighth: the FIN bit. It is a position in sequence space, and is processed when everything before it is here.
 pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
@@ -19,7 +20,7 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
         }
         if connection.rcv.fin != Some(connection.rcv.nxt) {
             // It waits for the text in front of it. Text that came with it has its duplicate ACK already.
-            connection.owe_ack_now(segment.payload.is_empty());
+            connection.owe_ack_now(segment.payload.is_empty(), Why::FinEarlyAck);
         }
     }
     // 9293-3.10.7.4-40: also when a later segment has filled the gap in front of it.
@@ -30,7 +31,7 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
     // 9293-3.10.7.4-41, 9293-3.10.7.4-42, 9293-3.10.7.4-43, 9293-3.10.7.4-44: by the table. The ACK of our own FIN, if
     // this segment carries it, was seen in the fifth step.
     connection.advance(Cause::Fin);
-    connection.owed.ack(AckOwed::Now);
+    connection.owed.ack(AckOwed::Now, Why::FinAck);
     connection.events.add(Events::READ);
     if connection.state() == State::TimeWait {
         connection.stop_timers();

@@ -14,6 +14,7 @@ use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::state::Cause;
 use super::timestamp::is_before;
+use super::why::Why;
 use super::window::{WindowShift, WireWindow};
 use crate::counters::DropReason;
 use crate::time::Instant;
@@ -110,7 +111,7 @@ impl HalfOpen {
     }
 
     /// Our SYN-ACK.
-    pub fn syn_ack(&self, tuple: FourTuple, now: Instant) -> Reply {
+    pub fn syn_ack(&self, tuple: FourTuple, now: Instant, why: Why) -> Reply {
         Reply {
             tuple,
             seq: self.iss,
@@ -123,6 +124,7 @@ impl HalfOpen {
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
             flow_label: flow_label(self.iss),
+            why,
         }
     }
 
@@ -144,6 +146,7 @@ impl HalfOpen {
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
             flow_label: flow_label(self.iss),
+            why: Why::HalfOpenAck,
         }
     }
 
@@ -171,8 +174,11 @@ impl HalfOpen {
         if again {
             self.syn_again(segment);
         }
-        let reply =
-            if again { self.syn_ack(segment.tuple, segment.arrived) } else { self.ack(segment.tuple, segment.arrived) };
+        let reply = if again {
+            self.syn_ack(segment.tuple, segment.arrived, Why::SynAckAgain)
+        } else {
+            self.ack(segment.tuple, segment.arrived)
+        };
         Action::Answer(reply, reason)
     }
 

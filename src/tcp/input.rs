@@ -14,6 +14,7 @@ use super::syn_sent;
 use super::text::text;
 use super::timestamp;
 use super::urgent::urgent;
+use super::why::Why;
 use crate::counters::DropReason;
 use crate::error::SocketError;
 
@@ -112,7 +113,7 @@ fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &
         connection.owe_challenge(cx);
     } else {
         note_duplicate(connection, segment);
-        connection.owed.ack(AckOwed::Now);
+        connection.owed.ack(AckOwed::Now, Why::Unacceptable);
     }
 }
 

@@ -45,6 +45,7 @@ pub mod timestamp;
 pub mod tuning;
 pub mod urgent;
 pub mod user;
+pub mod why;
 pub mod window;
 
 /// The two endpoints of a connection, seen from here.

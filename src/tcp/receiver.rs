@@ -6,6 +6,7 @@ use super::config::TcpConfig;
 use super::connection::{Connection, Context, ReceiveSpace};
 use super::option::DEFAULT_MSS_V4;
 use super::sequence::SeqNumber;
+use super::why::Why;
 use super::window::{WindowShift, WireWindow};
 use crate::time::Instant;
 use crate::wire::option::SackBlocks;
@@ -24,10 +25,12 @@ pub enum AckOwed {
 
 /// What is owed to the peer after the segments of a batch.
 // 9293-MUST-59: the steps only note it; nothing leaves before the whole batch is processed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
     /// An acknowledgment.
     pub ack: AckOwed,
+    /// What it is owed for.
+    pub why: Why,
     /// Duplicate ACKs beyond it, for a peer without SACK, which must count them.
     pub duplicate_acks: u8,
     /// A range received twice, to report once (RFC 2883).
@@ -62,8 +65,17 @@ impl SackOrder {
 impl Owed {
     /// An acknowledgment, at least this urgently.
     // 9293-MUST-58, 5681-4.2: however many segments ask for it, it is one.
-    pub fn ack(&mut self, urgency: AckOwed) {
-        self.ack = self.ack.max(urgency);
+    pub fn ack(&mut self, urgency: AckOwed, why: Why) {
+        if urgency >= self.ack {
+            (self.ack, self.why) = (urgency, why);
+        }
+    }
+}
+
+impl Default for Owed {
+    fn default() -> Owed {
+        let why = Why::Ack;
+        Owed { ack: AckOwed::None, why, duplicate_acks: 0, dsack: None, sack_order: None, keep_alive: false }
     }
 }
 
@@ -81,21 +93,21 @@ impl Connection {
         // 9293-SHLD-19: at least every second full-sized segment.
         // The first segments of a connection are acknowledged at once, so that a peer's slow start is not held back.
         if self.rcv.quick_acks > 0 || unacknowledged >= 2 * self.rcv.full_size() {
-            self.owed.ack(AckOwed::Now);
+            self.owed.ack(AckOwed::Now, Why::Ack);
         } else {
             // 9293-SHLD-18
-            self.owed.ack(AckOwed::Delayed);
+            self.owed.ack(AckOwed::Delayed, Why::Ack);
             self.deadlines.delayed_ack.arm(cx.now + delay(cx.config));
         }
     }
 
     /// Owes an ACK at once; `duplicate` for one that a peer without SACK counts.
     // 5681-3.2-1: out of order, or filling a gap.
-    pub(super) fn owe_ack_now(&mut self, duplicate: bool) {
+    pub(super) fn owe_ack_now(&mut self, duplicate: bool, why: Why) {
         if duplicate && !self.agreed.sack && self.owed.ack == AckOwed::Now {
             self.owed.duplicate_acks = self.owed.duplicate_acks.saturating_add(1);
         }
-        self.owed.ack(AckOwed::Now);
+        self.owed.ack(AckOwed::Now, why);
     }
 
     /// Owes the answer to a segment that is not acceptable, within the limit of this connection.
@@ -112,7 +124,7 @@ impl Connection {
         }
         self.rcv.challenges += 1;
         cx.counters.challenge_acks += 1;
-        self.owed.ack(AckOwed::Now);
+        self.owed.ack(AckOwed::Now, Why::Challenge);
     }
 
     /// Free receive memory from RCV.NXT on, in octets. Text out of order lies inside it.
@@ -159,7 +171,7 @@ impl Connection {
         let growth = self.next_edge(capacity).saturating_since(self.rcv.edge);
         let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);
         if self.state().receives_text() && growth >= worth {
-            self.owed.ack(AckOwed::Now);
+            self.owed.ack(AckOwed::Now, Why::WindowUpdate);
         }
     }
 

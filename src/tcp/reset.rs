@@ -5,6 +5,7 @@ use super::FourTuple;
 use super::config::SocketOptions;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
+use super::why::Why;
 use super::window::WireWindow;
 use crate::wire::option::{TcpOptions, Timestamp};
 use crate::wire::tcp::Flags;
@@ -30,11 +31,13 @@ pub struct Reply {
     pub traffic_class: u8,
     /// IPv6 flow label; 0 where there is no flow.
     pub flow_label: u32,
+    /// Why it leaves.
+    pub why: Why,
 }
 
 /// The RST that answers `segment`, or `None` if it is a RST itself.
 // 9293-3.5.2-1, 9293-3.10.7.1-1: never a RST for a RST.
-pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
+pub fn reply(segment: &Segment<'_>, hop_limit: u8, why: Why) -> Option<Reply> {
     if segment.rst() {
         return None;
     }
@@ -55,6 +58,7 @@ pub fn reply(segment: &Segment<'_>, hop_limit: u8) -> Option<Reply> {
         hop_limit,
         traffic_class: 0,
         flow_label: 0,
+        why,
     })
 }
 
@@ -71,6 +75,7 @@ pub fn refuse(tuple: FourTuple, irs: SeqNumber, hop_limit: u8) -> Reply {
         hop_limit,
         traffic_class: 0,
         flow_label: 0,
+        why: Why::RstRefused,
     }
 }
 
@@ -83,6 +88,7 @@ pub fn abort(
     timestamp: Option<Timestamp>,
     options: &SocketOptions,
     flow_label: u32,
+    why: Why,
 ) -> Reply {
     Reply {
         tuple,
@@ -95,5 +101,6 @@ pub fn abort(
         hop_limit: options.hop_limit,
         traffic_class: options.traffic_class(),
         flow_label,
+        why,
     }
 }

@@ -11,6 +11,7 @@ use super::segment::Segment;
 use super::state::Cause;
 use super::text::text;
 use super::urgent::urgent;
+use super::why::Why;
 use super::window::WindowShift;
 use crate::counters::DropReason;
 use crate::error::SocketError;
@@ -62,7 +63,7 @@ pub(super) fn segment_arrives(
     // 9293-3.10.7.3-7: ESTABLISHED, and on with what else the segment carries.
     connection.advance(Cause::SynAck);
     acknowledge_syn(connection, segment, cx);
-    connection.owed.ack(AckOwed::Now);
+    connection.owed.ack(AckOwed::Now, Why::SynAckAck);
     let mut rest = *segment;
     rest.trim(connection.rcv.nxt, connection.rcv.edge);
     urgent(connection, &rest);

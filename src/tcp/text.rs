@@ -5,6 +5,7 @@ use super::ecn;
 use super::input::Rejected;
 use super::receiver::AckOwed;
 use super::segment::Segment;
+use super::why::Why;
 use crate::buffer::Written;
 use crate::counters::DropReason;
 use crate::wire::tcp::Flags;
@@ -38,7 +39,7 @@ pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut 
         }
         Err(reason) => {
             // The peer sends it again; until then it is told where we are.
-            connection.owe_ack_now(true);
+            connection.owe_ack_now(true, Why::NoRoomAck);
             Err(Rejected::Drop(reason))
         }
     }
@@ -53,7 +54,7 @@ fn note_mark(connection: &mut Connection, segment: &Segment<'_>) {
     connection.ecn.text_arrived(segment.ecn, segment.flags.contains(Flags::CWR));
     if segment.ecn == ecn::CE {
         // The peer should slow down now, not when the ACK is due.
-        connection.owed.ack(AckOwed::Now);
+        connection.owed.ack(AckOwed::Now, Why::MarkAck);
     }
 }
 
@@ -110,7 +111,7 @@ fn received(
     if written.advanced == 0 {
         note_out_of_order(connection, segment);
         // 9293-MAY-13, 5681-3.2-1
-        connection.owe_ack_now(true);
+        connection.owe_ack_now(true, Why::DuplicateAck);
         return;
     }
     // Duplicate ACKs that have not left yet would now repeat the new number, and look like duplicates of that.
@@ -125,7 +126,7 @@ fn received(
     connection.rcv.tuning.waited |= written.filled_gap;
     if written.filled_gap || !connection.receive_buffer.out_of_order().is_empty() {
         // 5681-3.2-1: it fills a gap, wholly or in part.
-        connection.owed.ack(AckOwed::Now);
+        connection.owed.ack(AckOwed::Now, Why::GapAck);
     } else {
         connection.owe_ack_in_order(cx);
     }

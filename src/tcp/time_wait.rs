@@ -11,6 +11,7 @@ use super::reset::Reply;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::timestamp::is_before;
+use super::why::Why;
 use super::window::WireWindow;
 use crate::counters::DropReason;
 use crate::time::Instant;
@@ -93,6 +94,7 @@ impl TimeWait {
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
             flow_label: self.flow_label,
+            why: Why::TimeWaitAck,
         }
     }
 

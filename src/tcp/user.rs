@@ -7,6 +7,7 @@ use super::connection::{Connection, Context};
 use super::initial_sequence::flow_label;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
+use super::why::Why;
 use crate::error::SocketError;
 use crate::wire::option::Timestamp;
 
@@ -135,7 +136,7 @@ impl Connection {
         // 9293-SHLD-3: the peer should know that what it sent was never read.
         let unread = self.receive_buffer.readable() > 0;
         let reply = if lingers_not || (unread && !matches!(self.state(), State::Closing | State::LastAck)) {
-            self.abort(cx)
+            self.abort(cx, Why::RstUnread)
         } else {
             self.close_write(cx).ok();
             None
@@ -156,11 +157,11 @@ impl Connection {
     }
 
     /// ABORT: everything is thrown away; the answer is the RST to send, where the state asks for one.
-    pub fn abort(&mut self, cx: &mut Context<'_>) -> Option<Reply> {
+    pub fn abort(&mut self, cx: &mut Context<'_>, why: Why) -> Option<Reply> {
         let reply = match self.state() {
             // 9293-3.10.5-2
             State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait => {
-                Some(self.reset(cx))
+                Some(self.reset(cx, why))
             }
             // 9293-3.10.5-1, 9293-3.10.5-3: nothing is sent.
             _ => None,
@@ -172,12 +173,12 @@ impl Connection {
     }
 
     /// The RST that ends this connection.
-    pub fn reset(&self, cx: &Context<'_>) -> Reply {
+    pub fn reset(&self, cx: &Context<'_>, why: Why) -> Reply {
         let timestamp = self
             .agreed
             .timestamps
             .then(|| Timestamp { value: self.timestamp_value(cx.now), echo: self.agreed.ts_recent });
         let label = flow_label(self.snd.iss);
-        reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options, label)
+        reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options, label, why)
     }
 }
