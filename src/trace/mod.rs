@@ -1,7 +1,17 @@
-//! What a capture says of each packet beside its octets: what became of it, or why it left, and by which rule.
+//! Traces: what our own captures say of each packet, and what captures of any stack mean.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`annotate`] | the words: each drop, each thing that a packet does, each reason to send, with its rule |
+//! | [`capture`] | the frames of pcap and pcapng files, and where their IP packets begin ([`link`]) |
+//! | [`segment`], [`connection`] | segments as a capture shows them, by connection, with relative numbers that do not wrap |
 
 pub mod annotate;
+#[cfg(feature = "trace")]
+pub mod capture;
+#[cfg(feature = "trace")]
+pub mod connection;
+#[cfg(feature = "trace")]
+pub mod link;
+#[cfg(feature = "trace")]
+pub mod segment;
