@@ -61,6 +61,8 @@ mod driver;
 pub mod error;
 pub mod ip;
 pub mod net;
+#[cfg(feature = "packetdrill")]
+pub mod packetdrill;
 pub mod rng;
 pub mod sim;
 pub mod stack;

@@ -282,6 +282,19 @@ impl Stack {
         self.config.tcp.queue_limit = packets;
     }
 
+    /// Changes settings, for what is opened and what happens from now on. The sizes of tables and of memory stay as they were
+    /// at the start.
+    ///
+    /// # Errors
+    /// What is wrong with the new settings (see [`Config::validate`]); nothing is changed then.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) -> Result<(), String> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        config.validate()?;
+        self.config = config;
+        Ok(())
+    }
+
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config

@@ -1,0 +1,39 @@
+//! The stack as a kernel that packetdrill, or a runner of its scripts, can examine: socket calls by their names, packets in
+//! and out, and a clock that moves only when it is told to.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `host` | [`Host`]: one stack, its clock, the packets that left it |
+//! | `descriptor` | what a file descriptor stands for |
+//! | `calls` | socket, bind, listen, accept, connect, shutdown, close, poll |
+//! | `transfer` | read, write and their kin |
+//! | `socket_options` | getsockopt and setsockopt, by level and name |
+//! | `tcp_info` | `struct tcp_info` as Linux lays it out |
+//! | `persona` | whose habits the stack has: sets of settings |
+//! | `knobs` | the names of sysctls, and the settings that they stand for |
+//! | `settings` | what a host is told at its start, also as a line of text |
+//! | `errno` | what a call answers instead of a result |
+//!
+//! No call waits: one that would block answers `EAGAIN` (connect: `EINPROGRESS`), and whoever calls decides whether to come
+//! again when the clock has moved ([`Host::blocks`]). The C side of it is in `ffi`.
+
+mod calls;
+mod descriptor;
+mod errno;
+mod host;
+mod knobs;
+mod persona;
+mod settings;
+mod socket_options;
+mod tcp_info;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+pub use calls::{Domain, Kind};
+pub use descriptor::{Fd, LowestFree, Numbers};
+pub use errno::{Answer, Errno};
+pub use host::Host;
+pub use knobs::Knobs;
+pub use persona::Persona;
+pub use settings::Settings;

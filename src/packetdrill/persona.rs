@@ -1,0 +1,67 @@
+//! Whose habits the stack has where the RFCs leave a choice: a persona is a set of settings, never a branch by name.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::tcp::ecn::EcnMode;
+
+/// A set of settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Persona {
+    /// As the Linux kernel does with the settings that its packetdrill scripts make.
+    #[default]
+    Linux,
+    /// As the RFCs say, with the defaults of this stack.
+    Rfc,
+    /// As FreeBSD does with the settings that its packetdrill scripts make.
+    FreeBsd,
+}
+
+impl Persona {
+    /// Makes the settings its own.
+    pub fn apply(self, config: &mut Config) {
+        match self {
+            Persona::Rfc => {}
+            Persona::Linux => linux(config),
+            Persona::FreeBsd => freebsd(config),
+        }
+    }
+}
+
+fn linux(config: &mut Config) {
+    let tcp = &mut config.tcp;
+    tcp.ecn = EcnMode::Off;
+    // The largest receive buffer is 15 MiB: a shift count of 8.
+    tcp.receive_tuning = 65_535..=15 << 20;
+}
+
+fn freebsd(config: &mut Config) {
+    let tcp = &mut config.tcp;
+    tcp.receive_tuning = 65_536..=2 << 20;
+    tcp.delayed_ack = Duration::from_millis(40);
+}
+
+impl FromStr for Persona {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Persona, String> {
+        match text {
+            "linux" => Ok(Persona::Linux),
+            "rfc" => Ok(Persona::Rfc),
+            "freebsd" => Ok(Persona::FreeBsd),
+            _ => Err(format!("no persona '{text}': there are linux, rfc and freebsd")),
+        }
+    }
+}
+
+impl fmt::Display for Persona {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Persona::Linux => "linux",
+            Persona::Rfc => "rfc",
+            Persona::FreeBsd => "freebsd",
+        })
+    }
+}

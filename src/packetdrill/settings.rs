@@ -1,0 +1,104 @@
+//! What a host is told at its start.
+
+use super::knobs::Knobs;
+use super::persona::Persona;
+use crate::config::Config;
+use crate::ip::IpCidr;
+
+/// What a host is told at its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Whose habits it has.
+    pub persona: Persona,
+    /// Its addresses, from which it connects where a socket is not bound. It answers to all others as well.
+    pub local: Vec<IpCidr>,
+    /// The largest packet, in octets.
+    pub mtu: usize,
+    /// What decides all that is random.
+    pub seed: u64,
+    /// Settings by the names of sysctls.
+    pub knobs: Knobs,
+}
+
+/// The addresses that packetdrill chooses from, unless it is told others.
+const LOCAL: [&str; 2] = ["192.168.0.1/16", "fd3d:fa7b:d17d::1/48"];
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            persona: Persona::default(),
+            local: LOCAL.iter().filter_map(|text| text.parse().ok()).collect(),
+            mtu: 1_500,
+            seed: 1,
+            knobs: Knobs::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// From a line as `profile=linux,local=192.168.0.1/16,mtu=1500,net.ipv4.tcp_sack=0`. A `local` replaces the default one
+    /// of its family.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what would be right.
+    pub fn parse(line: &str) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        for item in line.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let Some((key, value)) = item.split_once('=') else {
+                return Err(format!("'{item}' is not of the form key=value"));
+            };
+            settings.set(key.trim(), value.trim())?;
+        }
+        Ok(settings)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let number = || value.parse::<u64>().map_err(|_| format!("{key}={value}: a number is expected"));
+        match key {
+            "profile" | "persona" => self.persona = value.parse()?,
+            "mtu" => self.mtu = number()? as usize,
+            "seed" => self.seed = number()?,
+            "local" => {
+                let cidr: IpCidr = value.parse()?;
+                self.local.retain(|other| other.address.is_ipv6() != cidr.address.is_ipv6());
+                self.local.push(cidr);
+            }
+            _ if key.contains('.') => self.knobs.set(key, value),
+            _ => {
+                return Err(format!(
+                    "unknown setting '{key}': there are profile, local, mtu, seed, and sysctls by their whole names"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings of the stack that they stand for.
+    pub fn config(&self) -> Config {
+        let mut config = Config { mtu: self.mtu, any_address: true, ..Config::new(&self.local) };
+        self.persona.apply(&mut config);
+        self.knobs.apply(&mut config);
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_settings() {
+        let settings = Settings::parse("profile=rfc, local=10.1.2.3/8,mtu=1400,net.ipv4.tcp_sack=0").unwrap();
+        assert_eq!((settings.persona, settings.mtu), (Persona::Rfc, 1_400));
+        assert_eq!(settings.local.len(), 2);
+        assert!(settings.local.contains(&"10.1.2.3/8".parse().unwrap()));
+        assert!(!settings.config().tcp.sack);
+        assert_eq!(Settings::parse("").unwrap(), Settings::default());
+        for (line, says) in
+            [("mtu", "key=value"), ("mtu=x", "number"), ("mss=5", "there are"), ("profile=os2", "linux")]
+        {
+            let error = Settings::parse(line).unwrap_err();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! getsockopt and setsockopt, by level and name.
+
+use std::time::Duration;
+
+use super::descriptor::{Fd, Socket};
+use super::errno::{Answer, Errno};
+use super::host::Host;
+use super::tcp_info;
+use crate::tcp::config::SocketOptions;
+
+/// `TCP_INFO` and its like are as long as the caller has room; everything else has a length of its own.
+fn integer(value: &[u8]) -> Answer<i32> {
+    let bytes: [u8; 4] = value.get(..4).and_then(|bytes| bytes.try_into().ok()).ok_or(Errno::EINVAL)?;
+    Ok(i32::from_ne_bytes(bytes))
+}
+
+fn seconds(value: i32, at_most: i32) -> Answer<Duration> {
+    if (1..=at_most).contains(&value) { Ok(Duration::from_secs(value as u64)) } else { Err(Errno::EINVAL) }
+}
+
+/// Seconds that keep-alives may be told.
+const MAX_KEEP_ALIVE: i32 = 32_767;
+
+impl Host {
+    /// `setsockopt`.
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` for an option that is not known, `EINVAL` for a value that cannot be.
+    pub fn setsockopt(&mut self, fd: Fd, level: i32, name: i32, value: &[u8]) -> Answer<()> {
+        self.descriptor(fd)?;
+        let set = match level {
+            libc::SOL_SOCKET => self.set_socket_level(fd, name, value),
+            libc::IPPROTO_TCP => self.set_tcp_level(fd, name, value),
+            libc::IPPROTO_IP => self.set_ip_level(fd, name, value),
+            libc::IPPROTO_IPV6 => self.set_ipv6_level(fd, name, value),
+            _ => Err(Errno::ENOPROTOOPT),
+        };
+        self.settle();
+        set
+    }
+
+    fn note(&mut self, fd: Fd, level: i32, name: i32, value: &[u8]) -> Answer<()> {
+        self.descriptor_mut(fd)?.noted.insert((level, name), value.to_vec());
+        Ok(())
+    }
+
+    /// Changes what a socket starts with, and the socket.
+    fn change(&mut self, fd: Fd, change: impl Fn(&mut SocketOptions)) -> Answer<()> {
+        let descriptor = self.table.get_mut(&fd).ok_or(Errno::EBADF)?;
+        change(&mut descriptor.options);
+        match descriptor.socket {
+            Socket::Listener(handle) => self.stack.listener_set_options(handle, change)?,
+            Socket::Tcp(handle) => self.stack.tcp_set_options(self.now, handle, change)?,
+            Socket::Fresh | Socket::Udp(_) => {}
+        }
+        Ok(())
+    }
+
+    fn set_socket_level(&mut self, fd: Fd, name: i32, value: &[u8]) -> Answer<()> {
+        match name {
+            libc::SO_REUSEADDR => self.descriptor_mut(fd)?.bind.reuse_address = integer(value)? != 0,
+            libc::SO_REUSEPORT => self.descriptor_mut(fd)?.bind.reuse_port = integer(value)? != 0,
+            libc::SO_KEEPALIVE => {
+                let on = integer(value)? != 0;
+                self.change(fd, |options| options.keep_alive = on)?;
+            }
+            libc::SO_LINGER => {
+                let (on, secs) = (integer(value)? != 0, integer(value.get(4..).unwrap_or_default())?);
+                let linger = on.then(|| Duration::from_secs(secs.max(0) as u64));
+                self.change(fd, |options| options.linger = linger)?;
+            }
+            libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => {
+                let octets = (integer(value)?.max(2_048) as u32).min(1 << 29);
+                self.change(fd, |options| options.send_capacity = Some(octets))?;
+            }
+            libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => {
+                let octets = (integer(value)?.max(1_152) as u32).min(1 << 29);
+                self.change(fd, |options| options.receive_capacity = Some(octets))?;
+            }
+            _ => self.note(fd, libc::SOL_SOCKET, name, value)?,
+        }
+        Ok(())
+    }
+
+    fn set_tcp_level(&mut self, fd: Fd, name: i32, value: &[u8]) -> Answer<()> {
+        if name == libc::TCP_CONGESTION {
+            let text = String::from_utf8_lossy(value);
+            let algorithm = text.trim_end_matches('\0').parse().map_err(|_| Errno::ENOENT)?;
+            return self.change(fd, |options| options.congestion = algorithm);
+        }
+        match name {
+            libc::TCP_NODELAY => {
+                let on = integer(value)? != 0;
+                self.change(fd, |options| options.nodelay = on)
+            }
+            libc::TCP_CORK => {
+                let on = integer(value)? != 0;
+                self.change(fd, |options| options.cork = on)
+            }
+            libc::TCP_MAXSEG => {
+                let mss = integer(value)?;
+                let mss = u16::try_from(mss).ok().filter(|mss| *mss >= 88 || *mss == 0).ok_or(Errno::EINVAL)?;
+                self.change(fd, |options| options.max_segment = (mss > 0).then_some(mss))
+            }
+            libc::TCP_KEEPIDLE => {
+                let idle = seconds(integer(value)?, MAX_KEEP_ALIVE)?;
+                self.change(fd, |options| options.keep_alive_idle = idle)
+            }
+            libc::TCP_KEEPINTVL => {
+                let interval = seconds(integer(value)?, MAX_KEEP_ALIVE)?;
+                self.change(fd, |options| options.keep_alive_interval = interval)
+            }
+            libc::TCP_KEEPCNT => {
+                let probes = u8::try_from(integer(value)?).ok().filter(|count| (1..=127).contains(count));
+                let probes = probes.ok_or(Errno::EINVAL)?;
+                self.change(fd, |options| options.keep_alive_probes = probes)
+            }
+            libc::TCP_USER_TIMEOUT => {
+                let millis = u64::try_from(integer(value)?).map_err(|_| Errno::EINVAL)?;
+                let timeout = (millis > 0).then(|| Duration::from_millis(millis));
+                self.change(fd, |options| options.user_timeout = timeout)
+            }
+            _ => self.note(fd, libc::IPPROTO_TCP, name, value),
+        }
+    }
+
+    fn set_ip_level(&mut self, fd: Fd, name: i32, value: &[u8]) -> Answer<()> {
+        match name {
+            libc::IP_TOS => self.set_traffic_class(fd, value),
+            libc::IP_TTL => self.set_hop_limit(fd, value),
+            _ => self.note(fd, libc::IPPROTO_IP, name, value),
+        }
+    }
+
+    fn set_ipv6_level(&mut self, fd: Fd, name: i32, value: &[u8]) -> Answer<()> {
+        match name {
+            libc::IPV6_V6ONLY => {
+                self.descriptor_mut(fd)?.bind.only_v6 = integer(value)? != 0;
+                Ok(())
+            }
+            libc::IPV6_TCLASS => self.set_traffic_class(fd, value),
+            libc::IPV6_UNICAST_HOPS => self.set_hop_limit(fd, value),
+            _ => self.note(fd, libc::IPPROTO_IPV6, name, value),
+        }
+    }
+
+    fn set_traffic_class(&mut self, fd: Fd, value: &[u8]) -> Answer<()> {
+        let class = integer(value).or_else(|error| value.first().map(|&byte| i32::from(byte)).ok_or(error))?;
+        let dscp = (class as u8) >> 2;
+        self.change(fd, |options| options.dscp = dscp)
+    }
+
+    fn set_hop_limit(&mut self, fd: Fd, value: &[u8]) -> Answer<()> {
+        let default = self.stack.config().tcp.socket.hop_limit;
+        let hops = match integer(value)? {
+            -1 => default,
+            hops => u8::try_from(hops).ok().filter(|&hops| hops > 0).ok_or(Errno::EINVAL)?,
+        };
+        self.change(fd, |options| options.hop_limit = hops)
+    }
+
+    /// `getsockopt`: what the caller gets, at most `room` octets.
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` for an option that is not known.
+    pub fn getsockopt(&mut self, fd: Fd, level: i32, name: i32, room: usize) -> Answer<Vec<u8>> {
+        let mut value = match level {
+            libc::SOL_SOCKET => self.socket_level(fd, name)?,
+            libc::IPPROTO_TCP => self.tcp_level(fd, name)?,
+            libc::IPPROTO_IP | libc::IPPROTO_IPV6 => self.ip_level(fd, level, name)?,
+            _ => return Err(Errno::ENOPROTOOPT),
+        };
+        value.truncate(room);
+        Ok(value)
+    }
+
+    fn noted(&self, fd: Fd, level: i32, name: i32) -> Answer<Vec<u8>> {
+        self.descriptor(fd)?.noted.get(&(level, name)).cloned().ok_or(Errno::ENOPROTOOPT)
+    }
+
+    /// What is set on a socket now.
+    fn options(&self, fd: Fd) -> Answer<SocketOptions> {
+        let descriptor = self.descriptor(fd)?;
+        let set = match descriptor.socket {
+            Socket::Tcp(handle) => self.stack.tcp_options(handle),
+            Socket::Listener(handle) => self.stack.listener_options(handle),
+            Socket::Fresh | Socket::Udp(_) => None,
+        };
+        Ok(set.unwrap_or(descriptor.options))
+    }
+
+    fn socket_level(&mut self, fd: Fd, name: i32) -> Answer<Vec<u8>> {
+        let options = self.options(fd)?;
+        let number = match name {
+            libc::SO_ERROR => self.so_error(fd)?,
+            libc::SO_KEEPALIVE => i32::from(options.keep_alive),
+            libc::SO_REUSEADDR => i32::from(self.descriptor(fd)?.bind.reuse_address),
+            libc::SO_REUSEPORT => i32::from(self.descriptor(fd)?.bind.reuse_port),
+            libc::SO_TYPE => match self.descriptor(fd)?.socket {
+                Socket::Udp(_) => libc::SOCK_DGRAM,
+                _ => libc::SOCK_STREAM,
+            },
+            libc::SO_SNDBUF => doubled(options.send_capacity.unwrap_or(*self.stack.config().tcp.send_tuning.start())),
+            libc::SO_RCVBUF => {
+                doubled(options.receive_capacity.unwrap_or(*self.stack.config().tcp.receive_tuning.start()))
+            }
+            libc::SO_LINGER => {
+                let secs = options.linger.map_or(0, |linger| linger.as_secs() as i32);
+                return Ok([i32::from(options.linger.is_some()).to_ne_bytes(), secs.to_ne_bytes()].concat());
+            }
+            tcp_info::SO_MEMINFO => return Ok(vec![0; 9 * 4]),
+            _ => return self.noted(fd, libc::SOL_SOCKET, name),
+        };
+        Ok(number.to_ne_bytes().to_vec())
+    }
+
+    /// `SO_ERROR`: why the connection ended, or what it survived; told once.
+    fn so_error(&mut self, fd: Fd) -> Answer<i32> {
+        let error = match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) => {
+                let soft = self.stack.tcp_take_soft_error(handle).map(|error| error.into());
+                self.take_error(fd, handle).or(soft)
+            }
+            Socket::Udp(handle) => self.stack.udp_take_error(handle).map(|error| error.into()),
+            _ => None,
+        };
+        Ok(error.map_or(0, |error: Errno| error.0))
+    }
+
+    fn tcp_level(&mut self, fd: Fd, name: i32) -> Answer<Vec<u8>> {
+        let options = self.options(fd)?;
+        let secs = |duration: Duration| duration.as_secs() as i32;
+        let number = match name {
+            libc::TCP_INFO => return self.tcp_info(fd),
+            libc::TCP_CC_INFO => return Ok(vec![0; 20]),
+            libc::TCP_CONGESTION => {
+                let mut name = options.congestion.to_string().into_bytes();
+                name.resize(16, 0);
+                return Ok(name);
+            }
+            libc::TCP_NODELAY => i32::from(options.nodelay),
+            libc::TCP_CORK => i32::from(options.cork),
+            libc::TCP_MAXSEG => self.max_segment(fd, &options)?,
+            libc::TCP_KEEPIDLE => secs(options.keep_alive_idle),
+            libc::TCP_KEEPINTVL => secs(options.keep_alive_interval),
+            libc::TCP_KEEPCNT => i32::from(options.keep_alive_probes),
+            libc::TCP_USER_TIMEOUT => options.user_timeout.map_or(0, |timeout| timeout.as_millis() as i32),
+            _ => return self.noted(fd, libc::IPPROTO_TCP, name),
+        };
+        Ok(number.to_ne_bytes().to_vec())
+    }
+
+    fn max_segment(&self, fd: Fd, options: &SocketOptions) -> Answer<i32> {
+        Ok(match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) => {
+                self.stack.tcp_snapshot(handle).map_or(536, |snapshot| snapshot.segment_payload as i32)
+            }
+            _ => i32::from(options.max_segment.unwrap_or(536)),
+        })
+    }
+
+    fn tcp_info(&self, fd: Fd) -> Answer<Vec<u8>> {
+        match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) => {
+                let connection = self.stack.tcp_connection(handle).ok_or(Errno::EBADF)?;
+                let snapshot = self.stack.tcp_snapshot(handle).ok_or(Errno::EBADF)?;
+                Ok(tcp_info::encode(connection, &snapshot, self.stack.config(), self.now))
+            }
+            Socket::Listener(_) => Ok(tcp_info::of_state(tcp_info::LISTEN)),
+            Socket::Fresh => Ok(tcp_info::of_state(tcp_info::CLOSE)),
+            Socket::Udp(_) => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn ip_level(&mut self, fd: Fd, level: i32, name: i32) -> Answer<Vec<u8>> {
+        let options = self.options(fd)?;
+        let number = match (level, name) {
+            (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => i32::from(options.dscp) << 2,
+            (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
+                i32::from(options.hop_limit)
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => i32::from(self.descriptor(fd)?.bind.only_v6),
+            _ => return self.noted(fd, level, name),
+        };
+        Ok(number.to_ne_bytes().to_vec())
+    }
+}
+
+/// As Linux tells the size of a buffer: with as much again for its own records.
+fn doubled(octets: u32) -> i32 {
+    i32::try_from(octets.saturating_mul(2)).unwrap_or(i32::MAX)
+}

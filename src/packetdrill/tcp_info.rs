@@ -1,0 +1,134 @@
+//! `struct tcp_info` as Linux lays it out (uapi/linux/tcp.h).
+
+use crate::config::Config;
+use crate::tcp::connection::Connection;
+use crate::tcp::recovery::new_reno::Phase;
+use crate::tcp::snapshot::Snapshot;
+use crate::tcp::state::State;
+use crate::time::Instant;
+
+/// `SO_MEMINFO`, which the libc crate does not name.
+pub const SO_MEMINFO: i32 = 55;
+/// `TCP_LISTEN`.
+pub const LISTEN: u8 = 10;
+/// `TCP_CLOSE`.
+pub const CLOSE: u8 = 7;
+
+/// Octets of the struct, as of Linux 6.
+const LEN: usize = 248;
+
+/// A struct that is written field by field.
+struct Layout {
+    bytes: Vec<u8>,
+}
+
+impl Layout {
+    fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    fn u32s(&mut self, values: &[u32]) {
+        values.iter().for_each(|value| self.bytes.extend_from_slice(&value.to_ne_bytes()));
+    }
+
+    fn u64s(&mut self, values: &[u64]) {
+        values.iter().for_each(|value| self.bytes.extend_from_slice(&value.to_ne_bytes()));
+    }
+}
+
+/// Of a socket that is no connection.
+pub fn of_state(state: u8) -> Vec<u8> {
+    let mut bytes = vec![0; LEN];
+    bytes[0] = state;
+    bytes
+}
+
+/// The number of a state in Linux.
+fn state_number(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => CLOSE,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Listen => LISTEN,
+        State::Closing => 11,
+    }
+}
+
+fn micros(duration: Option<std::time::Duration>) -> u32 {
+    duration.map_or(0, |duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX))
+}
+
+/// The phase of recovery as Linux names it: Open 0, Disorder 1, CWR 2, Recovery 3, Loss 4.
+fn phase_number(snapshot: &Snapshot) -> u8 {
+    match snapshot.phase {
+        Phase::Open if snapshot.sacked > 0 => 1,
+        Phase::Open => 0,
+        Phase::FastRecovery => 3,
+        Phase::Timeout => 4,
+    }
+}
+
+/// Of a connection.
+pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now: Instant) -> Vec<u8> {
+    let mss = snapshot.segment_payload.max(1);
+    let segments = |octets: u32| octets.div_ceil(mss);
+    let since = |at: Instant| u32::try_from(now.saturating_since(at).as_millis()).unwrap_or(u32::MAX);
+    let statistics = &snapshot.statistics;
+    let options = u8::from(snapshot.timestamps)
+        | u8::from(snapshot.sack) << 1
+        | u8::from(snapshot.window_shift.is_some()) << 2
+        | u8::from(connection.agreed.ecn) << 3;
+    let (theirs, ours) = snapshot.window_shift.unwrap_or((0, 0));
+    let mut info = Layout { bytes: Vec::with_capacity(LEN) };
+    info.u8(state_number(snapshot.state));
+    info.u8(phase_number(snapshot));
+    info.u8(snapshot.backoff);
+    info.u8(connection.keep_alive_probes);
+    info.u8(snapshot.backoff);
+    info.u8(options);
+    info.u8(theirs | ours << 4);
+    info.u8(0);
+    info.u32s(&[
+        micros(Some(snapshot.rto)),
+        micros(Some(config.tcp.delayed_ack)),
+        u32::from(snapshot.send_mss),
+        u32::from(snapshot.announced_mss),
+        segments(snapshot.flight),
+        segments(snapshot.sacked),
+        segments(snapshot.lost),
+        0,
+        0,
+        since(connection.last_sent),
+        0,
+        since(connection.last_received),
+        since(connection.last_received),
+        snapshot.path_mtu,
+        snapshot.rcv_wnd,
+        micros(snapshot.srtt),
+        micros(snapshot.rttvar),
+        if snapshot.ssthresh == u32::MAX { 0x7fff_ffff } else { snapshot.ssthresh / mss },
+        snapshot.cwnd / mss,
+        u32::from(snapshot.announced_mss),
+        3,
+        0,
+        snapshot.rcv_wnd,
+        statistics.retransmits,
+    ]);
+    info.u64s(&[u64::MAX, u64::MAX, statistics.octets_acknowledged, statistics.octets_received]);
+    info.u32s(&[
+        statistics.segments_out,
+        statistics.segments_in,
+        snapshot.unsent,
+        micros(snapshot.min_rtt),
+        statistics.segments_in,
+        statistics.segments_out,
+    ]);
+    info.bytes.resize(LEN, 0);
+    info.bytes
+}
