@@ -7,6 +7,7 @@ use glasstcp::counters::DropReason;
 use glasstcp::sim::Script;
 use glasstcp::sim::script::Sent;
 use glasstcp::stack::{ListenOptions, ListenerHandle};
+use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::ecn::EcnMode;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
@@ -192,5 +193,44 @@ fn the_answer_is_to_the_latest_copy() {
             last = script.sent();
         }
         assert_eq!((echo(&last[0]), last[0].flags()), (3_000, Flags::SYN | Flags::ACK));
+    }
+}
+
+/// 4987-3.2: a flood of SYNs to other listeners, be they ordinary or deferring too, leaves room in the common table: a client
+/// of this listener is asked about at once.
+#[test]
+fn a_flood_elsewhere_takes_no_room() {
+    for floods_deferring in [false, true] {
+        let mut script = Script::with(|config| config.tcp.max_half_open = 200);
+        let listener = deferring(&mut script, 60);
+        let (honest, quiet) = (script.peer, script.local);
+        script.local.set_port(81);
+        let flooded = ListenOptions { backlog: 5_000, deferred: floods_deferring, ..ListenOptions::default() };
+        let flooded = script.stack.tcp_listen_with(script.local, &flooded).unwrap();
+        for number in 0..1_000 {
+            script.peer.set_port(1_024 + number);
+            syn(&mut script);
+        }
+        let (taken, _, _) = script.stack.table_sizes();
+        // Two deferring ones share half of the table; one keeps as much of it as it asks for.
+        assert_eq!(taken, if floods_deferring { 50 } else { 140 });
+        assert_eq!(script.stack.counters().cookies_sent > 0, !floods_deferring);
+        (script.local, script.peer) = (quiet, honest);
+        for number in 0..50 {
+            script.peer.set_port(honest.port() + number);
+            assert_eq!(syn(&mut script), (None, Vec::new()));
+            assert_eq!(script.stack.tcp_next_syn(listener).unwrap().peer, script.peer);
+        }
+        // What was kept is free again when nobody defers: for those who come later, and all records end.
+        script.stack.listener_close(script.now, listener);
+        script.stack.listener_close(script.now, flooded);
+        script.listen_with(5_000, SocketOptions::default());
+        script.pass(Duration::from_secs(70));
+        assert_eq!(script.stack.table_sizes().0, 0);
+        for number in 0..1_000 {
+            script.peer.set_port(1_024 + number);
+            syn(&mut script);
+        }
+        assert_eq!(script.stack.table_sizes().0, 200);
     }
 }

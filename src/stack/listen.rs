@@ -84,7 +84,7 @@ impl Stack {
         }
         let (options, deferred) = (*listener.options, listener.deferred);
         // 4987-3.2: bounded per listener and in all.
-        if listener.syn_queue_is_full() || self.half_open.is_full() {
+        if self.has_no_syn_room(listener) {
             if !deferred {
                 return self.send_cookie(handle, segment);
             }
@@ -109,6 +109,9 @@ impl Stack {
         self.add_flow(&tuple, Flow::HalfOpen(key));
         if let Some(listener) = self.listeners.get_mut(handle.0) {
             listener.half_open += 1;
+            if deferred {
+                self.syn_room.taken();
+            }
         }
         if verdict == Verdict::Asked {
             self.ask(handle, key);

@@ -37,6 +37,7 @@ mod ready;
 pub mod siblings;
 pub mod slab;
 mod starved;
+mod syn_room;
 mod tcp_calls;
 mod tcp_input;
 pub mod timer_wheel;
@@ -156,6 +157,7 @@ pub struct Stack {
     listeners: Slab<Listener<TcpHandle, SynHandle>>,
     listening: Bindings<ListenerHandle>,
     half_open: Slab<HalfOpenEntry>,
+    syn_room: syn_room::SynRoom,
     connections: Slab<ConnectionEntry>,
     time_wait: Slab<TimeWaitEntry>,
     /// TIME-WAIT records, oldest first; some may be gone already.
@@ -224,6 +226,7 @@ impl Stack {
             wheel: TimerWheel::new(),
             listeners: Slab::with_limit(u32::from(u16::MAX)),
             half_open: Slab::with_limit(config.tcp.max_half_open.min(flow::MAX_ENTRIES)),
+            syn_room: syn_room::SynRoom::default(),
             connections: Slab::with_limit(config.tcp.max_connections.min(flow::MAX_ENTRIES)),
             time_wait: Slab::with_limit(config.tcp.max_time_wait.clamp(1, flow::MAX_ENTRIES)),
             time_wait_order: VecDeque::new(),

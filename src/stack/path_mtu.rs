@@ -6,12 +6,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Stack;
+use super::flow::UdpHandle;
 use super::slab::SlabKey;
 use crate::counters::DropReason;
 use crate::ip::path_mtu;
+use crate::ip::sent_datagrams::Cause;
 use crate::tcp::connection::Connection;
 use crate::tcp::sequence::SeqNumber;
-use crate::wire::icmp::IcmpError;
+use crate::wire::icmp::{self, IcmpError};
 use crate::wire::quoted::Quoted;
 
 /// Why the datagram was sent that an error is about.
@@ -64,30 +66,54 @@ impl Stack {
         }
     }
 
-    /// A datagram leaves from `local` to `remote` in a packet of so many octets, before it is cut in fragments.
-    pub(super) fn note_datagram(&mut self, local: SocketAddr, remote: SocketAddr, octets: usize) {
-        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
-        // What every path takes, no error can be about.
-        if octets > self.paths.settings().floor(remote.is_ipv6()) {
-            let hash = self.pair_hash(local, remote);
-            self.sent_datagrams.note(hash, local, remote, octets, self.now);
+    /// A datagram of this socket leaves from `local` to `remote` in a packet of so many octets, before it is cut in fragments.
+    pub(super) fn note_datagram(&mut self, handle: UdpHandle, local: SocketAddr, remote: SocketAddr, octets: usize) {
+        let Some(octets) = self.notable(remote, octets) else { return };
+        match self.sockets.get_mut(handle.0) {
+            // A socket of its own for a peer has a memory of its own, that others cannot use up.
+            Some(socket) if socket.remote == Some(remote) => socket.largest.note(octets, self.now),
+            _ => {
+                let hash = self.pair_hash(local, remote);
+                self.sent_datagrams.note(hash, (local, remote), Cause::OwnWill, octets, self.now);
+            }
         }
     }
 
-    /// A datagram from `local` to `remote` was too big. The path is narrower for all that goes there.
+    /// The octets of a packet that an error may be about: what every path takes is none.
+    fn notable(&self, remote: SocketAddr, octets: usize) -> Option<u32> {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        (octets > self.paths.settings().floor(remote.is_ipv6())).then_some(octets)
+    }
+
+    /// A datagram of this socket from `local` to `remote` was too big. The path is narrower for all that goes there.
     ///
     /// # Errors
     /// No such datagram was sent lately.
-    // 8899-4.6.1, 8201-4-1, 8201-5.2
     pub(super) fn datagram_too_big(
         &mut self,
+        handle: UdpHandle,
+        local: SocketAddr,
+        remote: SocketAddr,
+        mtu: u32,
+    ) -> Result<(), DropReason> {
+        let connected = self.sockets.get(handle.0).filter(|socket| socket.remote == Some(remote));
+        // A socket that has been connected since may have sent before.
+        let own = connected.is_some_and(|socket| socket.largest.is_more(mtu, self.now));
+        let evidence = if connected.is_some() { Evidence::OwnWill } else { Evidence::Answer };
+        self.sent_too_big(own, local, remote, mtu, evidence)
+    }
+
+    // 8899-4.6.1, 8201-4-1, 8201-5.2
+    fn sent_too_big(
+        &mut self,
+        known: bool,
         local: SocketAddr,
         remote: SocketAddr,
         mtu: u32,
         evidence: Evidence,
     ) -> Result<(), DropReason> {
         let hash = self.pair_hash(local, remote);
-        if !self.sent_datagrams.has_sent_more(hash, local, remote, mtu, self.now) {
+        if !known && !self.sent_datagrams.has_sent_more(hash, local, remote, mtu, self.now) {
             return Err(DropReason::IcmpTooBigRefused);
         }
         let paths = match evidence {
@@ -105,7 +131,12 @@ impl Stack {
     /// An ICMP message leaves. Only an echo can be so large that an error may be about it; its identifier stands for a port.
     pub(super) fn note_echo(&mut self, source: IpAddr, destination: IpAddr, message: &[u8], octets: usize) {
         let (local, remote) = echo_pair(source, destination, message);
-        self.note_datagram(local, remote, octets);
+        if let Some(octets) = self.notable(remote, octets) {
+            let hash = self.pair_hash(local, remote);
+            let request = matches!(message, [kind, code, ..] if icmp::is_echo_request(destination, *kind, *code));
+            let cause = if request { Cause::OwnWill } else { Cause::Reply };
+            self.sent_datagrams.note(hash, (local, remote), cause, octets, self.now);
+        }
     }
 
     /// An ICMP message that begins so was too big.
@@ -115,7 +146,7 @@ impl Stack {
     pub(super) fn echo_too_big(&mut self, quoted: &Quoted, mtu: u32) -> Result<(), DropReason> {
         let (local, remote) = echo_pair(quoted.source, quoted.destination, &quoted.transport);
         let evidence = if quoted.echo_request().is_some() { Evidence::OwnWill } else { Evidence::Answer };
-        self.datagram_too_big(local, remote, mtu, evidence)
+        self.sent_too_big(false, local, remote, mtu, evidence)
     }
 }
 

@@ -151,6 +151,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// The most records that there may be.
+    pub const fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// There is no record.
     pub const fn is_empty(&self) -> bool {
         self.len == 0

@@ -67,8 +67,12 @@ impl Stack {
         }
         let mut listener = Listener::new(local, *bind, options.backlog, options.socket);
         listener.deferred = options.deferred;
+        let backlog = listener.backlog;
         let handle = ListenerHandle(self.listeners.insert(listener).ok_or(SocketError::NoBuffers)?);
         self.listening.insert(local, bind, handle);
+        if options.deferred {
+            self.syn_room.opened(backlog);
+        }
         Ok(handle)
     }
 
@@ -142,6 +146,9 @@ impl Stack {
         let now = self.advance_to(now);
         let Some(listener) = self.listeners.remove(handle.0) else { return };
         self.listening.remove(listener.local, &listener.bind, handle);
+        if listener.deferred {
+            self.syn_room.closed(listener.backlog, listener.half_open);
+        }
         for waiting in listener.accept_queue {
             self.tcp_abort(now, waiting);
             self.let_go(waiting.0);

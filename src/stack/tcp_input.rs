@@ -189,9 +189,9 @@ impl Stack {
     fn time_wait_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
         // 9293-MAY-2: a cookie could not choose an ISS beyond the old one, so only a listener with room reopens.
         let has_room = |handle: &super::ListenerHandle| {
-            self.listeners.get(handle.0).is_some_and(|listener| {
-                !listener.accept_queue_is_full() && !listener.syn_queue_is_full() && !self.half_open.is_full()
-            })
+            self.listeners
+                .get(handle.0)
+                .is_some_and(|listener| !listener.accept_queue_is_full() && !self.has_no_syn_room(listener))
         };
         let listener = self.listener_for(&segment.tuple).filter(has_room);
         let (now, duration) = (self.now, self.config.tcp.time_wait);
@@ -336,6 +336,7 @@ impl Stack {
         if let Some(listener) = self.listeners.get_mut(entry.listener.0) {
             listener.half_open = listener.half_open.saturating_sub(1);
             if listener.deferred {
+                self.syn_room.freed();
                 // Who has accepted the SYN may wait for what becomes of it.
                 self.listener_event(entry.listener);
             }

@@ -7,6 +7,7 @@ use super::flow::UdpHandle;
 use crate::error::SocketError;
 use crate::ip::address::{canonical, is_invalid_destination, is_loopback};
 use crate::ip::bind::BindOptions;
+use crate::ip::sent_datagrams::Largest;
 use crate::udp::{Datagram, RecvMeta, Socket, UdpOptions};
 
 impl Stack {
@@ -71,6 +72,7 @@ impl Stack {
         let Some(socket) = self.sockets.get_mut(handle.0) else { return };
         let (bound, bind) = (SocketAddr::new(socket.bound, socket.local.port()), socket.bind);
         let old = std::mem::replace(&mut socket.remote, remote);
+        socket.largest = Largest::default();
         if let Some(old) = old {
             self.connected.remove(self.connected_hash(bound.port(), old), handle.0);
         }

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::Stack;
 use super::flow::{SocketHandle, UdpHandle};
 use super::groups::hears;
-use super::path_mtu::Evidence;
 use super::siblings::Inquiry;
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, RxMeta};
@@ -156,9 +155,7 @@ impl Stack {
         };
         let learned = match error {
             IcmpError::PacketTooBig { mtu } => {
-                let connected = self.sockets.get(handle.0).is_some_and(|socket| socket.remote == Some(remote));
-                let evidence = if connected { Evidence::OwnWill } else { Evidence::Answer };
-                self.datagram_too_big(local, remote, mtu, evidence)?;
+                self.datagram_too_big(handle, local, remote, mtu)?;
                 true
             }
             _ => false,

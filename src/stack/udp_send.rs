@@ -164,7 +164,7 @@ impl Stack {
     fn push_fragments(&mut self, handle: UdpHandle, route: &Route, data: &[u8], mtu: usize) {
         let ipv6 = route.destination.is_ipv6();
         let longest = fragment::header_len(ipv6) + fragment::next(HEADER_LEN + data.len(), 0, ipv6, mtu).len;
-        self.note_datagram(route.source, route.destination, longest);
+        self.note_datagram(handle, route.source, route.destination, longest);
         let datagram = route.packet(data, &route.header, false);
         if let Some(fragments) = self.cut(route.header, datagram, route.ip_len(), mtu) {
             self.queue_datagram(handle, Shape::Fragments(fragments));
@@ -176,7 +176,7 @@ impl Stack {
         let start = route.ip_len();
         let partial = size > 0 || self.offload_checksum;
         let longest = if size == 0 { data.len() } else { size };
-        self.note_datagram(route.source, route.destination, start + HEADER_LEN + longest);
+        self.note_datagram(handle, route.source, route.destination, start + HEADER_LEN + longest);
         // One for each datagram that it becomes: fragments of two must never mix.
         let datagrams = if size == 0 { 1 } else { data.len().div_ceil(size) };
         let packet = route.packet(data, &self.identified(route.header, datagrams), partial);

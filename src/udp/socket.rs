@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::{RECEIVE_CAPACITY, SEND_CAPACITY};
 use crate::error::SocketError;
 use crate::ip::bind::BindOptions;
+use crate::ip::sent_datagrams::Largest;
 
 /// What the application may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub struct Socket {
     pub queue: Queue,
     /// Octets that wait for the device, overhead included.
     pub sending: usize,
+    /// The largest that was sent lately to its only peer.
+    pub largest: Largest,
 }
 
 impl Socket {
@@ -100,6 +103,7 @@ impl Socket {
             event: false,
             queue: Queue::new(options.receive_capacity),
             sending: 0,
+            largest: Largest::default(),
             options,
         }
     }

@@ -1,5 +1,7 @@
 //! UDP.
 
+use std::net::SocketAddr;
+
 use crate::packet::{Ip, Udp};
 use crate::target::{ATTACKER4, ATTACKER6, CLOSED, SERVED, TARGET4, Target, from};
 use crate::{Expect, attack, case};
@@ -85,4 +87,49 @@ fn flood_of_closed_ports() {
     let answers = target.answers(&[ip.ping(b"data")]);
     assert_eq!(answers[0].echoed(), Some(&b"data"[..]));
     target.serves_a_fresh_client("the flood");
+}
+
+/// 8899-4.6.1: who has us answer ever so many large pings does not bring us to forget what a socket has sent, and a forged
+/// error about what it has not sent is not believed.
+#[test]
+fn large_pings_hide_no_genuine_error() {
+    for (target_ip, router) in [(from(ATTACKER4), "10.0.0.55"), (from(ATTACKER6), "fd00:67::55")] {
+        let mut target = Target::new();
+        let peer: SocketAddr =
+            SocketAddr::new(if target_ip.source.is_ipv6() { "fd00:67::9" } else { "10.0.0.9" }.parse().unwrap(), 53);
+        let socket = target.stack.udp_bind(SocketAddr::new(target_ip.destination, 6_000)).unwrap();
+        target.stack.udp_connect(socket, peer).unwrap();
+        let free = target.stack.udp_bind(SocketAddr::new(target_ip.destination, 6_001)).unwrap();
+        target.stack.udp_send(target.now, socket, None, &[7; 1_400]).unwrap();
+        target.stack.udp_send(target.now, free, Some(peer), &[7; 1_400]).unwrap();
+        target.answers(&[]);
+        for identifier in 0..4_000_u16 {
+            let echo = target_ip.icmp(
+                if peer.is_ipv6() { 128 } else { 8 },
+                0,
+                &[&identifier.to_be_bytes()[..], &[0; 1_400]].concat(),
+            );
+            target.answers(&[target_ip.carry(if peer.is_ipv6() { 58 } else { 1 }, &echo)]);
+        }
+        let ours = Ip { source: target_ip.destination, destination: peer.ip(), ..target_ip.clone() };
+        let error = |port: u16, mtu: u16| {
+            let udp = Udp { source: port, ..Udp::to(53) };
+            let quoted = ours.carry(17, &ours.datagram(&udp, &[7; 1_400]));
+            let from_router = Ip::between(router, &target_ip.destination.to_string());
+            let rest = [&[0, 0], &mtu.to_be_bytes()[..], &quoted[..600]].concat();
+            match peer.is_ipv6() {
+                true => from_router.carry(58, &from_router.icmp(2, 0, &rest)),
+                false => from_router.carry(1, &from_router.icmp(3, 4, &rest)),
+            }
+        };
+        let whole = target.stack.path_mtu(peer.ip());
+        // Nobody sent from this port; nor more than 1,460 octets from that one.
+        target.answers(&[error(6_002, 1_300), error(6_000, 1_460)]);
+        assert_eq!(target.stack.path_mtu(peer.ip()), whole);
+        target.answers(&[error(6_001, 1_400)]);
+        assert_eq!(target.stack.path_mtu(peer.ip()), 1_400, "the socket of many peers");
+        target.answers(&[error(6_000, 1_300)]);
+        assert_eq!(target.stack.path_mtu(peer.ip()), 1_300, "the connected one");
+        target.serves_a_fresh_client("large pings");
+    }
 }
