@@ -136,7 +136,7 @@ fn keys() {
     assert_eq!(script.stack.reassembly_memory(), (0, 0));
 }
 
-/// 1122-3.3.2-2, 8200-4.5-1: after 60 s what is not whole goes, and its sender is told if the first fragment came; the
+/// 1122-3.3.2-2, 8200-4.5-1, 792-te: after 60 s what is not whole goes, and its sender is told if the first fragment came; the
 /// deadline is that of the oldest, and later fragments do not move it.
 #[test]
 fn timeouts() {

@@ -7,7 +7,10 @@
 //! `cargo test --test requirements -- --nocapture` prints the totals and every row of priority 1 that is not met.
 //! `GLASSTCP_UPDATE_REQUIREMENTS=1 cargo test --test requirements` turns each `no` and `partial` row that is tagged in code
 //! and in a test into `yes`, and prints what changed; it never touches a `deviation`.
+//!
+//! docs/conformance.md is printed from the table and compared with it; `GLASSTCP_UPDATE_CONFORMANCE=1` prints it anew.
 
+mod conformance;
 mod source_text;
 
 use source_text::{Source, root, sources};
@@ -19,7 +22,8 @@ const ALL_PITFALLS_REQUIRED: bool = true;
 const PITFALLS: u32 = 40;
 
 /// Files with made-up ids in them.
-const NOT_READ: [&str; 3] = ["tests/requirements.rs", "tests/tidy.rs", "tests/source_text/mod.rs"];
+const NOT_READ: [&str; 4] =
+    ["tests/requirements.rs", "tests/conformance/mod.rs", "tests/tidy.rs", "tests/source_text/mod.rs"];
 
 const COLUMNS: [&str; 11] =
     ["id", "rfc", "section", "level", "priority", "area", "requirement", "test", "source", "status", "why"];
@@ -88,7 +92,7 @@ fn read_rows(problems: &mut Vec<String>) -> Vec<Row> {
         if !STATUSES.contains(&status) {
             problems.push(format!("docs/requirements.csv: {id}: the status `{status}` is none of {STATUSES:?}"));
         }
-        if matches!(status, "partial" | "deviation") && row.get("why").is_empty() {
+        if status != "yes" && row.get("why").is_empty() {
             problems.push(format!("docs/requirements.csv: {id}: {status} needs a reason in `why`"));
         }
     }
@@ -281,6 +285,21 @@ fn every_claim_is_backed_by_code_and_test() {
     if ALL_PITFALLS_REQUIRED && !missing.is_empty() {
         problems.push(format!("no test names the pitfalls {missing:?}"));
     }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// The page for people says what the table says: nothing is left undone without a reason that everybody can read.
+#[test]
+fn the_page_of_conformance_is_that_of_the_table() {
+    let mut problems = Vec::new();
+    let rows = read_rows(&mut problems);
+    let page = conformance::document(&rows, &mut problems);
+    let path = root().join(conformance::PAGE);
+    if std::env::var_os("GLASSTCP_UPDATE_CONFORMANCE").is_some_and(|value| value == "1") {
+        fs::write(&path, &page).unwrap();
+    }
+    let told = "GLASSTCP_UPDATE_CONFORMANCE=1 cargo test --test requirements prints the page anew";
+    assert!(fs::read_to_string(&path).unwrap_or_default() == page, "{}: {told}", conformance::PAGE);
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 

@@ -174,7 +174,7 @@ fn two_addresses() -> Script {
     Script::with(|config| config.addresses.push("192.168.9.2/24".parse().unwrap()))
 }
 
-/// 9293-MUST-43, 9293-MUST-44: the local address is the application's to give, and else the route's.
+/// 9293-MUST-43, 9293-MUST-44, 1122-3.3.1: the local address is the application's to give, and else the route's.
 #[test]
 fn the_local_address() {
     let mut script = two_addresses();
@@ -271,6 +271,19 @@ fn an_active_open() {
     assert_eq!((connection.snd.iss.0, connection.snd.una.0), (syn.header.seq, syn.header.seq));
     assert_eq!(connection.snd.nxt.0, syn.header.seq.wrapping_add(1));
     assert_eq!(script.stack.tcp_state(handle), Some(State::SynSent));
+}
+
+/// 9293-3.10.1-5: whatever state a connection is in, the same one cannot be opened again, and nothing of it changes.
+#[test]
+fn an_open_in_any_other_state() {
+    for state in CONNECTED {
+        let (mut script, handle) = reach(state);
+        let before = portrait(&script, handle);
+        let again = script.stack.tcp_connect(script.now, Some(script.local), script.peer, SocketOptions::default());
+        assert_eq!(again, Err(SocketError::AddressInUse), "{state}");
+        script.silence();
+        assert_eq!(portrait(&script, handle), before, "{state}");
+    }
 }
 
 /// 9293-3.10.1-5, 9293-3.10.1-3, 6056-3.1: a four-tuple is given once; used up ports and tables are clean errors.

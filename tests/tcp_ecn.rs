@@ -4,11 +4,13 @@ mod flow_support;
 
 use flow_support::*;
 use glasstcp::config::Config;
+use glasstcp::error::SocketError;
 use glasstcp::sim::{Script, Sent};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::congestion::Algorithm;
 use glasstcp::tcp::ecn::{CE, ECT_0, EcnMode, NOT_ECT};
 use glasstcp::tcp::recovery::new_reno::Phase;
+use glasstcp::tcp::state::State;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
 use std::time::Duration;
@@ -122,6 +124,32 @@ fn a_syn_that_gets_no_answer_comes_again_without() {
     let header = script.header(Flags::SYN);
     let sent = script.inject(&header, &[]);
     assert_eq!((sent[0].flags(), bits(&sent[0])), (Flags::SYN | Flags::ACK, NONE));
+}
+
+/// 3168-6.1.1.1: on a path that refuses SYNs which ask, the second one, at once, does not; a RST for that one is the end.
+#[test]
+fn a_syn_that_is_refused_comes_again_without() {
+    for refused in [false, true] {
+        let mut script = Script::with(mode(EcnMode::Request));
+        let (handle, syn) = script.connect();
+        assert_eq!(bits(&syn), ECE | CWR);
+        let rst = script.header(Flags::RST | Flags::ACK);
+        let again = script.inject(&rst, &[]);
+        assert_eq!((again.len(), again[0].flags(), again[0].header.seq), (1, Flags::SYN, syn.header.seq));
+        assert_eq!(script.stack.tcp_state(handle), Some(State::SynSent));
+        if refused {
+            assert!(script.inject(&rst, &[]).is_empty());
+            assert_eq!(script.stack.tcp_error(handle), Some(SocketError::Refused));
+            assert!(script.pass(secs(100)).is_empty());
+        } else {
+            let options = TcpOptions { mss: Some(1_460), ..TcpOptions::default() };
+            let header = TcpHeader { options, ..script.header(Flags::SYN | Flags::ACK) };
+            script.seq = script.seq.wrapping_add(1);
+            script.inject(&header, &[]);
+            assert_eq!(script.stack.tcp_state(handle), Some(State::Established));
+            assert_eq!(script.send(handle, b"text")[0].ecn(), NOT_ECT);
+        }
+    }
 }
 
 /// Where the SYN queue is full, the cookie remembers nothing of it.

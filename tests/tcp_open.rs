@@ -352,6 +352,30 @@ fn a_reset_in_syn_received_goes_back_to_listen() {
     assert_eq!(state(&script, handle), State::Established);
 }
 
+/// 9293-3.5.3-1, 9293-3.10.7.4-10, 9293-3.10.7.4-12: after a passive open, too, only the exact RST counts; in the window it is
+/// challenged, elsewhere it is met with silence.
+#[test]
+fn a_reset_beside_the_next_octet_leaves_the_half_open_record() {
+    for (iss, irs) in edges() {
+        for (offset, answered) in [(-1_i64, false), (1, true), (1_000, true), (70_000, false), (1 << 31, false)] {
+            let mut script = script_at(iss, irs);
+            let listener = script.listen();
+            script.peer_syn(plain());
+            let rst = TcpHeader { seq: script.seq.wrapping_add(offset as u32), ..script.header(RST) };
+            let sent = script.inject(&rst, &[]);
+            if answered {
+                assert_ack(&sent, iss.wrapping_add(1), irs.wrapping_add(1));
+            } else {
+                assert_eq!(sent, [], "{offset}");
+            }
+            assert_eq!(script.stack.table_sizes(), (1, 0, 0), "{offset}");
+            script.inject(&script.header(ACK), &[]);
+            let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+            assert_eq!(state(&script, handle), State::Established, "{offset}");
+        }
+    }
+}
+
 /// 9293-MUST-11, 9293-3.10.7.4-14, pitfall 10: after a simultaneous open it refuses the connection.
 #[test]
 fn a_reset_after_a_simultaneous_open_refuses() {

@@ -238,8 +238,8 @@ fn every_kind(script: &mut Script, options: TcpOptions, active: bool) -> Vec<Sen
     all
 }
 
-/// 9293-MUST-2, 9293-3.1-1, 9293-MUST-14, 9293-MUST-65, 9293-MUST-68, 9293-MUST-69, 9293-MAY-3: every kind of segment,
-/// over both families.
+/// 9293-MUST-2, 9293-3.1-1, 9293-MUST-14, 9293-MUST-65, 9293-MUST-68, 9293-MUST-69, 9293-MAY-3, 2018-2,
+/// 1122-3.2.1.3-1: every kind of segment, over both families.
 #[test]
 fn what_leaves_is_well_formed() {
     let full = TcpOptions {
@@ -259,6 +259,7 @@ fn what_leaves_is_well_formed() {
                 for sent in &all {
                     seen |= sent.flags();
                     let ip = parse_ip(&sent.packet).unwrap();
+                    assert_eq!(ip.source, script.local.ip());
                     // The header checksum was right, or this would not parse; here is that of TCP.
                     assert!(tcp::checksum_ok(ip.source, ip.destination, ip.payload));
                     assert_eq!(ip.payload[12] & 0x0F, 0, "reserved bits");
@@ -266,6 +267,9 @@ fn what_leaves_is_well_formed() {
                     let syn = sent.flags().contains(Flags::SYN);
                     assert_eq!(found.contains(&2), syn, "an MSS option on each SYN and nowhere else: {sent:?}");
                     assert!(syn || !found.contains(&3) && !found.contains(&4));
+                    // 2018-2: our SYN permits SACK; our SYN-ACK only where the peer's SYN has.
+                    let permits = syn && (active || options.sack_permitted);
+                    assert_eq!(found.contains(&4), permits, "{sent:?}");
                     assert!(sent.packet.len() <= 1_280);
                 }
             }

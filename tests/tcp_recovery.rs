@@ -118,8 +118,9 @@ fn reordering_is_not_loss() {
     assert_eq!(ten.look().phase, Phase::FastRecovery);
 }
 
-/// 5681-3.2-4: nearly all is SACKed before the loss is certain, as the path reorders. The new window is half of FlightSize,
-/// not of the one segment that is left in the network.
+/// 5681-3.2-4, 9937-6.2-3: nearly all is SACKed before the loss is certain, as the path reorders. The new window is half of
+/// FlightSize, not of the one segment that is left in the network. As nothing arrives with the timer, PRR allows nothing; the
+/// first retransmission leaves all the same.
 #[test]
 fn a_loss_that_is_found_late_halves_flight_size() {
     let mut ten = Ten::new(0);

@@ -403,14 +403,32 @@ fn a_busy_link_does_not_hold_timers_up() {
 /// 9293-3.10.8-1: the user timeout ends the connection in any state: queues are flushed, calls are told, no timer is left.
 #[test]
 fn the_user_timeout_ends_everything() {
-    for state in [State::SynSent, State::Established, State::FinWait1, State::CloseWait, State::LastAck] {
+    for state in [
+        State::SynSent,
+        State::SynReceived,
+        State::Established,
+        State::FinWait1,
+        State::CloseWait,
+        State::Closing,
+        State::LastAck,
+    ] {
         let mut script = Script::with(|config| config.tcp.socket.user_timeout = Some(secs(10)));
-        let handle = if state == State::SynSent { script.connect().0 } else { script.accept() };
+        let opening = matches!(state, State::SynSent | State::SynReceived);
+        let handle = if opening { script.connect().0 } else { script.accept() };
         let start = script.now;
+        if state == State::SynReceived {
+            let syn = script.header(Flags::SYN);
+            script.inject(&syn, &[]);
+        }
         if matches!(state, State::CloseWait | State::LastAck) {
             script.peer_closes();
         }
-        if state != State::SynSent {
+        if state == State::Closing {
+            // Text would wait in front of our FIN: both FINs cross.
+            script.stack.tcp_shutdown(start, handle, std::net::Shutdown::Write).unwrap();
+            script.sent_one();
+            script.peer_closes();
+        } else if !opening {
             script.send(handle, &text(100_000));
         }
         if matches!(state, State::FinWait1 | State::LastAck) {
@@ -428,7 +446,7 @@ fn the_user_timeout_ends_everything() {
         let ready = script.stack.poll_ready().expect("the application is told");
         assert_eq!(ready.socket, SocketHandle::Tcp(handle));
         assert_eq!(script.stack.tcp_send(script.now, handle, b"x"), Err(SocketError::TimedOut));
-        if !matches!(state, State::CloseWait | State::LastAck) {
+        if !matches!(state, State::CloseWait | State::Closing | State::LastAck) {
             assert_eq!(script.stack.tcp_receive(script.now, handle, &mut [0; 9]), Err(SocketError::TimedOut));
         }
         assert_eq!((script.stack.next_deadline(), script.stack.buffer_memory()), (None, 0), "{state}");

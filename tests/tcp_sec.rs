@@ -526,7 +526,7 @@ fn quotes_of_what_is_not_in_flight() {
     }
 }
 
-/// 9293-MUST-56, 9293-SHLD-26, 5927-5.2, 4443-2.4-a, pitfall 38: hard errors end an attempt and nothing else; soft errors
+/// 9293-MUST-56, 9293-SHLD-26, 5927-5.2, 4443-2.4-a, 792-te, pitfall 38: hard errors end an attempt and nothing else; soft errors
 /// end nothing.
 #[test]
 fn hard_and_soft_errors() {

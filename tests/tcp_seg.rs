@@ -128,8 +128,8 @@ fn a_closed_window_still_hears_ack_and_reset() {
     }
 }
 
-/// 9293-3.10.7.4-6, 5681-3.2-1, 9293-SHLD-19, pitfall 32: old data, and data beyond the window, draw an ACK of what is
-/// expected each time, however often a peer whose ACKs are lost repeats it.
+/// 9293-3.10.7.4-6, pitfall 32: old data, and data beyond the window, draw an ACK of what is expected each time, however
+/// often a peer whose ACKs are lost repeats it.
 #[test]
 fn unacceptable_segments_are_answered() {
     let mut script = Script::new();

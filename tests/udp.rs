@@ -116,7 +116,7 @@ fn what_comes_with_a_datagram() {
     assert_eq!(script.stack.udp_send_message(script.now, socket, &mixed), Err(SocketError::InvalidAddress));
 }
 
-/// 1122-4.1.4: TTL and DSCP are the socket's, ECN is each datagram's, "don't fragment" follows the mode.
+/// 1122-4.1.4, 1122-3.2.1.6: TTL and DSCP are the socket's, ECN is each datagram's, "don't fragment" follows the mode.
 #[test]
 fn what_goes_with_a_datagram() {
     for (own, peer) in FAMILIES {

@@ -88,7 +88,7 @@ impl Stack {
     }
 
     /// Drops datagrams whose missing fragments have not come in time.
-    // 1122-3.3.2-2, 8200-4.5-1
+    // 1122-3.3.2-2, 8200-4.5-1, 792-te: code 1.
     pub(super) fn expire_fragments(&mut self, now: Instant) {
         while let Some(expired) = self.reassembly.expire(now) {
             self.counters.reassembly_timeouts += 1;

@@ -48,7 +48,7 @@ pub fn segment_arrives(
     if connection.state() == State::Closed {
         return Ok(());
     }
-    // third: security and compartment do not exist here (9293-3.10.7.4-17: systems without them skip the check)
+    // 9293-3.10.7.4-17: third: security and compartment do not exist here, and systems without them skip the check.
     syn(connection, &segment, cx)?; //              fourth
     connection.heard_from_peer(cx);
     if !segment.has_ack() {

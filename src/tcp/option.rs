@@ -32,7 +32,7 @@ pub struct Agreed {
 }
 
 /// The MSS to announce on a path of this MTU: without options (RFC 6691).
-// 9293-MUST-67, 9293-SHLD-6: MTU - 40 over IPv4, MTU - 60 over IPv6.
+// 9293-MUST-67: MTU - 40 over IPv4, MTU - 60 over IPv6.
 // 6691-2: option space is not subtracted here.
 pub fn announced_mss(mtu: usize, ipv6: bool) -> u16 {
     let headers = if ipv6 { 60 } else { 40 };
@@ -91,7 +91,7 @@ pub fn send_mss(peer: Option<u16>, own: u16, ipv6: bool) -> u16 {
 mod tests {
     use super::*;
 
-    /// 9293-MUST-67, 9293-SHLD-5, 6691-2, 9293-SHLD-6
+    /// 9293-MUST-67, 9293-SHLD-5, 6691-2
     #[test]
     fn the_announced_mss_follows_the_mtu() {
         for (mtu, v4, v6) in [(1_500, 1_460, 1_440), (576, 536, 516), (1_280, 1_240, 1_220), (65_535, 65_495, 65_475)] {

@@ -39,8 +39,14 @@ pub(super) fn segment_arrives(
             // 9293-3.10.7.3-4
             return Err(Rejected::Drop(DropReason::TcpResetRefused));
         }
-        // 9293-3.10.7.3-3
         cx.counters.resets_in += 1;
+        if connection.agreed.ecn {
+            // 3168-6.1.1.1: something on the path may refuse SYNs that ask; whoever means it refuses the next one as well.
+            connection.agreed.ecn = false;
+            send_syn_again(connection);
+            return Err(Rejected::Drop(DropReason::TcpResetRefused));
+        }
+        // 9293-3.10.7.3-3
         connection.end(Cause::Reset, Some(SocketError::Refused), cx.pool, cx.transfers);
         return Ok(());
     }
@@ -54,10 +60,7 @@ pub(super) fn segment_arrives(
         // 9293-3.10.7.3-8, 9293-MUST-10: a simultaneous open. Our SYN,ACK repeats the SYN with the same ISS.
         connection.advance(Cause::Syn);
         connection.take_window(segment);
-        if let Some(transfer) = connection.transfer.as_mut() {
-            transfer.sent.mark_all_to_resend();
-        }
-        connection.retransmit_now = true;
+        send_syn_again(connection);
         return Ok(());
     }
     // 9293-3.10.7.3-7: ESTABLISHED, and on with what else the segment carries.
@@ -70,6 +73,14 @@ pub(super) fn segment_arrives(
     text(connection, &rest, cx)?;
     finish(connection, &rest, cx);
     Ok(())
+}
+
+/// Our SYN leaves once more, as it is by now, and does not wait for its timer.
+fn send_syn_again(connection: &mut Connection) {
+    if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.sent.mark_all_to_resend();
+    }
+    connection.retransmit_now = true;
 }
 
 /// Takes over what the peer's SYN says.

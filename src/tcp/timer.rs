@@ -211,7 +211,8 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         connection.path_timed_out(cx);
     }
     if connection.backoff == cx.config.suspect_after {
-        // 9293-MUST-20, 9293-SHLD-9, 9293-MUST-47: at R1 the path is suspected, and the application can learn of it.
+        // 9293-MUST-20, 9293-SHLD-9, 9293-MUST-47: at R1 the path is suspected, and the application can learn of it. The
+        // advice for IP is `path_timed_out` above: a TUN has no other gateway to choose, but its path may have become narrower.
         connection.soft_error.get_or_insert(SocketError::TimedOut);
         tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "R1: the path is suspected");
     }

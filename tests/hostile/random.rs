@@ -52,7 +52,7 @@ fn with_random_chain(rng: &mut KeyedRng) -> Vec<u8> {
     chain(to, &headers, &inner)
 }
 
-/// 1122-3.2.2-2, 4443-2.4-c: at most one answer; an error quotes the packet and nothing else, and is no longer than it may be.
+/// 1122-3.2.2-2, 4443-2.4-c, 1122-3.2.1.3-1: at most one answer, from an address of ours; an error quotes the packet and nothing else, and is no longer than it may be.
 #[test]
 fn answers_are_well_formed() {
     let mut host = Host::new();

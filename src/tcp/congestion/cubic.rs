@@ -448,10 +448,10 @@ mod tests {
         assert_eq!(cubic.later().curve.k, 0);
     }
 
-    /// 9406-4.2-4, 9406-4.3: a loss ends it in either phase, and a later slow start is without it.
+    /// 9406-4.2-4, 9406-4.3: a loss or a mark ends it in either phase, and a later slow start is without it.
     #[test]
     fn a_loss_ends_slow_start() {
-        for conservative in [false, true] {
+        for (conservative, mark) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut cubic = Cubic::new();
             cubic.start(MSS, 0);
             for number in 0..40_u32 {
@@ -461,7 +461,11 @@ mod tests {
             }
             assert_eq!(cubic.hystart.is_conservative(), conservative);
             let window = cubic.window();
-            cubic.loss(&loss(window));
+            if mark {
+                cubic.congestion_experienced(&loss(window));
+            } else {
+                cubic.loss(&loss(window));
+            }
             assert_eq!(cubic.window(), cubic.slow_start_threshold());
             assert!(cubic.window() < window && cubic.later.is_some());
             let hystart = cubic.hystart;

@@ -102,7 +102,7 @@ mod tests {
             .collect()
     }
 
-    /// 9937-6.1, 9937-6.2-1, 9937-6.2-3: one loss of twenty and a window of half (the first example of RFC 6937): one leaves for every two that arrive.
+    /// 9937-6.1, 9937-6.2-1: one loss of twenty and a window of half (the first example of RFC 6937): one leaves for every two that arrive.
     #[test]
     fn a_single_loss_is_paced_over_the_round_trip() {
         let sent = run(20, 1, 10, 19, false);

@@ -1,0 +1,241 @@
+//! Breaks tagged code of glasstcp one change at a time and asks the tests that cite its ids: `scripts/mutants.sh --help`.
+
+mod build;
+mod change;
+mod report;
+mod run;
+#[path = "../../../tests/source_text/mod.rs"]
+mod source_text;
+mod tags;
+
+use build::Tree;
+use change::Mutant;
+use run::End;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tags::Tags;
+
+/// Test programs that are no proof here: they need a network of their own, read the sources, or measure the machine.
+const NOT_RUN: [&str; 5] = ["end_to_end", "tidy", "requirements", "no_allocation", "sim_speed"];
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Arguments {
+    files: Vec<String>,
+    sample: Option<usize>,
+    seed: u64,
+    list: bool,
+    build: bool,
+    report: bool,
+    everything: bool,
+    minutes: u64,
+    root: PathBuf,
+    work: PathBuf,
+}
+
+fn arguments() -> Arguments {
+    let mut found = Arguments {
+        files: Vec::new(),
+        sample: None,
+        seed: 1,
+        list: false,
+        build: false,
+        report: false,
+        everything: false,
+        minutes: u64::MAX / 60,
+        root: source_text::root(),
+        work: PathBuf::new(),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_else(|| fail(&format!("{word} needs a value")));
+        match word.as_str() {
+            "--file" => found.files.push(value()),
+            "--sample" => found.sample = Some(number(&value())),
+            "--seed" => found.seed = number(&value()) as u64,
+            "--minutes" => found.minutes = number(&value()) as u64,
+            "--work" => found.work = value().into(),
+            "--list" => found.list = true,
+            "--build" => found.build = true,
+            "--report" => found.report = true,
+            "--all-tests" => found.everything = true,
+            _ => fail(&format!("unknown argument {word}")),
+        }
+    }
+    found
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("mutants: {message}");
+    std::process::exit(2)
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap_or_else(|_| fail(&format!("`{text}` is no number")))
+}
+
+/// A permutation that a seed decides.
+fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    for last in (1..items.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        items.swap(last, (state % (last as u64 + 1)) as usize);
+    }
+}
+
+/// The first columns of docs/requirements.csv.
+fn known_ids(root: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(root.join("docs/requirements.csv")).expect("docs/requirements.csv");
+    text.lines().skip(1).filter_map(|line| line.split(',').next()).map(str::to_string).collect()
+}
+
+struct Session {
+    tree: Tree,
+    tags: Tags,
+    programs: BTreeMap<String, PathBuf>,
+    /// What the tests of a program with these names come to.
+    reached: HashMap<(String, String), Option<BTreeSet<u32>>>,
+    everything: bool,
+}
+
+impl Session {
+    /// Nothing where no test that was asked comes to the change.
+    fn ask(&mut self, mutant: &Mutant, target: &str, names: &BTreeSet<String>) -> Option<End> {
+        let program = self.programs.get(target)?.clone();
+        let asked: BTreeSet<String> = if names.contains("") { [String::new()].into() } else { names.clone() };
+        let mut coming = BTreeSet::new();
+        for name in asked {
+            let key = (target.to_string(), name.clone());
+            if !self.reached.contains_key(&key) {
+                let note = self.tree.path.join("reached");
+                let numbers = run::reached(&self.tree.path, &program, &[name.clone()].into(), &note, LIMIT * 3);
+                if numbers.is_none() {
+                    eprintln!("without any change the tests `{name}` of {target} fail or take too long: not asked");
+                }
+                self.reached.insert(key.clone(), numbers);
+            }
+            if self.reached[&key].as_ref().is_some_and(|numbers| numbers.contains(&mutant.number)) {
+                coming.insert(name);
+            }
+        }
+        if coming.is_empty() {
+            return None;
+        }
+        Some(run::run(&self.tree.path, &program, &coming, ("GLASSTCP_MUTANT", &mutant.number.to_string()), LIMIT))
+    }
+
+    /// `caught TARGET`, `elsewhere TARGET`, or `survived`; `missed` where only the tests that cite an id were asked.
+    fn judge(&mut self, mutant: &Mutant) -> String {
+        let ids = self.tags.ids(&mutant.file, mutant.lines);
+        for (target, names) in self.tags.tests(&ids) {
+            if self.ask(mutant, &target, &names).is_some_and(|end| end != End::Passed) {
+                return format!("caught {target}");
+            }
+        }
+        if !self.everything {
+            return "missed".to_string();
+        }
+        let mut targets: Vec<String> = self.programs.keys().cloned().collect();
+        targets.sort_by_key(|target| (target.starts_with("sim_"), target.clone()));
+        for target in targets {
+            if self.ask(mutant, &target, &[String::new()].into()).is_some_and(|end| end != End::Passed) {
+                return format!("elsewhere {target}");
+            }
+        }
+        "survived".to_string()
+    }
+}
+
+/// The changes that need no other run.
+fn already(results: &Path, everything: bool) -> BTreeSet<String> {
+    let text = fs::read_to_string(results).unwrap_or_default();
+    let lines = text.lines().filter(|line| !everything || !line.starts_with("missed"));
+    lines.filter_map(|line| Some(line.split('\t').nth(1)?.to_string())).collect()
+}
+
+fn targets(tree: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::from(["lib".to_string()]);
+    for entry in fs::read_dir(tree.join("tests")).expect("tests").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match name.strip_suffix(".rs") {
+            Some(name) => found.insert(name.to_string()),
+            None => entry.path().join("main.rs").exists() && found.insert(name),
+        };
+    }
+    // The sockets of `net` and the command line wait in real time, and are no proof of a rule of the core.
+    found.retain(|name| !NOT_RUN.contains(&name.as_str()) && !name.starts_with("net_") && !name.starts_with("cli_"));
+    found
+}
+
+fn main() {
+    let arguments = arguments();
+    let root = &arguments.root;
+    let results = arguments.work.join("results.tsv");
+    if arguments.report {
+        return report::write(root, &results);
+    }
+    let known = known_ids(root);
+    let tags = Tags::read(&known);
+    let files: Vec<String> = ["src/tcp", "src/ip"]
+        .into_iter()
+        .flat_map(source_text::sources)
+        .filter(|source| !source.lines.iter().all(|line| line.test))
+        .map(|source| source.path)
+        .filter(|path| arguments.files.is_empty() || arguments.files.iter().any(|file| path.contains(file.as_str())))
+        .collect();
+    if files.is_empty() {
+        fail("no file of src/tcp and src/ip has such a name");
+    }
+    let tree = Tree::copy(root, arguments.work.join("tree"), &files);
+    let wanted = |file: &str, lines: (usize, usize)| !tags.ids(file, lines).is_empty();
+    let mut mutants = tree.change(root, &files, &wanted);
+    shuffle(&mut mutants, arguments.seed);
+    mutants.truncate(arguments.sample.unwrap_or(usize::MAX));
+    if arguments.list {
+        mutants.sort_by_key(|mutant| mutant.number);
+        mutants.iter().for_each(|mutant| println!("{}", mutant.name()));
+        return;
+    }
+    let done = already(&results, arguments.everything);
+    let mut out = fs::OpenOptions::new().create(true).append(true).open(&results).expect("results.tsv");
+    let mut asked = targets(&tree.path);
+    if !arguments.everything {
+        let cited = mutants.iter().flat_map(|mutant| tags.tests(&tags.ids(&mutant.file, mutant.lines)).into_keys());
+        let cited: BTreeSet<String> = cited.collect();
+        asked.retain(|target| cited.contains(target));
+    }
+    eprintln!("building {} test programs", asked.len());
+    let programs = tree.programs(&asked);
+    if arguments.build {
+        return;
+    }
+    let mut session = Session { tree, tags, programs, reached: HashMap::new(), everything: arguments.everything };
+    let started = Instant::now();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let all = mutants.len();
+    for (at, mutant) in mutants.iter().enumerate() {
+        if done.contains(&mutant.name()) {
+            continue;
+        }
+        if started.elapsed() > Duration::from_secs(arguments.minutes * 60) {
+            println!("the time is over: run the same command again to go on");
+            break;
+        }
+        let outcome = session.judge(mutant);
+        let word = outcome.split(' ').next().unwrap_or("").to_string();
+        let ids = session.tags.ids(&mutant.file, mutant.lines).into_iter().collect::<Vec<_>>().join(" ");
+        writeln!(out, "{outcome}\t{}\t{ids}", mutant.name()).expect("results.tsv");
+        *counts.entry(word.clone()).or_default() += 1;
+        if word == "survived" || word == "missed" {
+            println!("{word}: {} [{ids}]", mutant.name());
+        }
+        if at % 50 == 49 {
+            println!("{} of {all}, {:.0} s: {counts:?}", at + 1, started.elapsed().as_secs_f64());
+        }
+    }
+    println!("{all} changes: {counts:?}; the list is in {}", results.display());
+}
