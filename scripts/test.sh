@@ -84,6 +84,7 @@ not_end_to_end() {
         name=$(basename "$file" .rs)
         case $name in end_to_end* | e2e*) ;; *) printf -- '--test\n%s\n' "$name" ;; esac
     done
+    printf -- '--test\n%s\n' packetdrill
 }
 
 # A test may not quietly stay out of a run that decides about a change.

@@ -2,7 +2,8 @@
 //!
 //! The code that meets a row names it at the head of a comment, `// 9293-MUST-59: no ACK leaves before the batch is
 //! done`, or in a list, `/// 9293-3.4-1, pitfall 1`; so does the test that proves it. An id in the middle of a sentence is
-//! a mention and proves nothing.
+//! a mention and proves nothing. packetdrill scripts (tests/packetdrill) are tests, and name their rows in the comments at
+//! their heads.
 //!
 //! `cargo test --test requirements -- --nocapture` prints the totals and every row of priority 1 that is not met.
 //! `GLASSTCP_UPDATE_REQUIREMENTS=1 cargo test --test requirements` turns each `no` and `partial` row that is tagged in code
@@ -13,7 +14,7 @@
 mod conformance;
 mod source_text;
 
-use source_text::{Source, root, sources};
+use source_text::{Line, Source, files, root, shown, sources};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -97,6 +98,19 @@ fn read_rows(problems: &mut Vec<String>) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// The packetdrill scripts: tests, whose comments stand at their heads.
+fn packetdrill_scripts() -> Vec<Source> {
+    let head = |text: &str| {
+        let comments = text.lines().map_while(|line| line.strip_prefix("//"));
+        comments.map(|comment| Line { comment: Some(comment.trim().into()), test: true, ..Line::default() }).collect()
+    };
+    let read = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        Source { path: shown(&path), first: text.lines().next().unwrap_or("").into(), lines: head(&text) }
+    };
+    files("tests/packetdrill", &["pkt"]).into_iter().map(read).collect()
 }
 
 /// The ids of the table, and the RFCs they speak of.
@@ -267,7 +281,7 @@ fn every_claim_is_backed_by_code_and_test() {
         ids: rows.iter().map(|row| row.get("id").to_string()).collect(),
         rfcs: rows.iter().filter_map(|row| row.get("id").split('-').next().map(str::to_string)).collect(),
     };
-    let all: Vec<Source> = sources("src").into_iter().chain(sources("tests")).collect();
+    let all: Vec<Source> = sources("src").into_iter().chain(sources("tests")).chain(packetdrill_scripts()).collect();
     let places = collect(&all, &known, &mut problems);
     if std::env::var_os("GLASSTCP_UPDATE_REQUIREMENTS").is_some_and(|value| value == "1") && problems.is_empty() {
         update(&mut rows, &places);
