@@ -107,8 +107,8 @@ fn nobody_is_there() {
     }
 }
 
-/// A connection from a port to itself: both SYNs cross, and what is written is read again. As in Linux, it has to be asked
-/// for: no chosen port makes one.
+/// 9293-3.10.7.4-9: a connection from a port to itself: both SYNs cross, and what is written is read again. As in Linux, it
+/// has to be asked for: no chosen port makes one.
 #[test]
 fn a_connection_to_itself() {
     for (address, source) in INSIDE {

@@ -355,14 +355,15 @@ fn the_trace_of_the_congestion_window() {
     assert!(trace[6..].windows(2).all(|pair| pair[1] - pair[0] <= 1) && trace[13] >= 44, "{trace:?}");
 }
 
-/// 5681-3.1-2, 6928-2-1: the handshake leaves the initial window as it is, on both sides.
+/// 5681-3.1-2, 5681-3.1-5, 6928-2-1: the handshake leaves the initial window as it is, on both sides, and the threshold as
+/// high as can be.
 #[test]
 fn the_initial_window_is_ten_segments() {
     for (mss, window) in [(1_460, 14_600), (1_000, 10_000), (536, 5_360), (100, 1_000)] {
         let options = TcpOptions { mss: Some(mss), ..TcpOptions::default() };
         let mut script = Script::new();
         let handle = script.accept_with(options);
-        assert_eq!(look(&script, handle).cwnd, window);
+        assert_eq!((look(&script, handle).cwnd, look(&script, handle).ssthresh), (window, u32::MAX));
         assert_eq!(octets(&script.send(handle, &text(50_000))), window as usize);
 
         let mut script = Script::new();
@@ -370,7 +371,7 @@ fn the_initial_window_is_ten_segments() {
         let header = TcpHeader { options, ..script.header(Flags::SYN | Flags::ACK) };
         script.seq += 1;
         script.inject(&header, &[]);
-        assert_eq!(look(&script, handle).cwnd, window);
+        assert_eq!((look(&script, handle).cwnd, look(&script, handle).ssthresh), (window, u32::MAX));
         assert_eq!(octets(&script.send(handle, &text(50_000))), window as usize);
     }
 }

@@ -158,6 +158,36 @@ fn timestamps_resolve_the_ambiguity() {
     }
 }
 
+/// 6298-2.2, 6298-2.3, 6298-4: the estimator by the packet: the handshake gives the first sample, an ACK the second, and a
+/// path that never varies leaves the granularity of the clock.
+#[test]
+fn the_timeout_follows_the_round_trip() {
+    let options = TcpOptions { mss: Some(1_460), ..TcpOptions::default() };
+    let (mut script, handle) = accepted_over(ms(80), options, |_| {});
+    let estimate = |script: &Script| {
+        let look = look(script, handle);
+        (look.srtt.unwrap(), look.rttvar.unwrap(), look.rto)
+    };
+    assert_eq!(estimate(&script), (ms(80), ms(40), ms(80 + 4 * 40)));
+    let sample = |script: &mut Script, millis| {
+        let at = script.ack.wrapping_add(1);
+        let start = script.now;
+        script.send(handle, b"x");
+        assert_eq!(retransmit_at(script, handle), Some(start + look(script, handle).rto), "by the timer itself");
+        script.now += ms(millis);
+        script.peer_acks(at);
+    };
+    // RTTVAR by the old SRTT: 3/4 of 40 and 1/4 of 80; by the new one it would be 47.5.
+    sample(&mut script, 160);
+    assert_eq!(estimate(&script), (ms(90), ms(50), ms(90 + 4 * 50)));
+    for _ in 0..200 {
+        sample(&mut script, 280);
+    }
+    let (srtt, rttvar, rto) = estimate(&script);
+    assert!(srtt.abs_diff(ms(280)) < ms(1) && rttvar < Duration::from_micros(250), "{srtt:?} {rttvar:?}");
+    assert_eq!(rto, srtt + ms(1));
+}
+
 /// 6298-3-2: each round trip with new data gives a sample.
 #[test]
 fn every_round_gives_a_sample() {

@@ -661,3 +661,37 @@ fn a_window_that_closes_while_text_is_held_back_is_probed_after_a_whole_timeout(
     assert!(script.pass(rto - Duration::from_millis(1)).is_empty(), "too early");
     assert_eq!(script.pass(Duration::from_millis(1)).len(), 1, "the probe");
 }
+
+/// 9293-3.10.7.4-9: both windows are closed, and the probes of both sides cross: each is answered, its ACK counts, and once both
+/// read, everything arrives.
+#[test]
+fn probes_that_cross_do_not_stop_both() {
+    let small = |config: &mut glasstcp::config::Config| config.tcp.receive_capacity = Some(4_000);
+    let mut flow = Flow::open(Impairment::perfect().delay(ms(10)), 1, small);
+    let ends = [(Side::A, flow.client), (Side::B, flow.server)];
+    let data = text(30_000);
+    let now = flow.world.now();
+    for (side, handle) in ends {
+        assert_eq!(flow.world.stack(side).tcp_send(now, handle, &data), Ok(data.len()));
+    }
+    let logs = [Side::A, Side::B].map(|side| tap(&mut flow.world, side, |_| false));
+    flow.world.run(secs(100));
+    for ((side, handle), log) in ends.into_iter().zip(logs) {
+        let probes = log.lock().unwrap().iter().filter(|seen| seen.len == 1).count();
+        assert!(probes > 5, "{probes}");
+        let look = flow.world.stack(side).tcp_snapshot(handle).unwrap();
+        assert_eq!((look.state, look.snd_wnd, look.unread), (State::Established, 0, 4_000));
+    }
+    let (mut read, mut buffer) = ([Vec::new(), Vec::new()], vec![0; 10_000]);
+    let done = flow.world.run_until(secs(100), |world| {
+        let now = world.now();
+        for (number, (side, handle)) in ends.into_iter().enumerate() {
+            while let Ok(octets @ 1..) = world.stack(side).tcp_receive(now, handle, &mut buffer) {
+                read[number].extend_from_slice(&buffer[..octets]);
+            }
+        }
+        world.flush();
+        read.iter().all(|read| read.len() >= data.len())
+    });
+    assert!(done && read.iter().all(|read| *read == data), "{} {}", read[0].len(), read[1].len());
+}
