@@ -67,6 +67,9 @@ impl Stack {
         if !segment.syn() {
             return Err(DropReason::TcpListenIgnored);
         }
+        if segment.fin() && self.config.tcp.drop_syn_fin {
+            return Err(DropReason::TcpSynRefused);
+        }
         self.listener_syn(handle, segment, beyond)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::congestion::Algorithm;
 use super::ecn::EcnMode;
+use crate::wire::option::OptionOrder;
 
 /// The largest window that a shift count of 9 can express, just below 32 MiB: enough for 10 Gb/s over 25 ms. With a larger
 /// count, one step of the window field would be close to a whole segment.
@@ -58,6 +59,10 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// Explicit congestion notification (RFC 3168). Default: with those who ask.
     pub ecn: EcnMode,
+    /// The order of the options of a SYN. Default: as Linux.
+    pub option_order: OptionOrder,
+    /// Drop SYNs that carry a FIN (`drop_synfin` of FreeBSD). Default off: both count, as RFC 9293 says.
+    pub drop_syn_fin: bool,
     /// Half-open records over all listeners; beyond it SYN cookies answer. Default 4,096.
     pub max_half_open: u32,
     /// Send SYN cookies when the SYN queue is full (RFC 4987 section 3.6). Default on.
@@ -109,6 +114,8 @@ impl Default for TcpConfig {
             sack: true,
             window_scaling: true,
             ecn: EcnMode::default(),
+            option_order: OptionOrder::default(),
+            drop_syn_fin: false,
             max_half_open: 4_096,
             syn_cookies: true,
             max_connections: 1 << 20,
@@ -153,6 +160,9 @@ pub struct SocketOptions {
     pub receive_capacity: Option<u32>,
     /// The congestion control algorithm (TCP_CONGESTION). Default CUBIC.
     pub congestion: Algorithm,
+    /// Send no TCP options and take none, not even an MSS (TCP_NOOPT), against RFC 9293 section 3.7.1: for tests of peers. Default
+    /// off.
+    pub no_options: bool,
     /// Largest segment payload to announce and to send, lowered from what the device allows (TCP_MAXSEG).
     pub max_segment: Option<u16>,
 }
@@ -205,6 +215,7 @@ impl Default for SocketOptions {
             send_capacity: None,
             receive_capacity: None,
             congestion: Algorithm::Cubic,
+            no_options: false,
             max_segment: None,
         }
     }

@@ -8,7 +8,7 @@ use super::acceptance::Space;
 use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
 use super::ecn::{Ecn, EcnMode};
-use super::option::Agreed;
+use super::option::{self, Agreed};
 use super::path_mtu::Path;
 use super::receiver::Owed;
 use super::recovery::frto::Frto;
@@ -346,7 +346,7 @@ impl Connection {
                 quick_acks: config.quick_acks,
                 challenges: 0,
             },
-            agreed: Agreed { timestamp_offset, ecn: asks, ..Agreed::default() },
+            agreed: Agreed { timestamp_offset, ecn: asks, order: option::order(config, options), ..Agreed::default() },
             ecn: Ecn::default(),
             owed: Owed::default(),
             send_buffer: SendBuffer::default(),

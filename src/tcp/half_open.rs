@@ -83,7 +83,8 @@ impl HalfOpen {
         options: &SocketOptions,
         config: &TcpConfig,
     ) -> HalfOpen {
-        let mut agreed = option::agree(config, &segment.options, timestamp_offset, segment.arrived);
+        let order = option::order(config, options);
+        let mut agreed = option::agree(config, order, &segment.options, timestamp_offset, segment.arrived);
         agreed.ecn = config.ecn != EcnMode::Off && ecn::asks(segment.flags);
         let (capacity, _, _) = config.receive_bounds(options, announced);
         let ipv6 = segment.tuple.remote_addr.is_ipv6();

@@ -1,9 +1,9 @@
 //! Which options we offer, and what both sides agree on.
 
-use super::config::TcpConfig;
+use super::config::{SocketOptions, TcpConfig};
 use super::window::WindowShift;
 use crate::time::Instant;
-use crate::wire::option::{TcpOptions, Timestamp};
+use crate::wire::option::{OptionOrder, TcpOptions, Timestamp};
 
 /// The MSS of a peer that announced none, over IPv4 (RFC 9293 section 3.7.1).
 pub const DEFAULT_MSS_V4: u16 = 536;
@@ -29,6 +29,8 @@ pub struct Agreed {
     pub ts_recent: u32,
     /// When TS.Recent was taken.
     pub ts_recent_at: Instant,
+    /// In which order we write the options of a SYN.
+    pub order: OptionOrder,
 }
 
 /// The MSS to announce on a path of this MTU: without options (RFC 6691).
@@ -39,9 +41,14 @@ pub fn announced_mss(mtu: usize, ipv6: bool) -> u16 {
     u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(MIN_MSS)
 }
 
+/// In which order a socket writes the options of its SYN, if it writes any.
+pub fn order(config: &TcpConfig, options: &SocketOptions) -> OptionOrder {
+    if options.no_options { OptionOrder::None } else { config.option_order }
+}
+
 /// The options of our SYN.
 // 9293-MUST-14, 9293-MAY-3, 9293-SHLD-5: each SYN carries an MSS.
-pub fn for_syn(config: &TcpConfig, mss: u16, shift: WindowShift, timestamp: u32) -> TcpOptions {
+pub fn for_syn(config: &TcpConfig, order: OptionOrder, mss: u16, shift: WindowShift, timestamp: u32) -> TcpOptions {
     TcpOptions {
         mss: Some(mss),
         // 7323-2.2-1: also with shift 0.
@@ -49,6 +56,7 @@ pub fn for_syn(config: &TcpConfig, mss: u16, shift: WindowShift, timestamp: u32)
         // 2018-2: only on segments with SYN.
         sack_permitted: config.sack,
         timestamp: config.timestamps.then_some(Timestamp { value: timestamp, echo: 0 }),
+        order,
         ..TcpOptions::default()
     }
 }
@@ -61,22 +69,25 @@ pub fn for_syn_ack(agreed: &Agreed, mss: u16, shift: WindowShift, timestamp: u32
         // 2018-2: in the SYN-ACK only if the SYN had it.
         sack_permitted: agreed.sack,
         timestamp: agreed.timestamps.then_some(Timestamp { value: timestamp, echo: agreed.ts_recent }),
+        order: agreed.order,
         ..TcpOptions::default()
     }
 }
 
-/// What is agreed on once the peer's SYN or SYN-ACK is known, if we offer or would offer what `config` says.
-pub fn agree(config: &TcpConfig, peer: &TcpOptions, timestamp_offset: u32, now: Instant) -> Agreed {
+/// What is agreed on once the peer's SYN or SYN-ACK is known, if we offer or would offer what `config` says, in this order.
+pub fn agree(config: &TcpConfig, order: OptionOrder, peer: &TcpOptions, timestamp_offset: u32, now: Instant) -> Agreed {
+    let speaks = order != OptionOrder::None;
     Agreed {
-        timestamps: config.timestamps && peer.timestamp.is_some(),
-        sack: config.sack && peer.sack_permitted,
+        timestamps: speaks && config.timestamps && peer.timestamp.is_some(),
+        sack: speaks && config.sack && peer.sack_permitted,
         // 7323-2.2-1: only if both SYNs carried it.
-        scaling: config.window_scaling && peer.window_scale.is_some(),
+        scaling: speaks && config.window_scaling && peer.window_scale.is_some(),
         // The control bits decide, not the options.
         ecn: false,
         timestamp_offset,
         ts_recent: peer.timestamp.map_or(0, |timestamp| timestamp.value),
         ts_recent_at: now,
+        order,
     }
 }
 
@@ -115,8 +126,11 @@ mod tests {
         for (ours, theirs) in [(false, false), (false, true), (true, false), (true, true)] {
             let config = TcpConfig { window_scaling: ours, ..TcpConfig::default() };
             let peer = TcpOptions { window_scale: theirs.then_some(7), ..TcpOptions::default() };
-            assert_eq!(agree(&config, &peer, 0, Instant::ZERO).scaling, ours && theirs);
-            assert_eq!(for_syn(&config, 1_460, WindowShift::default(), 1).window_scale, ours.then_some(0));
+            assert_eq!(agree(&config, OptionOrder::Linux, &peer, 0, Instant::ZERO).scaling, ours && theirs);
+            assert_eq!(
+                for_syn(&config, OptionOrder::Linux, 1_460, WindowShift::default(), 1).window_scale,
+                ours.then_some(0)
+            );
         }
     }
 }

@@ -109,7 +109,7 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
     } else if plan.flags.contains(Flags::ACK) {
         option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
     } else {
-        option::for_syn(cx.config, connection.rcv.mss, connection.rcv.shift, timestamp)
+        option::for_syn(cx.config, connection.agreed.order, connection.rcv.mss, connection.rcv.shift, timestamp)
     }
 }
 

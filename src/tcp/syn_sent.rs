@@ -5,7 +5,7 @@ use super::connection::{Connection, Context};
 use super::ecn;
 use super::finish::finish;
 use super::input::Rejected;
-use super::option;
+use super::option::{self, Agreed};
 use super::receiver::AckOwed;
 use super::segment::Segment;
 use super::state::Cause;
@@ -55,6 +55,9 @@ pub(super) fn segment_arrives(
         // 9293-3.10.7.3-9, 9293-3.10.7.4-39: a FIN here is dropped with the rest.
         return Err(Rejected::Drop(DropReason::TcpNotSyn));
     }
+    if segment.fin() && cx.config.drop_syn_fin {
+        return Err(Rejected::Drop(DropReason::TcpSynRefused));
+    }
     synchronize(connection, segment, cx);
     if !acceptable {
         // 9293-3.10.7.3-8, 9293-MUST-10: a simultaneous open. Our SYN,ACK repeats the SYN with the same ISS.
@@ -88,7 +91,8 @@ fn send_syn_again(connection: &mut Connection) {
 fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<'_>) {
     let config = cx.config;
     let asked = connection.agreed.ecn;
-    connection.agreed = option::agree(config, &segment.options, connection.agreed.timestamp_offset, cx.now);
+    let Agreed { order, timestamp_offset, .. } = connection.agreed;
+    connection.agreed = option::agree(config, order, &segment.options, timestamp_offset, cx.now);
     // 3168-6.1.1-1: by a SYN,ACK for our SYN; where both open, the peer's SYN asks as ours does.
     connection.agreed.ecn =
         asked && if segment.has_ack() { ecn::accepts(segment.flags) } else { ecn::asks(segment.flags) };

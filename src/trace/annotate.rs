@@ -198,6 +198,8 @@ pub fn drop_rule(reason: DropReason, asked: &Asked) -> &'static str {
             _ => "9293-3.10.7.4-10",
         },
         DropReason::TcpSynRefused if state == State::SynReceived => "9293-3.10.7.4-18",
+        // By a setting of ours.
+        DropReason::TcpSynRefused if matches!(state, State::Listen | State::SynSent) => "local",
         DropReason::TcpAckRange => match (state, space, ack) {
             (State::SynSent, ..) => "9293-3.10.7.3-1",
             (State::SynReceived, ..) => "9293-3.10.7.4-23",

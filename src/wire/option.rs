@@ -80,6 +80,20 @@ pub struct TcpOptions {
     pub timestamp: Option<Timestamp>,
     /// SACK blocks, empty without the option.
     pub sack: SackBlocks,
+    /// In which order they are written; what is read says nothing of it.
+    pub order: OptionOrder,
+}
+
+/// The order of the options of a SYN. Without SYN both write the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OptionOrder {
+    /// As Linux: MSS, SACK permitted, timestamps, window scale, each group padded by NOPs to whole words.
+    #[default]
+    Linux,
+    /// As FreeBSD: MSS, window scale, SACK permitted, timestamps, and the end of the list as often as it takes.
+    Bsd,
+    /// No option at all.
+    None,
 }
 
 /// Parses the option area of a TCP header, of any segment. Of an option that occurs twice the last one counts.
@@ -140,12 +154,14 @@ fn two_numbers(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> (u32, u32) {
 
 /// Bytes that the options take before any SACK block.
 fn len_before_sack(options: &TcpOptions) -> usize {
+    let mss = 4 * usize::from(options.mss.is_some());
+    let scale = 4 * usize::from(options.window_scale.is_some());
     let permitted_and_timestamp = match (options.sack_permitted, options.timestamp) {
         (_, Some(_)) => 12,
         (true, None) => 4,
         (false, None) => 0,
     };
-    4 * usize::from(options.mss.is_some()) + permitted_and_timestamp + 4 * usize::from(options.window_scale.is_some())
+    mss + permitted_and_timestamp + scale
 }
 
 /// SACK blocks that still fit behind the other options.
@@ -155,46 +171,93 @@ fn sack_blocks_that_fit(options: &TcpOptions) -> usize {
 
 /// Bytes that [`emit`] writes: a multiple of 4, at most [`MAX_LEN`].
 pub fn emitted_len(options: &TcpOptions) -> usize {
+    if options.order == OptionOrder::None {
+        return 0;
+    }
     let blocks = sack_blocks_that_fit(options);
     len_before_sack(options) + if blocks > 0 { 4 + 8 * blocks } else { 0 }
 }
 
-/// Writes the options in the order that Linux uses; returns their length, a multiple of 4. SACK blocks that do not fit
-/// are left out, the last ones first.
+/// Writes options one behind the other.
+struct Writer<'a> {
+    buffer: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, octets: &[u8]) {
+        self.buffer[self.at..self.at + octets.len()].copy_from_slice(octets);
+        self.at += octets.len();
+    }
+
+    fn mss(&mut self, options: &TcpOptions) {
+        if let Some(mss) = options.mss {
+            self.put(&[kind::MAXIMUM_SEGMENT_SIZE, 4]);
+            self.put(&mss.to_be_bytes());
+        }
+    }
+
+    fn window_scale(&mut self, options: &TcpOptions) {
+        if let Some(shift) = options.window_scale {
+            self.put(&[kind::NO_OPERATION, kind::WINDOW_SCALE, 3, shift]);
+        }
+    }
+
+    fn timestamp(&mut self, options: &TcpOptions) {
+        if let Some(Timestamp { value, echo }) = options.timestamp {
+            self.put(&[kind::TIMESTAMP, 10]);
+            self.put(&value.to_be_bytes());
+            self.put(&echo.to_be_bytes());
+        }
+    }
+
+    /// All but the SACK blocks. Linux puts the permission of SACK where the timestamp's padding would be, before it.
+    fn linux(&mut self, options: &TcpOptions) {
+        self.mss(options);
+        match (options.sack_permitted, options.timestamp) {
+            (true, Some(_)) => self.put(&[kind::SACK_PERMITTED, 2]),
+            (false, Some(_)) => self.put(&[kind::NO_OPERATION, kind::NO_OPERATION]),
+            (true, None) => self.put(&[kind::NO_OPERATION, kind::NO_OPERATION, kind::SACK_PERMITTED, 2]),
+            (false, None) => {}
+        }
+        self.timestamp(options);
+        self.window_scale(options);
+    }
+
+    fn bsd(&mut self, options: &TcpOptions) {
+        self.mss(options);
+        self.window_scale(options);
+        match (options.sack_permitted, options.timestamp) {
+            (true, Some(_)) => self.put(&[kind::SACK_PERMITTED, 2]),
+            (false, Some(_)) => self.put(&[kind::NO_OPERATION, kind::NO_OPERATION]),
+            // Behind the end of the list nothing would be read.
+            (true, None) if options.sack.is_empty() => {
+                self.put(&[kind::SACK_PERMITTED, 2, kind::END_OF_LIST, kind::END_OF_LIST]);
+            }
+            (true, None) => self.put(&[kind::SACK_PERMITTED, 2, kind::NO_OPERATION, kind::NO_OPERATION]),
+            (false, None) => {}
+        }
+        self.timestamp(options);
+    }
+}
+
+/// Writes the options; returns their length, a multiple of 4. SACK blocks that do not fit are left out, the last ones first.
+// 9293-MUST-68: each option but NOP and the end of the list is written with its length octet.
+// 9293-MUST-69: NOPs align each group to whole words, or zeros behind the last option do, which all are ends of the list.
 pub fn emit(options: &TcpOptions, buffer: &mut [u8]) -> usize {
-    use kind::*;
-    let mut at = 0;
-    let mut put = |octets: &[u8]| {
-        buffer[at..at + octets.len()].copy_from_slice(octets);
-        at += octets.len();
-    };
-    // 9293-MUST-68: each option but NOP is written with its length octet.
-    // 9293-MUST-69: NOPs align each group to whole words, so no end-of-list and no padding after it is ever needed.
-    if let Some(mss) = options.mss {
-        put(&[MAXIMUM_SEGMENT_SIZE, 4]);
-        put(&mss.to_be_bytes());
-    }
-    match (options.sack_permitted, options.timestamp) {
-        (true, Some(_)) => put(&[SACK_PERMITTED, 2]),
-        (false, Some(_)) => put(&[NO_OPERATION, NO_OPERATION]),
-        (true, None) => put(&[NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2]),
-        (false, None) => {}
-    }
-    if let Some(Timestamp { value, echo }) = options.timestamp {
-        put(&[TIMESTAMP, 10]);
-        put(&value.to_be_bytes());
-        put(&echo.to_be_bytes());
-    }
-    if let Some(shift) = options.window_scale {
-        put(&[NO_OPERATION, WINDOW_SCALE, 3, shift]);
+    let mut writer = Writer { buffer, at: 0 };
+    match options.order {
+        OptionOrder::Linux => writer.linux(options),
+        OptionOrder::Bsd => writer.bsd(options),
+        OptionOrder::None => return 0,
     }
     let blocks = sack_blocks_that_fit(options);
     if blocks > 0 {
-        put(&[NO_OPERATION, NO_OPERATION, SACK, (2 + 8 * blocks) as u8]);
+        writer.put(&[kind::NO_OPERATION, kind::NO_OPERATION, kind::SACK, (2 + 8 * blocks) as u8]);
         for (left, right) in options.sack.iter().take(blocks) {
-            put(&left.to_be_bytes());
-            put(&right.to_be_bytes());
+            writer.put(&left.to_be_bytes());
+            writer.put(&right.to_be_bytes());
         }
     }
-    at
+    writer.at
 }

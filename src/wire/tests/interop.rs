@@ -158,7 +158,7 @@ proptest! {
                 window_scale,
                 sack_permitted,
                 timestamp: stamps.map(|(value, echo)| Timestamp { value, echo }),
-                sack: SackBlocks::default(),
+                ..TcpOptions::default()
             },
         };
         prop_assert_eq!(header, expected);

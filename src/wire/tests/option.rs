@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::counters::DropReason;
-use crate::wire::option::{MAX_LEN, SackBlocks, TcpOptions, Timestamp, emit, emitted_len, parse};
+use crate::wire::option::{MAX_LEN, OptionOrder, SackBlocks, TcpOptions, Timestamp, emit, emitted_len, parse};
 
 /// Options that a segment may carry, in any combination.
 pub(super) fn any_options() -> impl Strategy<Value = TcpOptions> {
@@ -14,7 +14,7 @@ pub(super) fn any_options() -> impl Strategy<Value = TcpOptions> {
             let mut sack = SackBlocks::default();
             blocks.iter().for_each(|&(left, right)| assert!(sack.push(left, right)));
             let timestamp = timestamp.map(|(value, echo)| Timestamp { value, echo });
-            TcpOptions { mss, window_scale, sack_permitted, timestamp, sack }
+            TcpOptions { mss, window_scale, sack_permitted, timestamp, sack, order: OptionOrder::Linux }
         },
     )
 }
@@ -142,6 +142,25 @@ fn sack_blocks_as_many_as_fit() {
     assert_eq!(parse(&octets).unwrap().sack.iter().collect::<Vec<_>>(), [(0, 10), (1, 11), (2, 12)]);
 }
 
+/// What a SYN of each system looks like.
+#[test]
+fn orders() {
+    let with = |order, sack_permitted, window_scale, timestamp| {
+        emitted(&TcpOptions { mss: Some(1_460), sack_permitted, window_scale, timestamp, order, ..Default::default() })
+    };
+    let mss = [2, 4, 5, 180];
+    let stamp = Some(Timestamp { value: 1, echo: 0 });
+    let stamped = [8, 10, 0, 0, 0, 1, 0, 0, 0, 0];
+    let linux = with(OptionOrder::Linux, true, Some(6), stamp);
+    assert_eq!(linux, [&mss[..], &[4, 2], &stamped, &[1, 3, 3, 6]].concat());
+    let bsd = with(OptionOrder::Bsd, true, Some(6), stamp);
+    assert_eq!(bsd, [&mss[..], &[1, 3, 3, 6], &[4, 2], &stamped].concat());
+    assert_eq!(with(OptionOrder::Linux, true, None, None), [&mss[..], &[1, 1, 4, 2]].concat());
+    assert_eq!(with(OptionOrder::Bsd, true, None, None), [&mss[..], &[4, 2, 0, 0]].concat());
+    assert_eq!(with(OptionOrder::Bsd, false, None, stamp), [&mss[..], &[1, 1], &stamped].concat());
+    assert_eq!(with(OptionOrder::None, true, Some(6), stamp), []);
+}
+
 proptest! {
     /// 9293-MUST-68, 9293-MUST-69
     #[test]
@@ -152,6 +171,11 @@ proptest! {
         let parsed = parse(&octets).unwrap();
         prop_assert!(parsed.sack.iter().eq(options.sack.iter().take(parsed.sack.len())));
         prop_assert_eq!(TcpOptions { sack: options.sack, ..parsed }, options);
+        // FreeBSD's order says the same in as many octets, and its padding hides nothing.
+        let bsd = emitted(&TcpOptions { order: OptionOrder::Bsd, ..options });
+        prop_assert_eq!((bsd.len(), parse(&bsd)), (octets.len(), Ok(parsed)));
+        let none = emitted(&TcpOptions { order: OptionOrder::None, ..options });
+        prop_assert!(none.is_empty());
         // The lengths sum to the whole, and no end of list leaves octets that could be anything but zero.
         let mut rest = &octets[..];
         while let [kind, after @ ..] = rest {
