@@ -59,6 +59,8 @@ pub mod counters;
 pub mod device;
 mod driver;
 pub mod error;
+#[cfg(feature = "packetdrill")]
+mod ffi;
 pub mod ip;
 pub mod net;
 #[cfg(feature = "packetdrill")]

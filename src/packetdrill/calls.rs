@@ -1,6 +1,7 @@
 //! The calls that make, connect and end sockets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 use super::descriptor::{Descriptor, Fd, Socket};
 use super::errno::{Answer, Errno};
@@ -226,8 +227,15 @@ impl Host {
     /// # Errors
     /// `EBADF`.
     pub fn close(&mut self, fd: Fd) -> Answer<()> {
+        if self.sets.remove(&fd).is_some() {
+            self.numbers.close(fd);
+            return Ok(());
+        }
         let descriptor = self.table.remove(&fd).ok_or(Errno::EBADF)?;
         self.numbers.close(fd);
+        for set in self.sets.values_mut() {
+            set.remove(&fd);
+        }
         match descriptor.socket {
             Socket::Fresh => {}
             Socket::Listener(handle) => self.stack.listener_close(self.now, handle),
@@ -236,6 +244,83 @@ impl Host {
         }
         self.settle();
         Ok(())
+    }
+
+    /// [`Host::connect`], or with no address the end of an association: a datagram socket hears everybody again, a stream
+    /// socket is new.
+    ///
+    /// # Errors
+    /// Those of [`Host::connect`].
+    pub fn connect_to(&mut self, fd: Fd, remote: Option<SocketAddr>) -> Answer<()> {
+        let Some(remote) = remote else { return self.disconnect(fd) };
+        self.connect(fd, remote)
+    }
+
+    fn disconnect(&mut self, fd: Fd) -> Answer<()> {
+        let socket = self.descriptor(fd)?.socket;
+        match socket {
+            Socket::Fresh | Socket::Udp(_) => return Ok(()),
+            Socket::Listener(handle) => self.stack.listener_close(self.now, handle),
+            Socket::Tcp(handle) => {
+                self.stack.tcp_abort(self.now, handle);
+                self.stack.tcp_close(self.now, handle);
+            }
+        }
+        let descriptor = self.descriptor_mut(fd)?;
+        let mut fresh = Descriptor::new(Socket::Fresh, descriptor.domain, descriptor.options);
+        fresh.nonblocking = descriptor.nonblocking;
+        fresh.bind = descriptor.bind;
+        *descriptor = fresh;
+        self.settle();
+        Ok(())
+    }
+
+    /// What a connect that waits finds: `EAGAIN` as long as it has to.
+    ///
+    /// # Errors
+    /// `EAGAIN`, or why it failed.
+    pub fn connect_waits(&mut self, fd: Fd) -> Answer<()> {
+        match self.connected(fd) {
+            None => Err(Errno::EAGAIN),
+            Some(Ok(())) => {
+                self.descriptor_mut(fd)?.connected_told = true;
+                Ok(())
+            }
+            Some(Err(error)) => {
+                self.descriptor_mut(fd)?.error_told = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// How long closing waits, where somebody has set a time (`SO_LINGER`) and the descriptor lets calls wait.
+    pub fn linger_time(&self, fd: Fd) -> Option<Duration> {
+        let descriptor = self.table.get(&fd).filter(|descriptor| !descriptor.nonblocking)?;
+        let Socket::Tcp(handle) = descriptor.socket else { return None };
+        self.stack.tcp_options(handle)?.linger.filter(|linger| !linger.is_zero())
+    }
+
+    /// Closes, and says what to watch with [`Host::is_over`].
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn close_and_watch(&mut self, fd: Fd) -> Answer<Option<TcpHandle>> {
+        let handle = match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) => Some(handle),
+            _ => None,
+        };
+        self.close(fd).map(|()| handle)
+    }
+
+    /// Everything that was sent on it is acknowledged, or it has ended.
+    ///
+    /// # Errors
+    /// `EAGAIN` as long as that is not so.
+    pub fn is_over(&self, handle: Option<TcpHandle>) -> Answer<()> {
+        let connection = handle.and_then(|handle| self.stack.tcp_connection(handle));
+        let over = connection
+            .is_none_or(|connection| matches!(connection.state(), State::Closed | State::FinWait2 | State::TimeWait));
+        if over { Ok(()) } else { Err(Errno::EAGAIN) }
     }
 
     /// A call that cannot be done at once waits, as far as this descriptor says.

@@ -5,11 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::descriptor::{Descriptor, Fd, LowestFree, Numbers};
+use super::epoll::Set;
 use super::errno::{Answer, Errno};
 use super::knobs::Knobs;
 use super::settings::Settings;
 use crate::counters::DropReason;
 use crate::device::RxMeta;
+use crate::device::wire_view::wire_view;
 use crate::rng::KeyedRng;
 use crate::stack::{Progress, Stack};
 use crate::time::Instant;
@@ -20,6 +22,9 @@ const START: Instant = Instant::from_secs(100_000);
 /// Packets per call of the stack; a host that sends more at one instant is asked again.
 const BUDGET: usize = 1_000;
 
+/// The largest packet, before it is cut.
+const LARGEST_PACKET: usize = 65_535;
+
 /// Rounds of sending at one instant. What a stack sends to itself takes turns, and they end.
 const MAX_ROUNDS: usize = 100_000;
 
@@ -28,6 +33,7 @@ pub struct Host {
     pub(super) stack: Stack,
     pub(super) now: Instant,
     pub(super) table: BTreeMap<Fd, Descriptor>,
+    pub(super) sets: BTreeMap<Fd, Set>,
     pub(super) numbers: Box<dyn Numbers>,
     pub(super) settings: Settings,
     sent: VecDeque<(Instant, Vec<u8>)>,
@@ -53,8 +59,20 @@ impl Host {
     /// # Errors
     /// What is wrong with the settings.
     pub fn with_numbers(settings: Settings, numbers: Box<dyn Numbers>) -> Result<Host, String> {
-        let stack = Stack::new(settings.config(), KeyedRng::from_seed(settings.seed), START)?;
-        Ok(Host { stack, now: START, table: BTreeMap::new(), numbers, settings, sent: VecDeque::new() })
+        let mut stack = Stack::new(settings.config(), KeyedRng::from_seed(settings.seed), START)?;
+        if stack.config().tcp.habits.burst.is_some() {
+            // It has a meaning only where several segments leave in one piece; they are cut here.
+            stack.set_offload(LARGEST_PACKET, false);
+        }
+        Ok(Host {
+            stack,
+            now: START,
+            table: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            numbers,
+            settings,
+            sent: VecDeque::new(),
+        })
     }
 
     /// The time.
@@ -128,10 +146,14 @@ impl Host {
     pub(super) fn settle(&mut self) {
         let now = self.now;
         for _ in 0..MAX_ROUNDS {
-            while self.stack.poll_ready().is_some() {}
+            while let Some(ready) = self.stack.poll_ready() {
+                self.wake(ready);
+            }
             let sent = &mut self.sent;
             let progress = self.stack.transmit(now, BUDGET, |transmit| {
-                sent.push_back((now, transmit.to_vec()));
+                for packet in wire_view(&transmit.to_vec(), transmit.meta.gso_size, false) {
+                    sent.push_back((now, packet.into_owned()));
+                }
                 Ok(())
             });
             if progress == Progress::Idle && self.stack.is_quiet() {
@@ -150,6 +172,6 @@ impl Host {
 
     /// There is such a descriptor.
     pub fn has(&self, fd: Fd) -> bool {
-        self.table.contains_key(&fd)
+        self.table.contains_key(&fd) || self.sets.contains_key(&fd)
     }
 }

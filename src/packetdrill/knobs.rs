@@ -1,8 +1,10 @@
 //! The names of sysctls, and the settings of the stack that they stand for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::config::Config;
+use crate::tcp::ecn::EcnMode;
 
 /// Values by the names of sysctls (`net.ipv4.tcp_sack`). A name that means nothing here is kept and has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,12 @@ impl Knobs {
         }
     }
 
+    /// The numbers of a value that is a list of them.
+    fn list(&self, name: &str) -> Vec<u32> {
+        self.get(name)
+            .map_or(Vec::new(), |value| value.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+    }
+
     fn switch(&self, name: &str, setting: &mut bool) {
         if let Some(value) = self.number(name) {
             *setting = value != 0;
@@ -55,5 +63,32 @@ impl Knobs {
         self.switch("net.ipv4.tcp_timestamps", &mut tcp.timestamps);
         self.switch("net.ipv4.tcp_window_scaling", &mut tcp.window_scaling);
         self.switch("net.ipv4.tcp_syncookies", &mut tcp.syn_cookies);
+        self.switch("net.ipv4.tcp_slow_start_after_idle", &mut tcp.habits.restart_after_idle);
+        self.switch("net.ipv4.tcp_mtu_probing", &mut tcp.habits.leave_black_holes);
+        if let (Some(burst), Some(least)) = (&mut tcp.habits.burst, self.number("net.ipv4.tcp_min_tso_segs")) {
+            *burst = u16::try_from(least).unwrap_or(*burst).max(1);
+        }
+        if let Some(mode) = self.number("net.ipv4.tcp_ecn") {
+            tcp.ecn = match mode {
+                0 => EcnMode::Off,
+                1 => EcnMode::Request,
+                _ => EcnMode::Accept,
+            };
+        }
+        if let Some(largest) = self.list("net.ipv4.tcp_rmem").get(2) {
+            tcp.receive_tuning = (*tcp.receive_tuning.start()).min(*largest)..=*largest;
+        }
+        if let Some(retries) = self.number("net.ipv4.tcp_syn_retries") {
+            tcp.give_up_syn = patience(tcp.initial_rto, retries, tcp.max_rto);
+        }
+        if let Some(name) = self.get("net.ipv4.tcp_congestion_control").and_then(|name| name.parse().ok()) {
+            tcp.socket.congestion = name;
+        }
     }
+}
+
+/// How long something is retransmitted that is given up after so many retransmissions.
+fn patience(first: Duration, retries: i64, cap: Duration) -> Duration {
+    let retries = u32::try_from(retries).unwrap_or(0).min(31);
+    (0..=retries).map(|doublings| first.saturating_mul(1 << doublings).min(cap)).sum()
 }

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | `host` | [`Host`]: one stack, its clock, the packets that left it |
 //! | `descriptor` | what a file descriptor stands for |
+//! | `epoll` | sets of sockets that somebody waits for |
 //! | `calls` | socket, bind, listen, accept, connect, shutdown, close, poll |
 //! | `transfer` | read, write and their kin |
 //! | `socket_options` | getsockopt and setsockopt, by level and name |
 //! | `tcp_info` | `struct tcp_info` as Linux lays it out |
 //! | `persona` | whose habits the stack has: sets of settings |
 //! | `knobs` | the names of sysctls, and the settings that they stand for |
+//! | `sources` | where they come from while a script runs |
 //! | `settings` | what a host is told at its start, also as a line of text |
 //! | `errno` | what a call answers instead of a result |
 //!
@@ -19,12 +21,14 @@
 
 mod calls;
 mod descriptor;
+mod epoll;
 mod errno;
 mod host;
 mod knobs;
 mod persona;
 mod settings;
 mod socket_options;
+pub mod sources;
 mod tcp_info;
 #[cfg(test)]
 mod tests;
@@ -32,6 +36,7 @@ mod transfer;
 
 pub use calls::{Domain, Kind};
 pub use descriptor::{Fd, LowestFree, Numbers};
+pub use epoll::Interest;
 pub use errno::{Answer, Errno};
 pub use host::Host;
 pub use knobs::Knobs;

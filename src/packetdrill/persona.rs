@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
+use crate::tcp::habits::Habits;
 
 /// A set of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,15 @@ fn linux(config: &mut Config) {
     tcp.ecn = EcnMode::Off;
     // The largest receive buffer is 15 MiB: a shift count of 8.
     tcp.receive_tuning = 65_535..=15 << 20;
+    tcp.habits = Habits {
+        burst: Some(2),
+        floor_on_variation: true,
+        empty_window_probes: true,
+        quick_acks_end_with_reply: true,
+        min_loss_probe: Duration::from_millis(2),
+        restart_after_idle: false,
+        leave_black_holes: false,
+    };
 }
 
 fn freebsd(config: &mut Config) {

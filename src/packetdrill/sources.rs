@@ -15,10 +15,10 @@ pub const FILE_VARIABLE: &str = "GLASSTCP_SYSCTL_FILE";
 /// What the common settings of the Linux scripts make of `tcp_rmem`.
 const COMMON_RMEM: &str = "4096 540000 15728640";
 
-/// What is read below `/proc/sys`, and what a new network namespace has there (Linux 6).
+/// What is read below `/proc/sys`, and how what a new network namespace has there begins (Linux 6).
 const STOCK: [(&str, &str); 40] = [
-    ("net.ipv4.tcp_rmem", "4096 131072 6291456"),
-    ("net.ipv4.tcp_wmem", "4096 16384 4194304"),
+    ("net.ipv4.tcp_rmem", "4096 131072 "),
+    ("net.ipv4.tcp_wmem", "4096 16384 "),
     ("net.ipv4.tcp_sack", "1"),
     ("net.ipv4.tcp_dsack", "1"),
     ("net.ipv4.tcp_timestamps", "1"),
@@ -68,7 +68,7 @@ pub fn knobs() -> Knobs {
     };
     let common = value("net.ipv4.tcp_rmem").is_some_and(|rmem| rmem == COMMON_RMEM);
     for (name, stock) in STOCK {
-        if let Some(value) = value(name).filter(|value| common || value != stock) {
+        if let Some(value) = value(name).filter(|value| common || !value.starts_with(stock)) {
             knobs.set(name, &value);
         }
     }

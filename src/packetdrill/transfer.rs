@@ -1,6 +1,7 @@
 //! Reading and writing.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::descriptor::{Fd, Socket};
 use super::errno::{Answer, Errno};
@@ -8,6 +9,7 @@ use super::host::Host;
 use crate::error::SocketError;
 use crate::ip::address::canonical;
 use crate::stack::TcpHandle;
+use crate::tcp::connection::Connection;
 use crate::tcp::state::State;
 
 impl Host {
@@ -155,4 +157,69 @@ impl Host {
             Socket::Fresh | Socket::Udp(_) => Ok(0),
         }
     }
+
+    /// `SIOCOUTQNSD`: octets that have not been sent.
+    ///
+    /// # Errors
+    /// `EBADF`, `EINVAL` for a listener.
+    pub fn unsent(&self, fd: Fd) -> Answer<usize> {
+        match self.descriptor(fd)?.socket {
+            Socket::Listener(_) => Err(Errno::EINVAL),
+            Socket::Tcp(handle) => {
+                self.stack.tcp_connection(handle).map(|connection| connection.unsent() as usize).ok_or(Errno::EBADF)
+            }
+            Socket::Fresh | Socket::Udp(_) => Ok(0),
+        }
+    }
+
+    /// `SO_RCVTIMEO`: how long reading waits; `None` for ever.
+    pub fn receive_timeout(&self, fd: Fd) -> Option<Duration> {
+        self.timeout(fd, libc::SO_RCVTIMEO)
+    }
+
+    /// `SO_SNDTIMEO`: how long writing waits; `None` for ever.
+    pub fn send_timeout(&self, fd: Fd) -> Option<Duration> {
+        self.timeout(fd, libc::SO_SNDTIMEO)
+    }
+
+    fn timeout(&self, fd: Fd, name: i32) -> Option<Duration> {
+        let value = self.table.get(&fd)?.noted.get(&(libc::SOL_SOCKET, name))?;
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_ne_bytes).ok();
+        let (secs, micros) = (number(value.get(..8)?)?, number(value.get(8..16)?)?);
+        let timeout = Duration::from_secs(secs) + Duration::from_micros(micros);
+        (!timeout.is_zero()).then_some(timeout)
+    }
+
+    /// What `recvmsg` tells beside the octets: control messages as C lays them out.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn control(&self, fd: Fd) -> Answer<Vec<u8>> {
+        let noted = self.descriptor(fd)?.noted.get(&(libc::IPPROTO_TCP, TCP_INQ));
+        if noted.is_none_or(|value| value.iter().all(|&byte| byte == 0)) {
+            return Ok(Vec::new());
+        }
+        let ended = match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) => self.stack.tcp_connection(handle).is_some_and(Connection::fin_received),
+            _ => false,
+        };
+        // As Linux tells it: the end of the stream is something to read, too.
+        let unread = self.unread(fd)?;
+        let told = if unread == 0 && ended { 1 } else { unread as i32 };
+        Ok(control_message(libc::IPPROTO_TCP, TCP_INQ, &told.to_ne_bytes()))
+    }
+}
+
+/// `TCP_INQ` and `TCP_CM_INQ`, which the libc crate does not name.
+const TCP_INQ: i32 = 36;
+
+/// One control message, padded to whole words.
+fn control_message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
+    const WORD: usize = size_of::<usize>();
+    let mut message = (WORD + 8 + data.len()).to_ne_bytes().to_vec();
+    message.extend_from_slice(&level.to_ne_bytes());
+    message.extend_from_slice(&kind.to_ne_bytes());
+    message.extend_from_slice(data);
+    message.resize(message.len().next_multiple_of(WORD), 0);
+    message
 }

@@ -209,9 +209,11 @@ impl Stack {
     pub fn new(config: Config, mut rng: KeyedRng, now: Instant) -> Result<Stack, String> {
         config.validate()?;
         let hasher = FlowHasher::new(rng.key());
+        let mut limits = Limits::default();
+        limits.set_habits(&config.tcp.habits);
         Ok(Stack {
             now,
-            limits: Limits { max_packet: 0, big_packet: 0 },
+            limits,
             offload_checksum: false,
             cuts_datagrams: false,
             pool: Pool::new(config.tcp.buffer_memory),
@@ -294,6 +296,7 @@ impl Stack {
         let mut config = self.config.clone();
         change(&mut config);
         config.validate()?;
+        self.limits.set_habits(&config.tcp.habits);
         self.config = config;
         Ok(())
     }

@@ -214,7 +214,7 @@ impl Stack {
         let inside = entry.inside;
         let (offload, limits) = match inside {
             false => (self.offload(), self.limits),
-            true => (self.offload_inside(), Limits { max_packet: 0, big_packet: 0 }),
+            true => (self.offload_inside(), Limits { max_packet: 0, big_packet: 0, ..self.limits }),
         };
         if entry.detached {
             // A TIME-WAIT record speaks for it now, or nobody does.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::congestion::Algorithm;
 use super::ecn::EcnMode;
+use super::habits::Habits;
 use crate::wire::option::OptionOrder;
 
 /// The largest window that a shift count of 9 can express, just below 32 MiB: enough for 10 Gb/s over 25 ms. With a larger
@@ -79,6 +80,8 @@ pub struct TcpConfig {
     /// RSTs and other answers that belong to no connection, per second over the stack, half of them for one host at most.
     /// Default 1,000.
     pub resets_per_second: u32,
+    /// What the RFCs leave open. Default: the decisions of the house.
+    pub habits: Habits,
     /// What an accepted or new connection starts with.
     pub socket: SocketOptions,
 }
@@ -123,6 +126,7 @@ impl Default for TcpConfig {
             buffer_memory: 1 << 30,
             challenge_acks_per_second: 10,
             resets_per_second: 1_000,
+            habits: Habits::default(),
             socket: SocketOptions::default(),
         }
     }

@@ -131,7 +131,7 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     if ack.advances {
         connection.restart_timers(cx);
     } else {
-        connection.keep_timer(cx.now);
+        connection.keep_timer(cx);
     }
 }
 

@@ -9,11 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 
 pub mod acceptance;
 pub mod acknowledge;
+pub mod burst;
 pub mod config;
 pub mod congestion;
 pub mod connection;
 pub mod ecn;
 pub mod finish;
+pub mod habits;
 pub mod half_open;
 pub mod initial_sequence;
 pub mod input;

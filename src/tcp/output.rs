@@ -216,7 +216,16 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         connection.owed.keep_alive = false;
     }
     if octets == 0 {
+        if plan.reason == Reason::Probe {
+            connection.probe_now = false;
+        }
         return;
+    }
+    if cx.config.habits.quick_acks_end_with_reply
+        && plan.len > 0
+        && cx.now.saturating_since(connection.last_received) < cx.config.delayed_ack
+    {
+        connection.rcv.quick_acks = 0;
     }
     connection.last_sent = cx.now;
     let again = plan.seq.lt(connection.snd.nxt);
@@ -238,7 +247,7 @@ fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
     connection.probe = Some(Probe { end: connection.snd.nxt, retransmission });
     connection.probe_unmeasured = true;
     // 8985-7.3-3
-    connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx.now);
+    connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx);
     connection.start_user_timeout(cx);
 }
 

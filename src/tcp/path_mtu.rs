@@ -204,7 +204,7 @@ impl Connection {
         }
         let stuck = &mut self.narrow_path().stuck;
         *stuck = (una, if stuck.0 == una { stuck.1.saturating_add(1) } else { 1 });
-        if stuck.1.is_multiple_of(BLACK_HOLE) {
+        if stuck.1.is_multiple_of(BLACK_HOLE) && cx.config.habits.leave_black_holes {
             self.leave_black_hole(cx);
         }
     }

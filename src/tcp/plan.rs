@@ -6,6 +6,7 @@
 
 use super::connection::Connection;
 use super::ecn;
+use super::habits::Habits;
 use super::nagle::{Offer, may_send};
 use super::receiver::ack_is_due;
 use super::recovery::new_reno::Phase;
@@ -21,12 +22,23 @@ const SPARE_RECORDS: usize = 64;
 const DEFERRED_SHARE: u32 = 8;
 
 /// What the device and the path allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// Octets of IP packet that may leave in one piece where the device cuts super-segments; else 0: one segment each.
     pub max_packet: u32,
     /// The same for new text over IPv4 where the device takes packets whose length their header cannot say (BIG TCP), else 0.
     pub big_packet: u32,
+    /// What leaves in one piece is bounded by habit, to so many segments or more (see [`Habits::burst`]).
+    pub burst: Option<u16>,
+    /// Probes of a closed window carry no text.
+    pub empty_probes: bool,
+}
+
+impl Limits {
+    /// What habit sets.
+    pub fn set_habits(&mut self, habits: &Habits) {
+        (self.burst, self.empty_probes) = (habits.burst, habits.empty_window_probes);
+    }
 }
 
 /// Why something is sent.
@@ -122,12 +134,12 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
         .or_else(|| tail_probe(connection))
         .or_else(|| mtu_probe(connection, now))
         .or_else(|| text(connection, connection.usable_congestion_window(), limits))
-        .or_else(|| probe(connection))
+        .or_else(|| probe(connection, limits))
         .or_else(|| keep_alive(connection))
         .or_else(|| acknowledgment(connection, now));
     match plan {
         Some(plan) => match connection.congestion.may_send(now) {
-            Err(at) if plan.reason.is_paced() => instead(connection, now, at),
+            Err(at) if plan.reason.is_paced() => instead(connection, now, at, limits),
             _ => Decision::Send(plan),
         },
         None => connection.next_deadline().map_or(Decision::Idle, Decision::Wait),
@@ -136,8 +148,8 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
 
 /// Text waits for its turn until `at`: what may leave before it. No probe of the tail is due, or it would have come first.
 #[inline(never)]
-fn instead(connection: &Connection, now: Instant, at: Instant) -> Decision {
-    let plan = probe(connection).or_else(|| keep_alive(connection)).or_else(|| acknowledgment(connection, now));
+fn instead(connection: &Connection, now: Instant, at: Instant, limits: &Limits) -> Decision {
+    let plan = probe(connection, limits).or_else(|| keep_alive(connection)).or_else(|| acknowledgment(connection, now));
     plan.map_or(Decision::Paced(at), Decision::Send)
 }
 
@@ -190,12 +202,14 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     if connection.retransmit_now || nothing_in_network {
         allowed = allowed.max(mss);
     }
+    // By habit, what left in one piece is sent again as such.
+    let run = if limits.burst.is_some() { run.min(sent.run_of_record(seq)) } else { run };
     let octets = run.min(allowed).min(in_window).min(max_payload(connection, limits));
     if octets == 0 || (octets < mss.min(run) && octets < in_window) {
         return None;
     }
     let octets = if octets > mss { octets - octets % mss } else { octets };
-    Some(piece(connection, seq, octets, Reason::Retransmission))
+    Some(pushed(piece(connection, seq, octets, Reason::Retransmission), mss, limits))
 }
 
 /// A tail loss probe: one segment of new text where there is some and the peer has room, whatever cwnd says; else the last
@@ -271,7 +285,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
     }
     // 9293-3.10.4-4, 9293-3.10.4-6: FIN only behind all text, and with it where the window has room.
     let fin = u32::from(fin_waits && len == queued && window > len);
-    Some(piece(connection, connection.snd.nxt, len + fin, Reason::Text))
+    Some(pushed(piece(connection, connection.snd.nxt, len + fin, Reason::Text), mss, limits))
 }
 
 /// A piece that is small only because the windows have opened by no more yet is not worth a packet of its own where the
@@ -284,7 +298,8 @@ fn is_deferred(connection: &Connection, usable: u32, limits: &Limits) -> bool {
     let (mss, flight) = (connection.segment_payload(), connection.flight());
     let whole = max_payload(connection, limits) / mss * mss;
     let recovery = &connection.recovery;
-    whole > mss
+    limits.burst.is_none()
+        && whole > mss
         && usable < whole.min((flight + usable) / DEFERRED_SHARE)
         && flight >= 2 * mss
         && recovery.phase == Phase::Open
@@ -302,10 +317,14 @@ fn is_crowded(connection: &Connection) -> bool {
 /// A zero-window probe: one octet, new or again. What rounding alone may have put outside the window is sent again whole.
 // 9293-MUST-36
 // 7323-2.4-2: a peer that still has room for less than the scale's unit can only call it a window of zero.
-fn probe(connection: &Connection) -> Option<Plan> {
+fn probe(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // A probe that was due may have become needless while the device was busy.
     if !connection.probe_now || !connection.is_window_closed() {
         return None;
+    }
+    if limits.empty_probes {
+        let flags = Flags::ACK | marks(connection, false);
+        return Some(Plan { seq: connection.snd.una - 1, len: 0, flags, reason: Reason::Probe });
     }
     let hidden = connection.window_unit() - 1;
     let octets = connection.flight().min(hidden).min(connection.segment_payload()).max(1);
@@ -336,6 +355,14 @@ fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
 fn report(connection: &Connection, now: Instant) -> Option<Plan> {
     let held = !connection.receive_buffer.out_of_order().is_empty() || connection.owed.dsack.is_some();
     (connection.agreed.sack && held).then(|| acknowledgment(connection, now)).flatten()
+}
+
+/// By habit, a piece of several segments is pushed at its end.
+fn pushed(mut plan: Plan, mss: u32, limits: &Limits) -> Plan {
+    if limits.burst.is_some() && plan.len > mss {
+        plan.flags |= Flags::PSH;
+    }
+    plan
 }
 
 /// `octets` of sequence space from `seq` on: text, and the FIN where it lies in them.
@@ -374,21 +401,24 @@ fn marks(connection: &Connection, new_text: bool) -> Flags {
 /// Octets of text that may leave in one piece: one segment, or more where the device cuts.
 // 9293-MUST-16: several small segments may fit into one packet of the link, but the peer never sees them in one.
 fn max_payload(connection: &Connection, limits: &Limits) -> u32 {
-    payload_of(connection, limits.max_packet)
+    payload_of(connection, limits.max_packet, limits)
 }
 
 /// The same for text that leaves for the first time.
 fn max_new_payload(connection: &Connection, limits: &Limits) -> u32 {
     let big = if connection.tuple.remote_addr.is_ipv6() { 0 } else { limits.big_packet };
-    payload_of(connection, limits.max_packet.max(big))
+    payload_of(connection, limits.max_packet.max(big), limits)
 }
 
 /// Octets of text in a packet, and no less than in a segment.
-fn payload_of(connection: &Connection, packet: u32) -> u32 {
+fn payload_of(connection: &Connection, packet: u32, limits: &Limits) -> u32 {
     let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
     let options = u32::from(connection.snd.mss) - connection.segment_payload();
     let (most, mss) = (packet.saturating_sub(headers + options), connection.segment_payload());
     // What leaves at once is no more than a quantum, in whole segments.
-    let quantum = connection.congestion.send_quantum();
+    let mut quantum = connection.congestion.send_quantum();
+    if let Some(least) = limits.burst {
+        quantum = quantum.min(connection.burst_octets(least));
+    }
     if quantum < most { (quantum - quantum % mss).max(mss) } else { most.max(mss) }
 }

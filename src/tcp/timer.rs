@@ -139,7 +139,7 @@ fn probe_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // 8985-7.3-1: the timer runs for a probe only where none is in flight and there was a sample since the last one.
     connection.tail_probe = connection.flight() > 0;
     // 8985-7.3-3: and then for the timeout, whether the probe can leave or not.
-    connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx.now);
+    connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx);
     tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "tail loss probe");
 }
 
@@ -149,7 +149,7 @@ fn reordering_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     let lost = loss::find_losses(connection, &before, cx);
     // What PRR allows is not more for it, but one segment keeps the ACKs coming (also where a recovery begins with this).
     connection.retransmit_now |= lost > 0 && connection.recovery.phase == Phase::FastRecovery;
-    connection.choose_timer(cx.now);
+    connection.choose_timer(cx);
 }
 
 /// RETRANSMISSION TIMEOUT: what is in flight is taken for lost, and sending starts over with one segment.
@@ -162,7 +162,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // 6298-5.0: not within an RTO of its last transmission, as a fast retransmit does not move the timer.
     let due = oldest.sent_at + rto;
     if due > cx.now {
-        connection.set_timeout(due, cx.now);
+        connection.set_timeout(due, cx);
         return;
     }
     let limit = patience(connection, cx.now).filter(|_| connection.agreed.sack);
@@ -254,10 +254,10 @@ impl Connection {
     // 6298-5.1
     pub(super) fn start_retransmission_timer(&mut self, cx: &Context<'_>) {
         if !self.deadlines.retransmit.is_set() {
-            self.set_timeout(cx.now + self.rto(cx.config).duration(), cx.now);
+            self.set_timeout(cx.now + self.rto(cx.config).duration(), cx);
         } else if self.purpose == Purpose::Probe {
             // 8985-7.2-1: after new data, too.
-            self.choose_timer(cx.now);
+            self.choose_timer(cx);
         }
         self.start_user_timeout(cx);
     }
@@ -271,12 +271,12 @@ impl Connection {
     }
 
     /// The retransmission timeout is due then; the timer runs for it, or for what comes first.
-    pub(super) fn set_timeout(&mut self, at: Instant, now: Instant) {
+    pub(super) fn set_timeout(&mut self, at: Instant, cx: &Context<'_>) {
         if self.agreed.sack
             && let Some(transfer) = self.transfer.as_mut()
         {
             transfer.timeout_at = Some(at);
-            self.choose_timer(now);
+            self.choose_timer(cx);
         } else {
             self.deadlines.retransmit.set(at);
             self.purpose = Purpose::Timeout;
@@ -284,14 +284,15 @@ impl Connection {
     }
 
     /// Sets the retransmission timer for what is next: a loss that time decides, a probe, or the timeout.
-    pub(super) fn choose_timer(&mut self, now: Instant) {
+    pub(super) fn choose_timer(&mut self, cx: &Context<'_>) {
         let Some(transfer) = self.transfer.as_ref() else { return };
         let Some(timeout_at) = transfer.timeout_at else { return };
         let (at, purpose) = if let Some(at) = transfer.reorder_at {
             (at, Purpose::Reorder)
         } else if self.may_probe() {
             let alone = transfer.sent.is_one_segment();
-            (now + tail_loss_probe::timeout(self.rtt.srtt(), alone), Purpose::Probe)
+            let least = cx.config.habits.min_loss_probe;
+            (cx.now + tail_loss_probe::timeout(self.rtt.srtt(), alone, least), Purpose::Probe)
         } else {
             (timeout_at, Purpose::Timeout)
         };
@@ -302,10 +303,10 @@ impl Connection {
 
     /// The same after what neither sends nor acknowledges anything new: a probe timeout that runs goes on.
     // 8985-7.2-1: only new data and a cumulative ACK start it afresh.
-    pub(super) fn keep_timer(&mut self, now: Instant) {
+    pub(super) fn keep_timer(&mut self, cx: &Context<'_>) {
         let waits = self.transfer.as_ref().is_some_and(|transfer| transfer.reorder_at.is_some());
         if waits || self.purpose != Purpose::Probe || !self.deadlines.retransmit.is_set() || !self.may_probe() {
-            self.choose_timer(now);
+            self.choose_timer(cx);
         }
     }
 
@@ -338,7 +339,7 @@ impl Connection {
             self.cancel_retransmission_timer();
         } else {
             // 6298-5.3: a full RTO from now.
-            self.set_timeout(cx.now + self.rto(cx.config).duration(), cx.now);
+            self.set_timeout(cx.now + self.rto(cx.config).duration(), cx);
             self.start_user_timeout(cx);
         }
     }

@@ -97,8 +97,7 @@ impl Machine {
         state.to_look = state.waiting;
         self.changed.notify_all();
         while state.to_look > 0 || !state.to_read_clock.is_empty() {
-            let (guard, waited) =
-                self.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            let (guard, waited) = self.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
             state = guard;
             if waited.timed_out() {
                 state.to_look = 0;
@@ -249,9 +248,6 @@ pub fn clock() -> Answer<Instant> {
         machine.changed.notify_all();
         return Ok(state.host.now());
     }
-    if is_main_thread() {
-        let until = state.host.now() + Duration::from_micros(1);
-        state = machine.drive(state, until, |_| false);
-    }
-    Ok(state.host.now())
+    let until = state.host.now() + Duration::from_micros(1);
+    Ok(machine.drive(state, until, |_| false).host.now())
 }

@@ -11,6 +11,11 @@ impl SentRecord {
 }
 
 impl SentRecords {
+    /// Octets from `seq` to the end of the record that holds it.
+    pub fn run_of_record(&self, seq: SeqNumber) -> u32 {
+        self.records.get(self.index_at(seq)).map_or(0, |record| record.end().saturating_since(seq))
+    }
+
     /// Octets of text in the segment of the wire in which `seq` was last sent; `None` if it is not in flight.
     pub fn segment_at(&self, seq: SeqNumber) -> Option<u32> {
         let record = self.records.get(self.index_at(seq)).filter(|record| record.seq.le(seq))?;

@@ -13,6 +13,8 @@ pub struct RtoBounds {
     pub min: Duration,
     /// Cap.
     pub max: Duration,
+    /// The floor bounds the term of variation, not the whole.
+    pub on_variation: bool,
 }
 
 /// A retransmission timeout: by construction never below the floor nor above the cap.
@@ -23,7 +25,8 @@ impl Rto {
     /// The timeout of this estimate, doubled `backoff` times.
     pub fn new(rtt: &RttEstimator, bounds: &RtoBounds, backoff: u8) -> Rto {
         // 6298-2.1: the initial value until there is a sample. 6298-2.4: the floor.
-        let base = rtt.timeout().unwrap_or(bounds.initial).clamp(bounds.min, bounds.max);
+        let floor = if bounds.on_variation { bounds.min } else { Duration::ZERO };
+        let base = rtt.timeout(floor).unwrap_or(bounds.initial).clamp(bounds.min, bounds.max);
         // This is asked with every segment, and multiplying a Duration costs divisions.
         if backoff == 0 {
             return Rto(base);
@@ -45,7 +48,7 @@ mod tests {
 
     fn bounds() -> RtoBounds {
         let config = TcpConfig::default();
-        RtoBounds { initial: config.initial_rto, min: config.min_rto, max: config.max_rto }
+        RtoBounds { initial: config.initial_rto, min: config.min_rto, max: config.max_rto, on_variation: false }
     }
 
     /// 6298-2.1, 8961-4.1
@@ -70,5 +73,7 @@ mod tests {
         let mut rtt = RttEstimator::default();
         rtt.sample(Duration::from_micros(10));
         assert_eq!(Rto::new(&rtt, &bounds(), 0).duration(), Duration::from_millis(200));
+        let on_variation = RtoBounds { on_variation: true, ..bounds() };
+        assert_eq!(Rto::new(&rtt, &on_variation, 0).duration(), Duration::from_micros(200_010));
     }
 }

@@ -38,10 +38,10 @@ impl RttEstimator {
         (self.srtt > 0).then(|| Duration::from_nanos(self.rttvar))
     }
 
-    /// SRTT + max(G, 4 RTTVAR), once there is a sample.
-    pub fn timeout(&self) -> Option<Duration> {
+    /// SRTT + max(G, 4 RTTVAR, `floor`), once there is a sample.
+    pub fn timeout(&self, floor: Duration) -> Option<Duration> {
         // 6298-4: the granularity stands in for a variance of zero.
-        let variance = self.rttvar.saturating_mul(4).max(GRANULARITY.as_nanos() as u64);
+        let variance = self.rttvar.saturating_mul(4).max(GRANULARITY.max(floor).as_nanos() as u64);
         (self.srtt > 0).then(|| Duration::from_nanos(self.srtt.saturating_add(variance)))
     }
 }
@@ -58,9 +58,12 @@ mod tests {
     #[test]
     fn the_first_sample() {
         let mut rtt = RttEstimator::default();
-        assert_eq!(rtt.timeout(), None);
+        assert_eq!(rtt.timeout(Duration::ZERO), None);
         rtt.sample(ms(100));
-        assert_eq!((rtt.srtt(), rtt.rttvar(), rtt.timeout()), (Some(ms(100)), Some(ms(50)), Some(ms(300))));
+        assert_eq!(
+            (rtt.srtt(), rtt.rttvar(), rtt.timeout(Duration::ZERO)),
+            (Some(ms(100)), Some(ms(50)), Some(ms(300)))
+        );
     }
 
     /// 6298-2.3, 9293-MUST-18: the values differ if SRTT is updated before RTTVAR.
@@ -71,7 +74,7 @@ mod tests {
         rtt.sample(ms(180));
         assert_eq!(rtt.rttvar(), Some(Duration::from_micros(57_500)));
         assert_eq!(rtt.srtt(), Some(ms(110)));
-        assert_eq!(rtt.timeout(), Some(ms(340)));
+        assert_eq!(rtt.timeout(Duration::ZERO), Some(ms(340)));
         rtt.sample(ms(110));
         assert_eq!(rtt.rttvar(), Some(Duration::from_micros(43_125)));
         assert_eq!(rtt.srtt(), Some(ms(110)));
@@ -84,7 +87,7 @@ mod tests {
         for _ in 0..200 {
             rtt.sample(ms(500));
         }
-        assert_eq!(rtt.timeout(), Some(ms(501)));
+        assert_eq!(rtt.timeout(Duration::ZERO), Some(ms(501)));
     }
 
     #[test]
@@ -93,6 +96,6 @@ mod tests {
         for sample in [Duration::MAX, Duration::ZERO, Duration::MAX, ms(1)] {
             rtt.sample(sample);
         }
-        assert!(rtt.timeout().is_some());
+        assert!(rtt.timeout(Duration::ZERO).is_some());
     }
 }

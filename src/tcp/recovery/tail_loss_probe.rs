@@ -12,16 +12,15 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 /// The probe timeout before the first round-trip time is known.
 const WITHOUT_RTT: Duration = Duration::from_secs(1);
 
-/// No probe leaves sooner than this. On a path of microseconds twice the round trip is no more than the time for which a
-/// busy peer is not scheduled, and each connection would set a timer for it with every segment.
-pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
-
-/// PTO: how long after the last transmission a probe is due. `alone`: only one segment is in flight.
+/// PTO: how long after the last transmission a probe is due, and `least` at least. `alone`: only one segment is in flight.
+///
+/// On a path of microseconds twice the round trip is no more than the time for which a busy peer is not scheduled, and each
+/// connection would set a timer for it with every segment.
 // 8985-7.2-2
-pub fn timeout(srtt: Option<Duration>, alone: bool) -> Duration {
+pub fn timeout(srtt: Option<Duration>, alone: bool, least: Duration) -> Duration {
     let Some(srtt) = srtt else { return WITHOUT_RTT };
     let delay = if alone { MAX_ACK_DELAY } else { Duration::ZERO };
-    (srtt + srtt + delay).max(MIN_TIMEOUT)
+    (srtt + srtt + delay).max(least)
 }
 
 /// A probe whose fate is not known yet.
@@ -91,9 +90,9 @@ mod tests {
             (Some(ms(100)), true, ms(400)),
             (None, false, ms(1_000)),
             (None, true, ms(1_000)),
-            (Some(Duration::from_micros(50)), false, MIN_TIMEOUT),
+            (Some(Duration::from_micros(50)), false, ms(10)),
         ] {
-            assert_eq!(timeout(srtt, alone), expected, "{srtt:?} {alone}");
+            assert_eq!(timeout(srtt, alone, ms(10)), expected, "{srtt:?} {alone}");
         }
     }
 

@@ -1,0 +1,42 @@
+//! Habits: what the RFCs leave open and other stacks do in another way. Each is a setting with the decision of the house as
+//! its default; a persona of [`crate::packetdrill`] is a set of them.
+
+use std::time::Duration;
+
+/// See the module's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// What leaves in one piece is as much as the path carries in a millisecond, but so many segments at least, and half of
+    /// cwnd at most; of more than one segment the last one is pushed. `None`, the default: as much as the windows and the
+    /// device allow, and what empties the queue is pushed.
+    pub burst: Option<u16>,
+    /// The floor of the RTO bounds its term of variation, so that the RTO is always that much longer than SRTT. Default off:
+    /// it bounds the whole (RFC 6298 (2.4)).
+    pub floor_on_variation: bool,
+    /// A probe of a closed window carries no text: SEG.SEQ = SND.UNA - 1, which the peer must answer as a keep-alive. Default
+    /// off: one octet of text (RFC 9293 section 3.8.6.1).
+    pub empty_window_probes: bool,
+    /// Once the application has sent text, ACKs wait for the next such chance, also at the start of a connection. Default
+    /// off: the first segments are acknowledged at once, whatever the application does.
+    pub quick_acks_end_with_reply: bool,
+    /// No tail loss probe leaves sooner than this. Default 10 ms.
+    pub min_loss_probe: Duration,
+    /// After an idle time of an RTO sending starts again with the initial window (RFC 5681 section 4.1). Default on.
+    pub restart_after_idle: bool,
+    /// Where segments of full size seem to vanish, smaller ones are tried (RFC 4821 section 7.7). Default on.
+    pub leave_black_holes: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Habits {
+        Habits {
+            burst: None,
+            floor_on_variation: false,
+            empty_window_probes: false,
+            quick_acks_end_with_reply: false,
+            min_loss_probe: Duration::from_millis(10),
+            restart_after_idle: true,
+            leave_black_holes: true,
+        }
+    }
+}
