@@ -12,7 +12,7 @@ use glasstcp::sim::{Script, Sent, Side, World};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::snapshot::Snapshot;
 use glasstcp::time::Instant;
-use glasstcp::wire::option::{SackBlocks, TcpOptions, Timestamp};
+use glasstcp::wire::option::{OptionOrder, SackBlocks, TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
 use glasstcp::wire::{parse_ip, tcp};
 
@@ -55,6 +55,7 @@ pub const SACK: TcpOptions = TcpOptions {
     sack_permitted: true,
     timestamp: None,
     sack: SackBlocks::EMPTY,
+    order: OptionOrder::Linux,
 };
 
 /// A connection over a path with a round trip, from a peer with these options.
