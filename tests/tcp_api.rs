@@ -639,6 +639,22 @@ fn status_in_every_state() {
     assert_eq!(listeners, [(script.local, 0, 0)]);
 }
 
+/// 9293-3.10.6-1: what has come and gone is counted, each segment once.
+#[test]
+fn status_counts_segments() {
+    let (mut script, handle) = reach(State::Established);
+    let before = script.stack.tcp_snapshot(handle).unwrap().statistics;
+    let answers: usize = (0..3).map(|_| script.peer_sends(b"text").len()).sum();
+    let sent = script.send(handle, &[1; 3_000]).len();
+    let after = script.stack.tcp_snapshot(handle).unwrap().statistics;
+    assert_eq!((after.segments_in - before.segments_in, after.octets_received - before.octets_received), (3, 12));
+    assert_eq!(after.segments_out - before.segments_out, u32::try_from(answers + sent).unwrap());
+    let lost = script.stack.tcp_snapshot(handle).unwrap().statistics.retransmits;
+    assert!(
+        !script.pass(SECOND).is_empty() && script.stack.tcp_snapshot(handle).unwrap().statistics.retransmits > lost
+    );
+}
+
 /// A connection opens while all buffer memory is in use: that it is writable is told once there is memory.
 #[test]
 fn writable_once_there_is_memory() {

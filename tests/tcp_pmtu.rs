@@ -181,6 +181,18 @@ fn an_error_about_a_small_segment() {
     assert_eq!((give(&mut script, &error), sends(&script, handle)), (None, 552));
 }
 
+/// 5927-7.2: options count in the size of what a router has dropped.
+#[test]
+fn an_error_about_a_segment_with_options() {
+    for (mtu, reason, size) in [(752, Some(IcmpTooBigRefused), 1_500), (751, None, 751)] {
+        let (mut script, handle) = flow_support::accepted_with_timestamps(500, |_| {});
+        let sent = script.send(handle, &text(700));
+        assert_eq!(sent[0].packet.len(), 752);
+        let error = too_big(&script, &sent[0].packet, mtu);
+        assert_eq!((give(&mut script, &error), sends(&script, handle)), (reason, size), "{mtu}");
+    }
+}
+
 /// 8201-4-3, 8201-5.4: never raised by an error, and never beyond the peer's MSS.
 #[test]
 fn an_error_never_raises() {

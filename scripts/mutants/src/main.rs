@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tags::Tags;
 
 /// Test programs that are no proof here: they need a network of their own, read the sources, or measure the machine.
-const NOT_RUN: [&str; 5] = ["end_to_end", "tidy", "requirements", "no_allocation", "sim_speed"];
+const NOT_RUN: [&str; 6] = ["end_to_end", "tidy", "requirements", "no_allocation", "sim_speed", "sim_matrix"];
 const LIMIT: Duration = Duration::from_secs(60);
 
 struct Arguments {

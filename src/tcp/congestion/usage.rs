@@ -78,6 +78,16 @@ mod tests {
         assert!(!usage.fills_half(cwnd));
     }
 
+    /// 9438-4.6-2: a window is in use while no whole segment more would fit into it.
+    #[test]
+    fn a_window_is_full_when_no_segment_fits() {
+        let mut usage = Usage::new();
+        let acked = ack(MSS, 9 * MSS);
+        usage.acked(&acked);
+        assert!(usage.fills(10 * MSS, &acked) && !usage.fills(10 * MSS + 1, &acked));
+        assert!(usage.fills_half(18 * MSS) && !usage.fills_half(18 * MSS + 1));
+    }
+
     #[test]
     fn what_is_held_back_for_a_super_segment_counts_as_used() {
         let mut usage = Usage::new();
