@@ -36,6 +36,7 @@ const LIBRARY: &str = "src/lib.rs";
 /// Writes a file that is to be other than it is.
 fn write(path: &Path, text: &[u8]) {
     if fs::read(path).ok().as_deref() != Some(text) {
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory in the target directory");
         fs::write(path, text).expect("a file in the target directory");
     }
 }
@@ -73,7 +74,6 @@ impl Tree {
                 continue;
             }
             let (from, to) = (root.join(name), path.join(name));
-            fs::create_dir_all(to.parent().expect("a parent")).expect("a directory in the target directory");
             let text = fs::read(&from).unwrap_or_default();
             write(&to, &text);
         }
