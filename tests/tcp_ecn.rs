@@ -331,3 +331,35 @@ fn a_mark_keeps_the_window_of_a_spurious_timeout() {
         assert_eq!(look.cwnd < 10 * payload, marked, "{}", look.cwnd);
     }
 }
+
+/// 3168-6.1.2-1: the device makes many segments of one, and only the first of them may say CWR: it is told where that is so.
+#[test]
+fn a_super_segment_with_cwr_is_marked_for_the_device() {
+    for offload in [false, true] {
+        let (mut script, handle) = accepted_with_ecn();
+        if offload {
+            script.stack.set_offload(65_536, true);
+        }
+        let start = script.ack;
+        let mut seen = Vec::new();
+        let mut take = |script: &mut Script| {
+            script.stack.transmit(script.now, 100, |transmit| {
+                // IPv4 without options: the flags of TCP are in the 34th octet.
+                let told = Flags(transmit.header[33]).contains(CWR);
+                seen.push((told, transmit.meta.gso_size > 0, transmit.meta.ecn));
+                Ok(())
+            });
+        };
+        script.stack.tcp_send(script.now, handle, &text(60 * MSS)).unwrap();
+        take(&mut script);
+        script.now += ms(50);
+        for (segments, bits) in [(1, ECE), (10, NONE), (14, NONE)] {
+            script.ack = start.wrapping_add(segments * SEGMENT);
+            let header = script.header(Flags::ACK | bits);
+            script.deliver(&header, &[]);
+            take(&mut script);
+        }
+        assert!(seen.iter().all(|&(told, large, marked)| marked == (told && large)), "{seen:?}");
+        assert!(seen.contains(&(true, offload, offload)) && seen.contains(&(false, offload, false)), "{seen:?}");
+    }
+}

@@ -20,6 +20,7 @@ pub mod mutant {
     static SEEN: [AtomicBool; 65536] = [const { AtomicBool::new(false) }; 65536];
     pub fn on(number: u32) -> bool {
         if let Some(path) = &*REACHED
+            && !SEEN[number as usize].load(Ordering::Relaxed)
             && !SEEN[number as usize].swap(true, Ordering::Relaxed)
         {
             use std::io::Write;
