@@ -254,6 +254,23 @@ fn fin_wait_1_waits_for_the_ack_of_the_fin() {
     }
 }
 
+/// 9293-3.10.7.4-29: whoever has closed waits in FIN-WAIT-2 for the peer's FIN; but not for ever, as nobody is left who could
+/// read.
+#[test]
+fn an_orphan_leaves_fin_wait_2_in_time() {
+    let mut script = Script::new();
+    let handle = script.accept();
+    close(&mut script, handle);
+    script.sent_one();
+    let ack = script.ack.wrapping_add(1);
+    script.peer_acks(ack);
+    let limit = script.stack.config().tcp.fin_wait_2;
+    assert_eq!(script.pass(limit - millis(1)), []);
+    assert_eq!(script.stack.table_sizes(), (0, 1, 0));
+    script.pass(millis(2));
+    assert_eq!((script.stack.table_sizes(), script.stack.next_deadline()), ((0, 0, 0), None));
+}
+
 // The peer's FIN.
 
 /// 9293-3.10.7.4-41, 9293-3.10.7.4-44, 9293-MAY-1, 9293-3.10.3-4, pitfall 28: the peer's FIN closes one direction; ours

@@ -527,6 +527,11 @@ mod tests {
         let mut cubic = after_loss(100);
         cubic.restart(MSS);
         assert_eq!((cubic.window(), cubic.slow_start_threshold()), (10 * MSS, 70 * MSS));
+        // Three quarters of it, where it had grown since the loss.
+        let mut cubic = after_loss(100);
+        cubic.cwnd = 200 * MSS;
+        cubic.restart(MSS);
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (10 * MSS, 150 * MSS));
     }
 
     #[test]

@@ -179,12 +179,15 @@ mod tests {
         }
     }
 
-    /// 9406-4.2-2: seven samples say nothing; and one low sample is the minimum of its round, so jitter says nothing either.
+    /// 9406-4.2-2: seven samples say nothing, eight do; and one low sample is the minimum of its round, so jitter says nothing either.
     #[test]
     fn few_samples_and_jitter_do_not() {
         let mut hystart = HyStart::new();
         round(&mut hystart, 0, 20, 10);
         assert_eq!(round(&mut hystart, 1, 90, 7), Phase::SlowStart);
+        let mut hystart = HyStart::new();
+        round(&mut hystart, 0, 20, 10);
+        assert_eq!(round(&mut hystart, 1, 90, 8), Phase::Conservative);
         let mut hystart = HyStart::new();
         round(&mut hystart, 0, 20, 10);
         let start = SeqNumber(u32::MAX - 25_000) + 10_000;
