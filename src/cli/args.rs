@@ -31,6 +31,7 @@ See what happens:
   glasstcp serve --pcap - | wireshark -k -i -
   glasstcp serve --log state           every change of state, and what caused it
   glasstcp states                      the state machine, from the code itself
+  glasstcp trace explain FILE.pcapng   what a correct TCP makes of each packet of a capture, and by which rule
 
 `glasstcp COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -54,6 +55,9 @@ pub(super) enum Command {
     /// Be a bad path between two TUNs: rate, delay, queue, loss, reordering, outages
     #[command(after_help = super::relay::EXAMPLES)]
     Relay(Box<super::relay::Relay>),
+    /// Read captures of any stack: what differs between two, what a correct TCP makes of one, a picture of it
+    #[command(after_help = super::trace::EXAMPLES)]
+    Trace(Box<super::trace::Trace>),
     /// Print the state machine of TCP as a diagram and a table
     States,
 }

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 pub mod chargen;
+mod json;
 mod log;
 mod nc;
 mod nc_udp;
@@ -13,6 +14,7 @@ mod serve;
 mod signals;
 mod sim;
 mod states;
+mod trace;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Sim(args) => sim::run(*args),
         Command::Relay(args) => relay::run(&args),
+        Command::Trace(args) => trace::run(*args),
         Command::States => states::run().map_err(Failure::from),
     };
     result.unwrap_or_else(|failure| {

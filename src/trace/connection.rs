@@ -130,6 +130,26 @@ impl Connection {
         end.map_or(0, |end| u64::try_from(end - 1).unwrap_or(0))
     }
 
+    /// Stretches of the sequence space of this side that the other side has acknowledged although the capture never shows
+    /// them: it lacks packets.
+    pub fn holes(&self, side: Side) -> Vec<(i64, i64)> {
+        let own = self.segs.iter().filter(|seg| seg.from == side && !seg.has(Flags::RST));
+        // What acknowledges says where its sender stands, so everything before that was sent.
+        let mut seen: Vec<(i64, i64)> = own.map(|seg| (seg.at, seg.end())).collect();
+        seen.sort_unstable();
+        let acks = self.segs.iter().filter(|seg| seg.from != side && seg.has(Flags::ACK) && !seg.has(Flags::RST));
+        let acknowledged = acks.map(|seg| seg.ack_at).max().unwrap_or(0);
+        let mut holes = Vec::new();
+        let mut reached = seen.first().map_or(0, |first| first.0);
+        for (at, end) in seen {
+            if at > reached && at <= acknowledged {
+                holes.push((reached, at));
+            }
+            reached = reached.max(end);
+        }
+        holes
+    }
+
     fn over(&self) -> bool {
         self.reset || self.spaces.iter().all(|space| space.fin)
     }

@@ -5,12 +5,21 @@
 //! | [`annotate`] | the words: each drop, each thing that a packet does, each reason to send, with its rule |
 //! | [`capture`] | the frames of pcap and pcapng files, and where their IP packets begin ([`link`]) |
 //! | [`segment`], [`connection`] | segments as a capture shows them, by connection, with relative numbers that do not wrap |
+//! | [`describe`] | a segment in a line, and an object of JSON |
+//! | [`differ`] | what differs between two captures, by kinds |
+//! | [`explain`](mod@explain) | what a correct TCP makes of what an end received, and where the end departs from it |
 
 pub mod annotate;
 #[cfg(feature = "trace")]
 pub mod capture;
 #[cfg(feature = "trace")]
 pub mod connection;
+#[cfg(feature = "trace")]
+pub mod describe;
+#[cfg(feature = "trace")]
+pub mod differ;
+#[cfg(feature = "trace")]
+pub mod explain;
 #[cfg(feature = "trace")]
 pub mod link;
 #[cfg(feature = "trace")]

@@ -8,6 +8,7 @@ mod captures;
 mod clients;
 mod crowd;
 mod ecn;
+mod explained;
 mod fragments;
 mod memory;
 mod namespace;

@@ -26,10 +26,8 @@
 //! `snd_wnd`, `rcv_wnd`, `flight`, `unsent`, `unread`, `out_of_order`, `octets_acknowledged`, `octets_received`,
 //! `segments_in`, `segments_out`, `retransmits`, `timeouts`.
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
 use super::view::View;
+use crate::cli::json::Object;
 use crate::counters::Layer;
 use crate::tcp::connection::Origin;
 use crate::tcp::snapshot::Snapshot;
@@ -131,85 +129,11 @@ fn connection(c: &Snapshot, out: &mut String) {
     o.end();
 }
 
-/// Writes one JSON object.
-struct Object<'a> {
-    out: &'a mut String,
-    empty: bool,
-}
-
-impl<'a> Object<'a> {
-    fn new(out: &'a mut String) -> Object<'a> {
-        out.push('{');
-        Object { out, empty: true }
-    }
-
-    fn end(self) {
-        self.out.push('}');
-    }
-
-    /// Writes a key; its value is to follow.
-    fn key(&mut self, key: &str) -> &mut String {
-        if !self.empty {
-            self.out.push_str(", ");
-        }
-        self.empty = false;
-        quote(key, self.out);
-        self.out.push_str(": ");
-        self.out
-    }
-
-    fn string(&mut self, key: &str, value: &str) {
-        quote(value, self.key(key));
-    }
-
-    fn number(&mut self, key: &str, value: u64) {
-        // Writing to a string does not fail.
-        let _ = write!(self.key(key), "{value}");
-    }
-
-    fn truth(&mut self, key: &str, value: bool) {
-        self.key(key).push_str(if value { "true" } else { "false" });
-    }
-
-    fn null(&mut self, key: &str) {
-        self.key(key).push_str("null");
-    }
-
-    fn optional(&mut self, key: &str, value: Option<u64>) {
-        match value {
-            Some(value) => self.number(key, value),
-            None => self.null(key),
-        }
-    }
-
-    fn time(&mut self, key: &str, value: Option<Duration>) {
-        self.optional(key, value.map(|value| u64::try_from(value.as_nanos()).unwrap_or(u64::MAX)));
-    }
-}
-
-/// A string in quotes (RFC 8259 section 7).
-fn quote(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::view::tests::example;
     use super::*;
+    use crate::cli::json::quote;
 
     /// Reads one JSON value at the head of `text` strictly; returns the rest.
     fn value(text: &str) -> &str {

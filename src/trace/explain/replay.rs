@@ -1,0 +1,530 @@
+//! One end of a captured connection, as the state machine of this crate sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::facts::Facts;
+use super::mirror::octets;
+use crate::buffer::Pool;
+use crate::counters::{Counters, DropReason};
+use crate::ip::path_mtu::{PathMtus, Settings};
+use crate::tcp::FourTuple;
+use crate::tcp::acceptance::Space;
+use crate::tcp::config::{SocketOptions, TcpConfig};
+use crate::tcp::connection::{Connection as Tcb, Context, Donor, Opening};
+use crate::tcp::ecn::{self, EcnMode};
+use crate::tcp::half_open::{self, HalfOpen};
+use crate::tcp::input::{Rejected, segment_arrives};
+use crate::tcp::option::{DEFAULT_MSS_V4, DEFAULT_MSS_V6};
+use crate::tcp::output::commit;
+use crate::tcp::plan::{Plan, Reason};
+use crate::tcp::receiver::AckOwed;
+use crate::tcp::recovery::TransferPool;
+use crate::tcp::segment::Segment;
+use crate::tcp::sequence::SeqNumber;
+use crate::tcp::state::State;
+use crate::tcp::time_wait::{self, TimeWait};
+use crate::tcp::why::Why;
+use crate::tcp::window::{WindowShift, WireWindow};
+use crate::time::Instant;
+use crate::trace::annotate::{Act, Asked, acceptance_rule, drop_rule};
+use crate::trace::connection::Connection;
+use crate::trace::segment::{Seg, Side, Sum};
+use crate::wire::option::{TcpOptions, Timestamp};
+use crate::wire::tcp::Flags;
+
+/// Virtual time begins late enough that nothing is before it.
+pub(super) const START: Instant = Instant::from_secs(1_000);
+/// Buffer memory: as much as the largest window.
+const MEMORY: usize = 1 << 30;
+/// The window of an end of which nobody knows how it scales.
+const UNKNOWN_WINDOW: u32 = 1 << 30;
+/// Text at a time; what it is does not matter.
+const TEXT: usize = 64 << 10;
+
+/// What became of a received segment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Received {
+    /// Why it was dropped, if it was.
+    pub(super) dropped: Option<DropReason>,
+    /// The rule.
+    pub(super) rule: Option<&'static str>,
+    /// What it did.
+    pub(super) acts: Vec<String>,
+    /// An ACK is owed for it.
+    pub(super) owes_ack: bool,
+    /// The ACK is one that may be held back: a challenge, or the answer to what is not acceptable.
+    pub(super) challenge: bool,
+    /// A RST is the answer.
+    pub(super) owes_reset: bool,
+}
+
+/// What stands for the end.
+#[derive(Debug)]
+enum End {
+    Closed,
+    Listen,
+    HalfOpen(HalfOpen),
+    Open(Box<Tcb>),
+    TimeWait(TimeWait),
+}
+
+/// What a connection needs around it.
+#[derive(Debug)]
+struct Around {
+    config: TcpConfig,
+    pool: Pool,
+    transfers: TransferPool,
+    counters: Counters,
+    paths: PathMtus,
+    donor: Donor,
+}
+
+impl Around {
+    fn context(&mut self, now: Instant) -> Context<'_> {
+        Context {
+            now,
+            config: &self.config,
+            pool: &mut self.pool,
+            transfers: &mut self.transfers,
+            counters: &mut self.counters,
+            paths: &mut self.paths,
+            max_packet: 0,
+            donor: &mut self.donor,
+        }
+    }
+}
+
+/// The replay of one end.
+#[derive(Debug)]
+pub(super) struct Replay<'a> {
+    connection: &'a Connection,
+    side: Side,
+    tuple: FourTuple,
+    end: End,
+    around: Around,
+    options: Arc<SocketOptions>,
+    partial: bool,
+    /// The SYN,ACK has left once.
+    answered: bool,
+    now: Instant,
+    text: Vec<u8>,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(connection: &'a Connection, side: Side) -> Replay<'a> {
+        let longest = connection.segs.iter().map(|seg| seg.text as usize).max().unwrap_or(0);
+        let partial = !connection.segs.first().is_some_and(|seg| seg.has(Flags::SYN) && !seg.has(Flags::ACK));
+        let config = TcpConfig { send_capacity: Some(1 << 30), challenge_acks_per_second: 100, ..TcpConfig::default() };
+        let around = Around {
+            config,
+            pool: Pool::new(MEMORY),
+            transfers: TransferPool::default(),
+            counters: Counters::default(),
+            paths: PathMtus::new(Settings::default()),
+            donor: Donor::None,
+        };
+        let mut replay = Replay {
+            connection,
+            side,
+            tuple: FourTuple::new(connection.address(side), connection.address(side.other())),
+            end: End::Closed,
+            around,
+            options: Arc::new(SocketOptions::default()),
+            partial,
+            answered: false,
+            now: START,
+            text: vec![0; longest.max(TEXT)],
+        };
+        if partial {
+            replay.begin_in_the_middle();
+        } else if connection.segs.first().is_some_and(|seg| seg.from != side) {
+            replay.end = End::Listen;
+        }
+        replay
+    }
+
+    /// The beginning is missing.
+    pub(super) fn partial(&self) -> bool {
+        self.partial
+    }
+
+    /// The state of the end.
+    pub(super) fn state(&self) -> State {
+        match &self.end {
+            End::Closed => State::Closed,
+            End::Listen => State::Listen,
+            End::HalfOpen(_) => State::SynReceived,
+            End::Open(tcb) => tcb.state(),
+            End::TimeWait(_) => State::TimeWait,
+        }
+    }
+
+    /// The connection, while there is one.
+    pub(super) fn tcb(&self) -> Option<&Tcb> {
+        match &self.end {
+            End::Open(tcb) => Some(tcb),
+            _ => None,
+        }
+    }
+
+    /// The end of what has arrived in order.
+    pub(super) fn rcv_nxt(&self) -> Option<SeqNumber> {
+        match &self.end {
+            End::HalfOpen(record) => Some(record.irs + 1),
+            End::Open(tcb) if tcb.state() != State::SynSent => Some(tcb.rcv.nxt),
+            End::TimeWait(record) => Some(record.rcv_nxt),
+            _ => None,
+        }
+    }
+
+    fn space(&self) -> Option<Space> {
+        match &self.end {
+            End::HalfOpen(record) => Some(record.space()),
+            End::Open(tcb) => Some(tcb.space()),
+            _ => None,
+        }
+    }
+
+    fn advance(&mut self, seg: &Seg) -> Instant {
+        let since = Duration::from_nanos(seg.time_ns.saturating_sub(self.connection.start_ns()));
+        self.now = self.now.max(START + since);
+        self.now
+    }
+
+    /// What the end offers by its SYN, or agrees to by its SYN,ACK.
+    fn configure(&mut self, own: &Seg) -> u16 {
+        let options = own.options.parsed();
+        let config = &mut self.around.config;
+        config.timestamps = options.timestamp.is_some();
+        config.sack = options.sack_permitted;
+        config.window_scaling = options.window_scale.is_some();
+        let asks = if own.has(Flags::ACK) { own.has(Flags::ECE) } else { ecn::asks(own.flags) };
+        config.ecn = if asks { EcnMode::Request } else { EcnMode::Off };
+        let ipv6 = self.tuple.local_addr.is_ipv6();
+        options.mss.unwrap_or(if ipv6 { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 })
+    }
+
+    /// The clock of the end's timestamps, against ours.
+    fn timestamp_offset(own: &Seg, now: Instant) -> u32 {
+        let value = own.options.parsed().timestamp.map_or(0, |timestamp| timestamp.value);
+        value.wrapping_sub(now.as_millis() as u32)
+    }
+
+    /// A connection whose handshake was not captured: open, with what can be concluded.
+    fn begin_in_the_middle(&mut self) {
+        let base = |side| SeqNumber(self.connection.base(side).unwrap_or(0));
+        let (own, peer) = (base(self.side), base(self.side.other()));
+        let stamp = self.connection.segs.iter().find(|seg| seg.from != self.side);
+        let stamp = stamp.and_then(|seg| seg.options.parsed().timestamp);
+        self.around.config.timestamps = stamp.is_some();
+        let syn = TcpOptions { timestamp: stamp, sack_permitted: true, mss: Some(1_460), ..TcpOptions::default() };
+        let syn = self.segment_of(Flags::SYN, peer, SeqNumber(0), syn);
+        let record = HalfOpen::new(&syn, own, 0, 1_460, &self.options, &self.around.config);
+        let mut tcb = record.connection(self.tuple, Arc::clone(&self.options), &self.around.config, START);
+        let ack = TcpOptions { timestamp: stamp, ..TcpOptions::default() };
+        let ack = self.segment_of(Flags::ACK, peer + 1, own + 1, ack);
+        let _ = segment_arrives(&mut tcb, &ack, &mut self.around.context(START));
+        tcb.snd.wnd = UNKNOWN_WINDOW;
+        tcb.snd.max_wnd = UNKNOWN_WINDOW;
+        tcb.rcv.edge = tcb.rcv.nxt + UNKNOWN_WINDOW;
+        self.end = End::Open(Box::new(tcb));
+    }
+
+    fn segment_of(&self, flags: Flags, seq: SeqNumber, ack: SeqNumber, options: TcpOptions) -> Segment<'static> {
+        Segment {
+            tuple: self.tuple,
+            seq,
+            ack,
+            flags,
+            window: WireWindow(u16::MAX),
+            window_unscaled: flags.contains(Flags::SYN),
+            urgent: seq,
+            options,
+            payload: &[],
+            arrived: self.now,
+            coalesced: 1,
+            ecn: 0,
+        }
+    }
+
+    // ---- received ----
+
+    /// The end receives a segment.
+    pub(super) fn receive(&mut self, place: usize, seg: &Seg) -> Received {
+        let now = self.advance(seg);
+        if seg.sum == Sum::Bad {
+            let reason = DropReason::TcpChecksum;
+            return Received { dropped: Some(reason), rule: Some("9293-MUST-3"), ..Received::default() };
+        }
+        let text = std::mem::take(&mut self.text);
+        let mss = self.tcb().map_or(1_460, |tcb| u32::from(tcb.rcv.mss)).max(1);
+        let segment = Segment {
+            window: WireWindow(seg.window),
+            urgent: SeqNumber(seg.seq) + u32::from(seg.urgent),
+            payload: &text[..(seg.text as usize).min(text.len())],
+            arrived: now,
+            coalesced: seg.text.div_ceil(mss).clamp(1, u32::from(u16::MAX)) as u16,
+            ecn: seg.traffic_class & 3,
+            ..self.segment_of(seg.flags, SeqNumber(seg.seq), SeqNumber(seg.ack), seg.options.parsed())
+        };
+        let asked = Asked {
+            state: self.state(),
+            space: self.space(),
+            seq: segment.seq,
+            len: segment.len(),
+            ack: segment.has_ack().then_some(segment.ack),
+            syn: segment.syn(),
+            rst: segment.rst(),
+        };
+        let challenges = self.around.counters.challenge_acks;
+        let mut received = match &self.end {
+            End::Closed => nobody(seg),
+            End::Listen => self.listener(place, seg, &segment),
+            End::HalfOpen(_) => self.half_open(&segment),
+            End::Open(_) => self.open(&segment),
+            End::TimeWait(_) => self.time_wait(&segment),
+        };
+        received.challenge |= self.around.counters.challenge_acks != challenges;
+        received.rule = match received.dropped {
+            Some(reason) => Some(drop_rule(reason, &asked)),
+            None => received.rule.or_else(|| acceptance_rule(&asked)),
+        };
+        self.text = text;
+        received
+    }
+
+    /// A SYN for a listener: what the end answers later says what it is.
+    fn listener(&mut self, place: usize, seg: &Seg, segment: &Segment<'_>) -> Received {
+        if !seg.has(Flags::SYN) || seg.has(Flags::ACK) || seg.has(Flags::RST) {
+            return dropped(DropReason::TcpListenIgnored, seg.has(Flags::ACK) && !seg.has(Flags::RST));
+        }
+        let iss = seg.seq.wrapping_add(1);
+        let rest = &self.connection.segs[place..];
+        let answer =
+            rest.iter().find(|own| own.from == self.side && own.has(Flags::SYN | Flags::ACK) && own.ack == iss);
+        let Some(&answer) = answer else {
+            let refuses = rest.iter().any(|own| own.from == self.side && own.has(Flags::RST));
+            if refuses {
+                self.end = End::Closed;
+                return nobody(seg);
+            }
+            let acts = vec!["not-answered".to_owned()];
+            return Received { acts, rule: Some(Act::SynTaken.rule()), ..Received::default() };
+        };
+        let announced = self.configure(&answer);
+        let offset = Replay::timestamp_offset(&answer, self.now);
+        let config = &self.around.config;
+        let mut record = HalfOpen::new(segment, SeqNumber(answer.seq), offset, announced, &self.options, config);
+        record.offered = answer.window;
+        let shift = answer.options.parsed().window_scale.filter(|_| record.agreed.scaling).unwrap_or(0);
+        record.shift = WindowShift::from_option(shift);
+        self.end = End::HalfOpen(record);
+        Received {
+            acts: vec![Act::SynTaken.word().to_owned()],
+            rule: Some(Act::SynTaken.rule()),
+            ..Received::default()
+        }
+    }
+
+    fn half_open(&mut self, segment: &Segment<'_>) -> Received {
+        let End::HalfOpen(record) = &mut self.end else { return Received::default() };
+        let answer = |reason: DropReason| Received { owes_ack: true, challenge: true, ..dropped(reason, false) };
+        match record.segment_arrives(segment) {
+            half_open::Action::Drop(reason) => dropped(reason, false),
+            half_open::Action::Answer(_, reason) => answer(reason),
+            half_open::Action::Reset(reason) => dropped(reason, true),
+            half_open::Action::Remove(outcome) => {
+                self.end = End::Listen;
+                let acts = vec![Act::BackToListen.word().to_owned()];
+                Received { acts, dropped: outcome.err(), rule: Some(Act::BackToListen.rule()), ..Received::default() }
+            }
+            half_open::Action::Establish => {
+                let options = Arc::clone(&self.options);
+                let mut tcb = record.connection(self.tuple, options, &self.around.config, segment.arrived);
+                if let Some(rtt) = record.round_trip(segment.arrived) {
+                    tcb.rtt.sample(rtt);
+                }
+                self.end = End::Open(Box::new(tcb));
+                let mut received = self.open(segment);
+                received.acts.insert(0, Act::Established.word().to_owned());
+                received
+            }
+        }
+    }
+
+    fn open(&mut self, segment: &Segment<'_>) -> Received {
+        let End::Open(tcb) = &mut self.end else { return Received::default() };
+        let before = Facts::of(tcb);
+        let mut cx = self.around.context(segment.arrived);
+        let result = segment_arrives(tcb, segment, &mut cx);
+        let readable = tcb.receive_buffer.readable();
+        tcb.receive_buffer.skip(cx.pool, readable);
+        let after = Facts::of(tcb);
+        let mut received = Received { acts: before.acts(&after), ..Received::default() };
+        received.owes_ack = tcb.owed.ack != AckOwed::None || tcb.owed.duplicate_acks > 0;
+        match result {
+            Ok(()) => {}
+            Err(Rejected::Drop(reason)) => {
+                received.dropped = Some(reason);
+                received.challenge = true;
+            }
+            Err(Rejected::Reset(reason) | Rejected::Abort(reason)) => {
+                received.dropped = Some(reason);
+                received.owes_reset = true;
+            }
+        }
+        match tcb.state() {
+            State::TimeWait => {
+                let record = TimeWait::new(tcb, segment.arrived, self.around.config.time_wait);
+                self.end = End::TimeWait(record);
+            }
+            State::Closed => self.end = End::Closed,
+            _ => {}
+        }
+        received
+    }
+
+    fn time_wait(&mut self, segment: &Segment<'_>) -> Received {
+        let End::TimeWait(record) = &mut self.end else { return Received::default() };
+        match record.segment_arrives(segment, false, u8::MAX) {
+            time_wait::Action::Drop(reason) => dropped(reason, false),
+            time_wait::Action::Ack(reason) => Received { owes_ack: true, challenge: true, ..dropped(reason, false) },
+            time_wait::Action::AckAndRestart | time_wait::Action::Reopen(_) => {
+                let act = Act::TimeWaitRestarted;
+                let acts = vec![act.word().to_owned()];
+                Received { acts, rule: Some(act.rule()), owes_ack: true, ..Received::default() }
+            }
+        }
+    }
+
+    /// Where the end acknowledges what lies in a hole of the capture, that must have arrived: it is put in, and the answer is
+    /// how many octets that were.
+    pub(super) fn fill(&mut self, seg: &Seg, holes: &[(i64, i64)]) -> Option<i64> {
+        let now = self.advance(seg);
+        let End::Open(tcb) = &mut self.end else { return None };
+        let upto = SeqNumber(seg.ack);
+        if !seg.has(Flags::ACK) || !upto.gt(tcb.rcv.nxt) || !tcb.state().receives_text() {
+            return None;
+        }
+        let (from, to) = (seg.ack_at - i64::from(upto.since(tcb.rcv.nxt)), seg.ack_at);
+        let lacks: i64 = holes.iter().map(|&(left, right)| (right.min(to) - left.max(from)).max(0)).sum();
+        if lacks == 0 {
+            return None;
+        }
+        tcb.rcv.edge = tcb.rcv.edge.max(upto);
+        let stamp = tcb.agreed.timestamps.then_some(Timestamp { value: tcb.agreed.ts_recent, echo: 0 });
+        let (una, window) = (tcb.snd.una, tcb.snd.shift.unscale(tcb.snd.wnd));
+        while let Some(tcb) = self.tcb().filter(|tcb| upto.gt(tcb.rcv.nxt) && tcb.state().receives_text()) {
+            let (next, text) = (tcb.rcv.nxt, std::mem::take(&mut self.text));
+            let options = TcpOptions { timestamp: stamp, ..TcpOptions::default() };
+            let len = (upto.since(next) as usize).min(text.len());
+            let segment = Segment {
+                window,
+                payload: &text[..len],
+                arrived: now,
+                ..self.segment_of(Flags::ACK, next, una, options)
+            };
+            self.open(&segment);
+            self.text = text;
+            if self.tcb().is_none_or(|tcb| tcb.rcv.nxt == next) {
+                break;
+            }
+        }
+        Some(lacks)
+    }
+
+    // ---- sent ----
+
+    /// The end has sent a segment: what its application must have done is done here too.
+    pub(super) fn send(&mut self, seg: &Seg) -> Vec<String> {
+        let now = self.advance(seg);
+        if seg.has(Flags::RST) {
+            if let End::Open(tcb) = &mut self.end {
+                tcb.abort(&mut self.around.context(now), Why::RstAbort);
+            }
+            self.end = if matches!(self.end, End::Listen) { End::Listen } else { End::Closed };
+            return Vec::new();
+        }
+        if seg.has(Flags::SYN) && !seg.has(Flags::ACK) && matches!(self.end, End::Closed) {
+            self.connect(seg, now);
+            return vec![Why::Syn.word().to_owned()];
+        }
+        match &mut self.end {
+            End::HalfOpen(record) => {
+                if !seg.has(Flags::SYN) {
+                    return Vec::new();
+                }
+                record.sent_at = now;
+                record.syn_losses = record.syn_losses.saturating_add(u8::from(self.answered));
+                let again = std::mem::replace(&mut self.answered, true);
+                vec![if again { Why::SynAckAgain } else { Why::SynAck }.word().to_owned()]
+            }
+            End::Open(_) => self.mirror(seg, now),
+            End::Closed | End::Listen | End::TimeWait(_) => Vec::new(),
+        }
+    }
+
+    fn connect(&mut self, seg: &Seg, now: Instant) {
+        let mss = self.configure(seg);
+        let opening = Opening {
+            tuple: self.tuple,
+            iss: SeqNumber(seg.seq),
+            timestamp_offset: Replay::timestamp_offset(seg, now),
+            mss,
+            options: Arc::clone(&self.options),
+        };
+        let mut tcb = Tcb::active(&opening, &self.around.config, now);
+        let shift = seg.options.parsed().window_scale.unwrap_or(0);
+        tcb.rcv.shift = WindowShift::from_option(shift);
+        let plan = Plan { seq: SeqNumber(seg.seq), len: 0, flags: seg.flags, reason: Reason::Syn };
+        commit(&mut tcb, &plan, &mut self.around.context(now));
+        tcb.rcv.edge = tcb.rcv.nxt + u32::from(seg.window);
+        self.end = End::Open(Box::new(tcb));
+    }
+
+    /// Puts down what the end has sent on its connection.
+    fn mirror(&mut self, seg: &Seg, now: Instant) -> Vec<String> {
+        let text = std::mem::take(&mut self.text);
+        let End::Open(tcb) = &mut self.end else { return Vec::new() };
+        let mut cx = self.around.context(now);
+        let owed = (tcb.owed.clone(), tcb.deadlines.delayed_ack, tcb.rcv.edge);
+        let mut acts = Vec::new();
+        if seg.has(Flags::SYN) {
+            let reason = if tcb.syn_waits() { Reason::Syn } else { Reason::Retransmission };
+            let plan = Plan { seq: tcb.snd.iss, len: 0, flags: seg.flags, reason };
+            if tcb.syn_in_flight() || tcb.syn_waits() {
+                commit(tcb, &plan, &mut cx);
+            }
+            let why = if seg.has(Flags::ACK) { Why::SynAckAgain } else { Why::Timeout };
+            acts.push(if reason == Reason::Syn { Why::Syn } else { why }.word().to_owned());
+        } else {
+            octets(tcb, seg, &text, &mut cx, &mut acts);
+        }
+        tcb.rcv.edge = owed.2;
+        if seg.has(Flags::ACK) {
+            let ack = SeqNumber(seg.ack);
+            if ack.lt(tcb.rcv.nxt) {
+                // It does not know of everything that was captured before.
+                (tcb.owed, tcb.deadlines.delayed_ack) = (owed.0, owed.1);
+                tcb.rcv.last_ack = ack;
+            }
+            let window = match (seg.has(Flags::SYN), self.partial) {
+                (true, _) => u32::from(seg.window),
+                (false, true) => UNKNOWN_WINDOW,
+                (false, false) => tcb.rcv.shift.scale(WireWindow(seg.window)),
+            };
+            tcb.rcv.edge = tcb.rcv.edge.max(ack + window);
+        }
+        self.text = text;
+        acts
+    }
+}
+
+fn nobody(seg: &Seg) -> Received {
+    Received { owes_reset: !seg.has(Flags::RST), ..dropped(DropReason::TcpNobody, false) }
+}
+
+fn dropped(reason: DropReason, owes_reset: bool) -> Received {
+    Received { dropped: Some(reason), owes_reset, ..Received::default() }
+}
