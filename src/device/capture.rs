@@ -1,5 +1,7 @@
 //! [`Capture`]: a device that records what passes through it, for Wireshark.
 
+use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::pcapng::{Direction, PcapngWriter};
 use super::wire_view::wire_view;
 use super::{Capabilities, Device, RxChecksum, RxMeta, TxChecksum, TxMeta};
+use crate::trace::note::Note;
 
 /// A device wrapped so that each packet which it receives or sends is written to a pcapng capture.
 ///
@@ -19,9 +22,14 @@ pub struct Capture<D: Device, W: Write + Send> {
     /// Nanoseconds since the Unix epoch.
     clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     keep_super_segments: bool,
+    /// The number of this queue of the device.
+    queue: usize,
     /// Shared by all devices that are recorded in the one capture.
     sink: Arc<Mutex<Sink<W>>>,
 }
+
+/// Packets that wait at most for the note of one that came before them.
+const MAX_HELD: usize = 64;
 
 struct Sink<W: Write> {
     /// Nothing once the capture has ended.
@@ -30,6 +38,22 @@ struct Sink<W: Write> {
     idle: bool,
     /// A sent packet whose pieces are put together.
     joined: Vec<u8>,
+    /// A received packet waits for its note, and everything behind it waits with it: the capture keeps its order.
+    held: VecDeque<Held>,
+    queues: usize,
+    comment: String,
+}
+
+/// A packet that is not written yet.
+struct Held {
+    time_ns: u64,
+    direction: Direction,
+    packet: Vec<u8>,
+    /// Its super-segments' size and whether its checksum is unfinished.
+    offload: (u16, bool),
+    note: Option<Note>,
+    /// It waits for its note, on this queue.
+    waits_on: Option<usize>,
 }
 
 impl<D: Device, W: Write + Send> Capture<D, W> {
@@ -42,8 +66,16 @@ impl<D: Device, W: Write + Send> Capture<D, W> {
         let description = format!("glasstcp on {}, MTU {}", inner.name(), inner.capabilities().mtu);
         let mut writer = PcapngWriter::new(writer, application, inner.name(), &description)?;
         writer.flush()?;
-        let sink = Arc::new(Mutex::new(Sink { writer: Some(writer), idle: true, joined: Vec::new() }));
-        Ok(Capture { inner, clock: Arc::new(clock), keep_super_segments: false, sink })
+        let sink = Sink {
+            writer: Some(writer),
+            idle: true,
+            joined: Vec::new(),
+            held: VecDeque::new(),
+            queues: 1,
+            comment: String::new(),
+        };
+        let sink = Arc::new(Mutex::new(sink));
+        Ok(Capture { inner, clock: Arc::new(clock), keep_super_segments: false, queue: 0, sink })
     }
 
     /// Records packets as the device has them: super-segments whole and partial checksums unfinished.
@@ -57,7 +89,12 @@ impl<D: Device, W: Write + Send> Capture<D, W> {
     /// any, or with the last of them.
     pub fn another(&self, inner: D) -> Capture<D, W> {
         let (clock, sink) = (Arc::clone(&self.clock), Arc::clone(&self.sink));
-        Capture { inner, clock, keep_super_segments: self.keep_super_segments, sink }
+        let queue = {
+            let mut sink = self.sink();
+            sink.queues += 1;
+            sink.queues - 1
+        };
+        Capture { inner, clock, keep_super_segments: self.keep_super_segments, queue, sink }
     }
 
     /// The wrapped device.
@@ -75,7 +112,9 @@ impl<D: Device, W: Write + Send> Capture<D, W> {
     /// # Errors
     /// Those of the writer.
     pub fn finish(&self) -> io::Result<()> {
-        match self.sink().writer.take() {
+        let mut sink = self.sink();
+        sink.release_all();
+        match sink.writer.take() {
             Some(writer) => writer.finish().map(drop),
             None => Ok(()),
         }
@@ -93,21 +132,92 @@ impl<W: Write> Sink<W> {
         if let Err(error) = step(writer) {
             tracing::warn!(%error, packets = writer.packets(), "the capture ended early; the traffic goes on");
             self.writer = None;
+            self.held.clear();
         }
+    }
+
+    /// Writes what need not wait, or waits too long.
+    fn write_ready(&mut self) {
+        while let Some(first) = self.held.front() {
+            if first.waits_on.is_some() && self.held.len() <= MAX_HELD {
+                return;
+            }
+            let Some(held) = self.held.pop_front() else { return };
+            self.write(&held);
+        }
+    }
+
+    /// The note of what was received last on this queue has come, or none will.
+    fn settle(&mut self, queue: usize, note: Option<&Note>) {
+        if let Some(held) = self.held.iter_mut().find(|held| held.waits_on == Some(queue)) {
+            held.waits_on = None;
+            held.note = note.cloned();
+        }
+        self.write_ready();
+    }
+
+    /// Nothing waits any more.
+    fn release_all(&mut self) {
+        self.held.iter_mut().for_each(|held| held.waits_on = None);
+        self.write_ready();
+    }
+
+    fn write(&mut self, held: &Held) {
+        let mut comment = std::mem::take(&mut self.comment);
+        self.try_to(|writer| record(writer, held, &mut comment));
+        self.comment = comment;
     }
 }
 
-/// Writes what a wire sees of one packet.
-fn record<W: Write>(
-    writer: &mut PcapngWriter<W>,
-    time_ns: u64,
-    direction: Direction,
-    packet: &[u8],
-    (gso_size, partial_checksum): (u16, bool),
-) -> io::Result<()> {
-    wire_view(packet, gso_size, partial_checksum)
-        .iter()
-        .try_for_each(|wire| writer.packet(time_ns, direction, wire, &[]))
+/// Writes what a wire sees of one packet. The pieces of a super-segment share its note, each with its own numbers.
+fn record<W: Write>(writer: &mut PcapngWriter<W>, held: &Held, comment: &mut String) -> io::Result<()> {
+    let Held { time_ns, direction, ref packet, offload: (gso_size, partial_checksum), ref note, .. } = *held;
+    let pieces = wire_view(packet, gso_size, partial_checksum);
+    let (size, last) = (usize::from(gso_size), pieces.len() - 1);
+    for (index, wire) in pieces.iter().enumerate() {
+        comment.clear();
+        if let Some(note) = note {
+            // A `String` takes whatever is written to it.
+            let _ = write!(comment, "{}", note.piece(index * size, size, index == last));
+        }
+        let comments = [comment.as_str()];
+        writer.packet(time_ns, direction, wire, if note.is_some() { &comments } else { &[] })?;
+    }
+    Ok(())
+}
+
+impl<D: Device, W: Write + Send> Capture<D, W> {
+    fn send(&self, packet: &[IoSlice<'_>], meta: &TxMeta, note: Option<&Note>) -> io::Result<()> {
+        // Held while sending, so that an answer which another thread receives comes after its question in the capture.
+        let mut guard = self.sink();
+        let sink = &mut *guard;
+        let time_ns = (self.clock)();
+        match note {
+            Some(note) => self.inner.transmit_noted(packet, meta, note)?,
+            None => self.inner.transmit(packet, meta)?,
+        }
+        if sink.writer.is_none() {
+            return Ok(());
+        }
+        let mut joined = std::mem::take(&mut sink.joined);
+        joined.clear();
+        packet.iter().for_each(|piece| joined.extend_from_slice(piece));
+        let partial = meta.checksum != TxChecksum::Complete;
+        let offload = if self.keep_super_segments { (0, false) } else { (meta.gso_size, partial) };
+        let note = note.cloned();
+        let held = Held { time_ns, direction: Direction::Out, packet: joined, offload, note, waits_on: None };
+        if sink.held.is_empty() {
+            sink.write(&held);
+            sink.joined = held.packet;
+        } else {
+            sink.held.push_back(held);
+            sink.write_ready();
+        }
+        if sink.idle {
+            sink.try_to(PcapngWriter::flush);
+        }
+        Ok(())
+    }
 }
 
 impl<D: Device, W: Write + Send> Device for Capture<D, W> {
@@ -118,13 +228,20 @@ impl<D: Device, W: Write + Send> Device for Capture<D, W> {
     fn receive(&self, buffer: &mut [u8]) -> io::Result<RxMeta> {
         let result = self.inner.receive(buffer);
         let sink = &mut *self.sink();
+        // Whoever receives again has no more to say of what came before.
+        sink.settle(self.queue, None);
         match &result {
             Ok(meta) => {
                 let partial = meta.checksum == RxChecksum::Partial;
                 let offload = if self.keep_super_segments { (0, false) } else { (meta.gso_size, partial) };
                 let time_ns = (self.clock)();
                 sink.idle = false;
-                sink.try_to(|writer| record(writer, time_ns, Direction::In, &buffer[..meta.len], offload));
+                if sink.writer.is_some() {
+                    let (packet, waits_on) = (buffer[..meta.len].to_vec(), Some(self.queue));
+                    let direction = Direction::In;
+                    sink.held.push_back(Held { time_ns, direction, packet, offload, note: None, waits_on });
+                    sink.write_ready();
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock && sink.idle => {}
             Err(_) => {
@@ -136,26 +253,20 @@ impl<D: Device, W: Write + Send> Device for Capture<D, W> {
     }
 
     fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
-        // Held while sending, so that an answer which another thread receives comes after its question in the capture.
-        let mut guard = self.sink();
-        let sink = &mut *guard;
-        let time_ns = (self.clock)();
-        self.inner.transmit(packet, meta)?;
-        if sink.writer.is_none() {
-            return Ok(());
-        }
-        let mut joined = std::mem::take(&mut sink.joined);
-        joined.clear();
-        packet.iter().for_each(|piece| joined.extend_from_slice(piece));
-        let partial = meta.checksum != TxChecksum::Complete;
-        let offload = if self.keep_super_segments { (0, false) } else { (meta.gso_size, partial) };
-        let idle = sink.idle;
-        sink.try_to(|writer| {
-            record(writer, time_ns, Direction::Out, &joined, offload)?;
-            if idle { writer.flush() } else { Ok(()) }
-        });
-        sink.joined = joined;
-        Ok(())
+        self.send(packet, meta, None)
+    }
+
+    fn wants_notes(&self) -> bool {
+        self.is_capturing() || self.inner.wants_notes()
+    }
+
+    fn note_received(&self, note: &Note) {
+        self.inner.note_received(note);
+        self.sink().settle(self.queue, Some(note));
+    }
+
+    fn transmit_noted(&self, packet: &[IoSlice<'_>], meta: &TxMeta, note: &Note) -> io::Result<()> {
+        self.send(packet, meta, Some(note))
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -169,6 +280,7 @@ impl<D: Device, W: Write + Send> Device for Capture<D, W> {
 
 impl<W: Write> Drop for Sink<W> {
     fn drop(&mut self) {
+        self.release_all();
         if let Some(Err(error)) = self.writer.take().map(PcapngWriter::finish) {
             tracing::warn!(%error, "the end of the capture could not be written");
         }
@@ -180,8 +292,10 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::counters::DropReason;
     use crate::device::fd::FdDevice;
     use crate::device::pcapng::{self, Record};
+    use crate::trace::note::{self, Received};
 
     /// A writer that shows only what was flushed, and fails on demand.
     #[derive(Clone, Default)]
@@ -264,6 +378,38 @@ mod tests {
         let packets: Vec<_> = pipe.records().into_iter().map(|record| (record.time_ns, record.packet)).collect();
         let expected = [(100, &b"question"[..]), (101, b"answer"), (102, b"more")];
         assert_eq!(packets, expected.map(|(time, packet)| (time, packet.to_vec())));
+    }
+
+    /// A note comes after its packet, and what passes meanwhile waits behind it, so that the capture keeps its order.
+    #[test]
+    fn packets_have_their_notes_and_their_order() {
+        let (a, b, pipe) = captured_pair();
+        let (other, _far) = FdDevice::pair(1500).unwrap();
+        let other = a.another(other);
+        assert!(a.wants_notes() && other.wants_notes());
+        let received = Note::Received(Received::new(Some(DropReason::UdpNoSocket)));
+        let mut buffer = [0; 2000];
+        b.transmit(&[IoSlice::new(b"question")], &TxMeta::default()).unwrap();
+        a.receive(&mut buffer).unwrap();
+        other.transmit_noted(&[IoSlice::new(b"elsewhere")], &TxMeta::default(), &note::DATAGRAM).unwrap();
+        a.transmit(&[IoSlice::new(b"answer")], &TxMeta::default()).unwrap();
+        assert_eq!(a.receive(&mut [0; 9]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let seen = |pipe: &Pipe| {
+            let records = pipe.records();
+            records.into_iter().map(|record| (record.packet, record.comments.concat())).collect::<Vec<_>>()
+        };
+        let comment = "sent reason=datagram rule=RFC768/1";
+        let said = |packet: &[u8], comment: &str| (packet.to_vec(), comment.to_owned());
+        let expected = vec![said(b"question", ""), said(b"elsewhere", comment), said(b"answer", "")];
+        assert_eq!(seen(&pipe), expected, "a packet of which nothing is said does not wait for ever");
+        b.transmit(&[IoSlice::new(b"again")], &TxMeta::default()).unwrap();
+        a.receive(&mut buffer).unwrap();
+        a.transmit_noted(&[IoSlice::new(b"once more")], &TxMeta::default(), &note::DATAGRAM).unwrap();
+        a.note_received(&received);
+        a.finish().unwrap();
+        let dropped = "received verdict=dropped drop=no-UDP-socket rule=- did=-";
+        assert_eq!(seen(&pipe)[3..], [said(b"again", dropped), said(b"once more", comment)]);
+        assert!(!a.wants_notes());
     }
 
     #[test]

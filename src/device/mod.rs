@@ -15,6 +15,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use crate::trace::note::Note;
+
 pub mod capture;
 pub mod fd;
 pub mod impair;
@@ -145,6 +147,26 @@ pub trait Device: Send + Sync {
     /// `WouldBlock` when the device takes no more for now; anything else means that the device is gone for good.
     fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()>;
 
+    /// Somebody records what passes, and wants to know what becomes of each packet ([`Device::note_received`]) and why each
+    /// is sent ([`Device::transmit_noted`]).
+    fn wants_notes(&self) -> bool {
+        false
+    }
+
+    /// What became of the packet that was received last.
+    fn note_received(&self, note: &Note) {
+        let _ = note;
+    }
+
+    /// As [`Device::transmit`], with the reason for which the packet leaves.
+    ///
+    /// # Errors
+    /// Those of [`Device::transmit`].
+    fn transmit_noted(&self, packet: &[IoSlice<'_>], meta: &TxMeta, note: &Note) -> io::Result<()> {
+        let _ = note;
+        self.transmit(packet, meta)
+    }
+
     /// The descriptor to poll for readiness, if the device has one.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
 
@@ -167,6 +189,18 @@ macro_rules! holder {
 
                 fn transmit(&self, packet: &[IoSlice<'_>], meta: &TxMeta) -> io::Result<()> {
                     (**self).transmit(packet, meta)
+                }
+
+                fn wants_notes(&self) -> bool {
+                    (**self).wants_notes()
+                }
+
+                fn note_received(&self, note: &Note) {
+                    (**self).note_received(note);
+                }
+
+                fn transmit_noted(&self, packet: &[IoSlice<'_>], meta: &TxMeta, note: &Note) -> io::Result<()> {
+                    (**self).transmit_noted(packet, meta, note)
                 }
 
                 fn as_fd(&self) -> Option<BorrowedFd<'_>> {

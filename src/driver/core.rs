@@ -140,7 +140,11 @@ impl Core {
                 pieces[used] = IoSlice::new(piece);
                 used += 1;
             }
-            device.transmit(&pieces[..used], &transmit.meta).map_err(|error| {
+            let sent = match transmit.note {
+                None => device.transmit(&pieces[..used], &transmit.meta),
+                Some(note) => device.transmit_noted(&pieces[..used], &transmit.meta, note),
+            };
+            sent.map_err(|error| {
                 // Memory for a packet beyond 64 KiB may be missing for long where that for shorter ones is there.
                 too_big |= transmit.len() > usize::from(u16::MAX);
                 if error.kind() != ErrorKind::WouldBlock {
@@ -158,6 +162,13 @@ impl Core {
         }
         self.feed_starved();
         progress
+    }
+
+    /// Tells a device that records what passes what became of the packet that came from it last.
+    pub fn pass_note(&mut self, device: &dyn Device) {
+        if let Some(note) = self.stack.take_note() {
+            device.note_received(&note);
+        }
     }
 
     /// The device said that it is gone.

@@ -220,14 +220,19 @@ impl<'a> Drive<'a> {
                         let reassembled = core.stack.take_reassembled();
                         if let Some(inquiry) = core.stack.take_inquiry() {
                             let claim = core.stack.claim(&inquiry, now);
+                            let traced = core.stack.is_traced();
                             drop(core);
                             match reassembled {
                                 Some(datagram) => shard.settle_datagram(now, &datagram, &inquiry, claim),
                                 None => shard.settle(now, chunk, &meta, &inquiry, claim),
                             }
+                            if traced {
+                                shard.lock().pass_note(shard.device());
+                            }
                         }
                         continue;
                     }
+                    core.pass_note(shard.device());
                     if count == 0 && *lone > 0 && meta.len <= SHORT && core.stack.has_ready() {
                         *lone -= 1;
                         return Ok(Batch { empty: false, more: false, arrived });

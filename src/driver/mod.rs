@@ -106,6 +106,7 @@ impl Shard {
             Stack::new(config, rng, Instant::ZERO).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
         stack.set_offload(capabilities.max_super_v4.min(capabilities.max_super_v6), capabilities.tx_checksum);
         stack.set_udp_segmentation(capabilities.udp_segmentation);
+        stack.set_traced(device.wants_notes());
         stack.set_big_packets(if big_tcp { capabilities.max_big_v4 } else { 0 });
         Ok(Arc::new(Shard {
             core: Mutex::new(Core::new(stack)),

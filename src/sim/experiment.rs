@@ -81,6 +81,9 @@ impl<'a> Experiment<'a> {
             config.tcp.ecn = if marks { EcnMode::Request } else { EcnMode::default() };
         };
         let mut network = Network::new(&plan.topology, configure, START, plan.seed)?;
+        if spy.is_some() {
+            network.trace();
+        }
         let mut bulks = Vec::new();
         for (number, flow) in plan.flows.iter().enumerate() {
             if !network.has_route(flow.from, flow.to) || !network.has_route(flow.to, flow.from) {

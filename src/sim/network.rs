@@ -12,6 +12,7 @@ use crate::ip::IpCidr;
 use crate::rng::KeyedRng;
 use crate::stack::{Progress, Stack};
 use crate::time::Instant;
+use crate::trace::note::{Note, Piece};
 use crate::wire::icmp::{self, IcmpError};
 use crate::wire::{IpHeader, emit_ip, parse_ip};
 
@@ -68,10 +69,11 @@ pub fn address(node: Node) -> IpAddr {
 
 /// Sees what happens in a network.
 pub trait Tap {
-    /// A host has sent a packet, or a router has passed it on. The tag stays the same on the whole way.
-    fn sent(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8]);
-    /// A packet has arrived at a node.
-    fn arrived(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8]);
+    /// A host has sent a packet, or a router has passed it on. The tag stays the same on the whole way. There is a note where
+    /// the stacks are traced.
+    fn sent(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8], note: Option<Piece<'_>>);
+    /// A packet has arrived at a node, and its stack has handled it.
+    fn arrived(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8], note: Option<&Note>);
     /// Something befell a packet on a link.
     fn logged(&mut self, direction: Direction, entry: &LogEntry);
 }
@@ -156,6 +158,11 @@ impl Network {
         self.stacks.get_mut(node.0)?.as_mut()
     }
 
+    /// Lets all hosts make notes of their packets, for the tap.
+    pub fn trace(&mut self) {
+        self.stacks.iter_mut().flatten().for_each(|stack| stack.set_traced(true));
+    }
+
     /// One direction of a link.
     pub fn path(&mut self, direction: Direction) -> &mut Impaired {
         &mut self.hops[2 * direction.link + usize::from(direction.back)].path
@@ -175,10 +182,14 @@ impl Network {
             let progress = stack.transmit(now, MAX_PACKETS_AT_ONCE, |transmit| {
                 let partial = transmit.meta.checksum != TxChecksum::Complete;
                 let packet = transmit.to_vec();
-                for piece in wire_view(&packet, transmit.meta.gso_size, partial) {
+                let (size, pieces) =
+                    (usize::from(transmit.meta.gso_size), wire_view(&packet, transmit.meta.gso_size, partial));
+                let last = pieces.len() - 1;
+                for (index, piece) in pieces.into_iter().enumerate() {
                     let tag = *next_tag;
                     *next_tag += 1;
-                    tap.sent(now, node, tag, &piece);
+                    let note = transmit.note.map(|note| note.piece(index * size, size, index == last));
+                    tap.sent(now, node, tag, &piece, note);
                     forward(hops, routes, now, tag, piece.into_owned(), tap);
                 }
                 Ok(())
@@ -205,18 +216,20 @@ impl Network {
                 let arrived = hop.path.receive(now);
                 hop.path.take_log().for_each(|entry| tap.logged(direction, &entry));
                 let Some(arrived) = arrived else { break };
-                tap.arrived(now, to, arrived.tag, &arrived.packet);
                 match &mut self.stacks[to.0] {
                     Some(stack) => {
                         stack.handle_packet(now, &arrived.packet, &arrived.meta);
+                        let note = stack.take_note();
+                        tap.arrived(now, to, arrived.tag, &arrived.packet, note.as_ref());
                     }
                     None => {
-                        tap.sent(now, to, arrived.tag, &arrived.packet);
+                        tap.arrived(now, to, arrived.tag, &arrived.packet, None);
+                        tap.sent(now, to, arrived.tag, &arrived.packet, None);
                         let (hops, routes) = (&mut self.hops, &self.routes[to.0]);
                         if let Some(error) = too_large(hops, routes, to, &arrived.packet) {
                             let tag = self.next_tag;
                             self.next_tag += 1;
-                            tap.sent(now, to, tag, &error);
+                            tap.sent(now, to, tag, &error, None);
                             forward(hops, routes, now, tag, error, tap);
                         }
                         forward(hops, routes, now, arrived.tag, arrived.packet, tap);

@@ -1,5 +1,6 @@
 //! What is written down while an experiment runs.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::bulk::{FIRST_PORT, FIRST_SOURCE};
@@ -10,13 +11,14 @@ use super::outcome::Wait;
 use super::series::{FlowSeries, Mark, MarkKind, Sample};
 use crate::device::impair::{Event, LogEntry};
 use crate::time::Instant;
+use crate::trace::note::{Note, Piece};
 use crate::wire::tcp::{self, Flags, TcpHeader};
 use crate::wire::{parse_ip, protocol};
 
 /// Sees each packet at each node, as a capture does.
 pub trait Spy {
-    /// A packet has left this node, or (`inward`) has come to it.
-    fn packet(&mut self, at: Instant, node: Node, inward: bool, packet: &[u8]);
+    /// A packet has left this node, or (`inward`) has come to it; the note says why, or what became of it, at a host.
+    fn packet(&mut self, at: Instant, node: Node, inward: bool, packet: &[u8], note: Option<&dyn Display>);
 }
 
 /// Marks of one flow that are kept at most (64 MiB).
@@ -138,9 +140,9 @@ impl FlowRecord {
 }
 
 impl Tap for Recorder<'_> {
-    fn sent(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8]) {
+    fn sent(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8], note: Option<Piece<'_>>) {
         if let Some(spy) = &mut self.spy {
-            spy.packet(at, node, false, packet);
+            spy.packet(at, node, false, packet, note.as_ref().map(|note| note as &dyn Display));
         }
         // Only where it begins its way; a router sends on under the same tag.
         let Some((header, octets, number, true)) = segment(packet) else { return };
@@ -153,9 +155,9 @@ impl Tap for Recorder<'_> {
         }
     }
 
-    fn arrived(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8]) {
+    fn arrived(&mut self, at: Instant, node: Node, tag: u64, packet: &[u8], note: Option<&Note>) {
         if let Some(spy) = &mut self.spy {
-            spy.packet(at, node, true, packet);
+            spy.packet(at, node, true, packet, note.map(|note| note as &dyn Display));
         }
         if !is_destination(packet, node) {
             return;

@@ -62,6 +62,8 @@ pub struct Script {
     pub ecn: u8,
     /// The last timestamp value that the stack sent.
     pub last_tsval: u32,
+    /// What is noted of each packet, in both directions, while the stack is traced.
+    pub notes: Vec<String>,
 }
 
 impl Script {
@@ -94,6 +96,7 @@ impl Script {
             timestamp: None,
             ecn: 0,
             last_tsval: 0,
+            notes: Vec::new(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Script {
         for _ in 0..10_000 {
             let progress = self.stack.transmit(self.now, 100_000, |transmit| {
                 packets.push(transmit.to_vec());
+                self.notes.extend(transmit.note.map(ToString::to_string));
                 Ok(())
             });
             if progress == Progress::Idle && self.stack.is_quiet() {
@@ -187,7 +191,14 @@ impl Script {
     /// Delivers a segment without looking at the answer.
     pub fn deliver(&mut self, header: &TcpHeader, text: &[u8]) -> Option<DropReason> {
         let packet = self.packet(header, text);
-        self.stack.handle_packet(self.now, &packet, &RxMeta::plain(packet.len()))
+        self.deliver_packet(&packet)
+    }
+
+    /// Delivers any packet without looking at the answer.
+    pub fn deliver_packet(&mut self, packet: &[u8]) -> Option<DropReason> {
+        let dropped = self.stack.handle_packet(self.now, packet, &RxMeta::plain(packet.len()));
+        self.notes.extend(self.stack.take_note().map(|note| note.to_string()));
+        dropped
     }
 
     /// Delivers a segment and returns what is sent in answer.

@@ -1,16 +1,19 @@
 //! Two stacks and the link between them, in virtual time.
 
+use std::io;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::device::impair::{Arrived, Impairment};
 use crate::device::link::Link;
 pub use crate::device::link::Side;
+use crate::device::pcapng::{Direction, PcapngWriter};
 use crate::device::wire_view::wire_view;
 use crate::device::{RxChecksum, RxMeta, TxChecksum};
 use crate::rng::KeyedRng;
 use crate::stack::{Progress, Stack};
 use crate::time::Instant;
+use crate::trace::note::Note;
 use crate::wire::{parse_ip, tcp};
 
 use super::invariant::Wire;
@@ -24,6 +27,7 @@ pub struct World {
     link: Link,
     wire: Option<Wire>,
     passage: [Passage; 2],
+    captures: Option<[PcapngWriter<Vec<u8>>; 2]>,
 }
 
 /// What becomes of the super-segments of one side.
@@ -71,7 +75,7 @@ impl World {
         let [a, b] = configs;
         let stacks = [Stack::new(a, KeyedRng::new(rng.key()), now)?, Stack::new(b, KeyedRng::new(rng.key()), now)?];
         let link = Link::new(impairments[0], impairments[1], rng.below(u64::MAX));
-        Ok(World { now, stacks, link, wire: None, passage: [Passage::None; 2] })
+        Ok(World { now, stacks, link, wire: None, passage: [Passage::None; 2], captures: None })
     }
 
     /// Two hosts, 10.0.0.1 and 10.0.0.2 (fd00:67::1 and fd00:67::2), with the default settings.
@@ -116,10 +120,32 @@ impl World {
         self.wire.get_or_insert_with(|| Wire::new(mtu))
     }
 
+    /// Captures what passes at each side from now on, with notes; see [`World::take_captures`]. Its times are those of the
+    /// world.
+    ///
+    /// # Errors
+    /// None, as memory takes whatever is written to it.
+    pub fn capture(&mut self) -> io::Result<()> {
+        let writer = |side: &str| PcapngWriter::new(Vec::new(), "glasstcp", side, "a simulated host");
+        self.captures = Some([writer("a")?, writer("b")?]);
+        self.stacks.iter_mut().for_each(|stack| stack.set_traced(true));
+        Ok(())
+    }
+
+    /// Ends the captures: what each side has seen, as files.
+    ///
+    /// # Errors
+    /// None, as memory takes whatever is written to it.
+    pub fn take_captures(&mut self) -> io::Result<Option<[Vec<u8>; 2]>> {
+        let Some([a, b]) = self.captures.take() else { return Ok(None) };
+        self.stacks.iter_mut().for_each(|stack| stack.set_traced(false));
+        Ok(Some([a.finish()?, b.finish()?]))
+    }
+
     /// Puts what is due to be sent on the link.
     pub fn flush(&mut self) {
         for side in [Side::A, Side::B] {
-            let (now, link, wire) = (self.now, &mut self.link, &mut self.wire);
+            let (now, link, wire, captures) = (self.now, &mut self.link, &mut self.wire, &mut self.captures);
             let passage = self.passage[index(side)];
             let cuts = passage != Passage::None || wire.is_none();
             let progress = self.stacks[index(side)].transmit(now, MAX_PACKETS_AT_ONCE, |transmit| {
@@ -127,6 +153,7 @@ impl World {
                 // A super-segment is cut and summed as a device would do it.
                 let partial = transmit.meta.checksum != TxChecksum::Complete;
                 let packet = transmit.to_vec();
+                capture(captures, now, side, Direction::Out, &packet, (transmit.meta.gso_size, partial), transmit.note);
                 if passage == Passage::Whole {
                     send_whole(link, wire.as_mut(), now, side, packet, transmit.meta.gso_size);
                     return Ok(());
@@ -164,6 +191,9 @@ impl World {
                 }
                 let stack = &mut self.stacks[index(side)];
                 let dropped = stack.handle_packet(arrived.arrived.max(self.now), &arrived.packet, &arrived.meta);
+                let (note, offload) =
+                    (stack.take_note(), (arrived.meta.gso_size, arrived.meta.checksum == RxChecksum::Partial));
+                capture(&mut self.captures, self.now, side, Direction::In, &arrived.packet, offload, note.as_ref());
                 if let (Some(wire), Some(reason)) = (&self.wire, dropped)
                     && wire.print
                 {
@@ -230,5 +260,26 @@ fn send_whole(link: &mut Link, wire: Option<&mut Wire>, now: Instant, side: Side
     for whole in wire_view(&packet, 0, true) {
         let meta = RxMeta { gso_size, ..RxMeta::plain(whole.len()) };
         link.direction_mut(side).send(now, whole.into_owned(), meta);
+    }
+}
+
+/// Writes down a packet as a wire would show it, with its note.
+fn capture(
+    captures: &mut Option<[PcapngWriter<Vec<u8>>; 2]>,
+    now: Instant,
+    side: Side,
+    direction: Direction,
+    packet: &[u8],
+    (gso_size, partial): (u16, bool),
+    note: Option<&Note>,
+) {
+    let Some(captures) = captures else { return };
+    let (size, pieces) = (usize::from(gso_size), wire_view(packet, gso_size, partial));
+    let last = pieces.len() - 1;
+    for (index, piece) in pieces.iter().enumerate() {
+        let comment = note.map(|note| note.piece(index * size, size, index == last).to_string());
+        let comments: Vec<&str> = comment.as_deref().into_iter().collect();
+        // Memory takes whatever is written to it, and no packet is that long.
+        let _ = captures[self::index(side)].packet(now.as_nanos(), direction, piece, &comments);
     }
 }

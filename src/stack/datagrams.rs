@@ -9,6 +9,7 @@ use super::outgoing::Fragments;
 use super::output::{Transmit, WouldBlock};
 use crate::buffer::Pieces;
 use crate::device::TxMeta;
+use crate::trace::note;
 
 /// Octets of all waiting datagrams together: some hundred super-datagrams.
 const MAX_OCTETS: usize = 8 << 20;
@@ -90,16 +91,19 @@ impl Stack {
         &mut self,
         send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Result<(), WouldBlock> {
+        let traced = self.is_traced();
         let Some(Waiting { owner, shape }) = self.datagrams.waiting.front_mut() else { return Ok(()) };
         let datagrams = match shape {
             Shape::Packet(packet, meta) => {
-                send(&Transmit { header: packet, payload: Pieces::default(), meta: *meta })?;
+                let note = traced.then_some(&note::DATAGRAM);
+                send(&Transmit { header: packet, payload: Pieces::default(), meta: *meta, note })?;
                 let data = packet.len().saturating_sub(usize::from(meta.header_len));
                 if meta.gso_size == 0 { 1 } else { data.div_ceil(meta.gso_size.into()) }
             }
             Shape::Fragments(fragments) => {
                 let (header, payload) = fragments.next();
-                send(&Transmit { header: header.bytes(), payload, meta: TxMeta::default() })?;
+                let note = traced.then_some(&note::FRAGMENT);
+                send(&Transmit { header: header.bytes(), payload, meta: TxMeta::default(), note })?;
                 self.counters.fragments_out += 1;
                 usize::from(fragments.sent())
             }

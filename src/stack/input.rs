@@ -15,6 +15,13 @@ impl Stack {
     /// Handles one received packet. `arrived` is when it came out of the device. The answer is why it was dropped, if it
     /// was: it is counted and traced already.
     pub fn handle_packet(&mut self, arrived: Instant, packet: &[u8], meta: &RxMeta) -> Option<DropReason> {
+        if self.is_traced() {
+            return self.handle_traced(arrived, packet, meta);
+        }
+        self.handle_untraced(arrived, packet, meta)
+    }
+
+    pub(super) fn handle_untraced(&mut self, arrived: Instant, packet: &[u8], meta: &RxMeta) -> Option<DropReason> {
         self.advance_to(arrived);
         self.counters.packets_in += u64::from(!self.inside);
         let result = self.ip_input(arrived, packet, meta);

@@ -42,6 +42,7 @@ mod tcp_calls;
 mod tcp_input;
 pub mod timer_wheel;
 mod timers;
+mod traced;
 mod udp;
 mod udp_input;
 mod udp_send;
@@ -199,6 +200,8 @@ pub struct Stack {
     identifications: Identifications,
     resets: PeerLimit,
     icmp_errors: ErrorLimit,
+    /// Notes of packets, while somebody wants them.
+    traced: Option<Box<traced::Notes>>,
 }
 
 impl Stack {
@@ -260,6 +263,7 @@ impl Stack {
             resets: PeerLimit::new(config.tcp.resets_per_second, now),
             icmp_errors: ErrorLimit::new(config.icmp_errors_per_second, now),
             counters: Counters::default(),
+            traced: None,
             config,
         })
     }

@@ -141,6 +141,16 @@ impl OutgoingQueue {
         self.queue.front()
     }
 
+    /// What was queued last.
+    pub(super) fn back(&self) -> Option<&Outgoing> {
+        self.queue.back()
+    }
+
+    /// How much waits: a datagram in fragments counts once.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// One packet of the front has left.
     pub(super) fn sent(&mut self) {
         let Some(front) = self.queue.front_mut() else { return };

@@ -14,6 +14,7 @@ use crate::tcp::output::{self, Offload};
 use crate::tcp::plan::{self, Decision, Limits, Plan, Reason};
 use crate::tcp::reset::Reply;
 use crate::time::Instant;
+use crate::trace::note::{self, Note, Sent};
 use crate::wire::tcp::Flags;
 
 /// A packet to send: its headers, and its text in pieces.
@@ -25,6 +26,8 @@ pub struct Transmit<'a> {
     pub payload: Pieces<'a>,
     /// What is left to the device.
     pub meta: TxMeta,
+    /// Why it leaves, while the stack is traced.
+    pub note: Option<&'a Note>,
 }
 
 impl Transmit<'_> {
@@ -170,16 +173,19 @@ impl Stack {
         match self.outgoing.front() {
             Some(Outgoing::Segment(reply)) => {
                 let header = output::reply_header(reply, offload);
-                send(&Transmit { header: header.bytes(), payload, meta: header.meta })?;
+                let note = self.note_of_reply(reply);
+                send(&Transmit { header: header.bytes(), payload, meta: header.meta, note: note.as_ref() })?;
                 self.counters.segments_out += 1;
                 self.counters.resets_out += u64::from(reply.flags.contains(Flags::RST));
             }
             Some(Outgoing::Packet(packet)) => {
-                send(&Transmit { header: packet, payload, meta: TxMeta::default() })?;
+                let note = self.note_of_packet(packet);
+                send(&Transmit { header: packet, payload, meta: TxMeta::default(), note: note.as_ref() })?;
             }
             Some(Outgoing::Fragments(fragments)) => {
                 let (header, payload) = fragments.next();
-                send(&Transmit { header: header.bytes(), payload, meta: TxMeta::default() })?;
+                let note = self.is_traced().then_some(&note::FRAGMENT);
+                send(&Transmit { header: header.bytes(), payload, meta: TxMeta::default(), note })?;
                 self.counters.fragments_out += 1;
             }
             None => return Ok(()),
@@ -221,7 +227,7 @@ impl Stack {
             self.settle(key);
             return Ok(false);
         }
-        let mut again = false;
+        let (mut again, traced) = (false, self.is_traced());
         let decided = self.with_connection(key, now, |connection, cx| {
             if connection.snd.path_changes != cx.paths.changes() as u8 {
                 connection.notice_path(cx);
@@ -229,7 +235,8 @@ impl Stack {
             match plan::next(connection, now, &limits) {
                 Decision::Send(plan) => {
                     again = plan.reason == Reason::Retransmission;
-                    emit(connection, &plan, offload, cx, send).map(|()| true)
+                    let note = traced.then(|| Note::Sent(Sent::segment(connection, &plan, cx.config)));
+                    emit(connection, &plan, offload, note.as_ref(), cx, send).map(|()| true)
                 }
                 decision @ (Decision::Paced(_) | Decision::Wait(_) | Decision::Idle) => {
                     connection.settle_timers(matches!(decision, Decision::Paced(_)), cx);
@@ -290,12 +297,13 @@ fn emit(
     connection: &mut Connection,
     plan: &Plan,
     offload: Offload,
+    note: Option<&Note>,
     cx: &mut Context<'_>,
     send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
 ) -> Result<(), WouldBlock> {
     let payload = output::payload(connection, plan);
     let header = output::header(connection, plan, &payload, offload, cx);
-    send(&Transmit { header: header.bytes(), payload, meta: header.meta })?;
+    send(&Transmit { header: header.bytes(), payload, meta: header.meta, note })?;
     output::commit(connection, plan, cx);
     Ok(())
 }

@@ -160,7 +160,7 @@ impl Stack {
         self.note_time_wait_order(time_wait);
         self.replace_flow(&tuple, Flow::Connection(key), Flow::TimeWait(time_wait));
         if owes {
-            self.push_reply(record.ack(tuple, now));
+            self.push_reply(Reply { why: Why::FinAck, ..record.ack(tuple, now) });
         }
     }
 

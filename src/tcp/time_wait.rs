@@ -78,6 +78,11 @@ impl TimeWait {
         }
     }
 
+    /// The variables by which segments are accepted.
+    pub fn space(&self) -> Space {
+        Space { una: self.snd_nxt, nxt: self.snd_nxt, rcv_nxt: self.rcv_nxt, rcv_wnd: self.rcv_wnd }
+    }
+
     /// An ACK of everything received.
     pub fn ack(&self, tuple: FourTuple, now: Instant) -> Reply {
         let timestamp = self.timestamps.then(|| Timestamp {
@@ -116,7 +121,7 @@ impl TimeWait {
         if self.timestamps && segment.options.timestamp.is_some_and(|own| is_before(own.value, self.ts_recent)) {
             return self.answer(segment, limit);
         }
-        let space = Space { una: self.snd_nxt, nxt: self.snd_nxt, rcv_nxt: self.rcv_nxt, rcv_wnd: self.rcv_wnd };
+        let space = self.space();
         if segment.fin() && segment.end() == self.rcv_nxt {
             // 9293-3.10.7.4-33: our last ACK was lost.
             return Action::AckAndRestart;

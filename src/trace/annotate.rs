@@ -17,9 +17,11 @@ vocabulary! {
         Acknowledged => "acked", "9293-3.10.7.4-24", "So many octets of sequence space are acknowledged.";
         DuplicateAck => "dup-ACK", "9293-3.10.7.4-26", "Its ACK says nothing new; the rest of it counts.";
         Sacked => "SACKed", "6675-4-1", "So many octets are reported to have arrived out of order.";
-        LossFound => "lost", "8985-6.2-5", "So many octets are taken for lost.";
-        RecoveryBegins => "recovery-begins", "6675-5-1", "Something is lost: fast recovery begins.";
+        LossFound => "lost", "8985-6.2-5", "So many octets are taken for lost: what was sent later has arrived.";
+        LossCounted => "lost-by-duplicates", "5681-3.2-2", "So many octets are taken for lost, after three duplicate ACKs.";
+        RecoveryBegins => "recovery-begins", "5681-3.2-4", "Something is lost: fast recovery begins.";
         RecoveryEnds => "recovery-ends", "6675-5-2", "Everything sent before recovery began is acknowledged.";
+        FullAck => "full-ACK", "6582-3.2-2", "The same, with a peer without SACK.";
         Undone => "undone", "5682-4", "Nothing was lost: the recovery is taken back.";
         MarkEchoed => "ECN-reduced", "3168-6.1.2-1", "The path is congested: cwnd is lowered without a loss.";
         WindowUpdated => "window", "9293-3.10.7.4-28", "The send window is now so many octets.";
@@ -127,10 +129,9 @@ pub const fn rule_of_drop(reason: DropReason) -> &'static str {
         D::IgmpMalformed => "RFC3376/4",
         D::IgmpChecksum => "3376-4.1.2",
         D::IgmpIgnored => "3376-9.1",
-        D::IcmpMalformed => "1122-3.2.2-4",
+        D::IcmpMalformed | D::IcmpUnmatched => "1122-3.2.2-4",
         D::IcmpChecksum => "4443-2.3",
         D::IcmpIgnored => "1122-3.2.2-1",
-        D::IcmpUnmatched => "5927-4.1",
         D::IcmpTooBigRefused => "5927-7.2",
         D::IcmpRateLimited => "1812-4.3.2.8",
         D::UdpLength => "768-1",

@@ -12,6 +12,7 @@ mod explained;
 mod fragments;
 mod memory;
 mod namespace;
+mod notes;
 mod path_mtu;
 mod queues;
 mod run_script;

@@ -70,7 +70,13 @@ impl Host {
     pub fn check(&mut self, name: &str, packet: &[u8], expected: &Expected) {
         let count = |host: &Host| expected.reason.map(|reason| host.script.stack.counters().dropped(reason));
         let (before, memory) = (count(self), self.script.stack.buffer_memory());
+        self.script.stack.set_traced(true);
         let reason = self.script.stack.handle_packet(self.script.now, packet, &RxMeta::plain(packet.len()));
+        let note = self.script.stack.take_note().map(|note| note.to_string()).unwrap_or_default();
+        self.script.stack.set_traced(false);
+        // What a capture says of it is the same, and names a rule.
+        let verdict = if reason.is_some() { "received verdict=dropped" } else { "received verdict=accepted" };
+        assert!(note.starts_with(verdict) && !note.contains("rule=-"), "{name}: {note}");
         let mut answers = self.script.packets();
         answers.iter_mut().for_each(|answer| hide_identification(answer));
         let mut answer = expected.answer.clone();

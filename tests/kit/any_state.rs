@@ -74,6 +74,8 @@ pub fn play(bytes: &[u8]) {
             Play { script, handles: handle.into_iter().collect() }
         }
     };
+    // What is told of a packet must be the same as what becomes of it, and change nothing.
+    play.script.stack.set_traced(switches & 32 == 0);
     while !bytes.0.is_empty() {
         match bytes.byte() % 8 {
             0..=4 => play.segment(&mut bytes),

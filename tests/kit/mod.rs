@@ -74,7 +74,13 @@ pub fn with_area(script: &Script, header: &TcpHeader, area: &[u8], text: &[u8]) 
 
 /// Hands the stack a packet.
 pub fn give(script: &mut Script, packet: &[u8]) -> Option<DropReason> {
-    script.stack.handle_packet(script.now, packet, &RxMeta::plain(packet.len()))
+    let dropped = script.stack.handle_packet(script.now, packet, &RxMeta::plain(packet.len()));
+    if script.stack.is_traced() {
+        let note = script.stack.take_note().expect("a traced stack makes a note of each packet").to_string();
+        let verdict = if dropped.is_some() { "received verdict=dropped" } else { "received verdict=accepted" };
+        assert!(note.starts_with(verdict) && !note.contains("rule=-"), "{note}");
+    }
+    dropped
 }
 
 /// Makes the checksums of a changed IPv4 or IPv6 TCP packet without IP options right again.

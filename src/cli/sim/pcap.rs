@@ -1,5 +1,6 @@
 //! What each node of a simulated network saw, as captures.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -54,7 +55,7 @@ impl Captures {
 }
 
 impl Spy for Captures {
-    fn packet(&mut self, at: Instant, node: Node, inward: bool, packet: &[u8]) {
+    fn packet(&mut self, at: Instant, node: Node, inward: bool, packet: &[u8], note: Option<&dyn Display>) {
         let Some((writer, router)) = self.writers.get_mut(node.0) else { return };
         // A router sends on what has come; once is enough.
         if self.error.is_some() || (*router && !inward) {
@@ -62,6 +63,8 @@ impl Spy for Captures {
         }
         let direction = if inward { Direction::In } else { Direction::Out };
         let time = EPOCH_NS + u64::try_from((at - START).as_nanos()).unwrap_or(0);
-        self.error = writer.packet(time, direction, packet, &[]).err();
+        let comment = note.map(ToString::to_string);
+        let comments: Vec<&str> = comment.as_deref().into_iter().collect();
+        self.error = writer.packet(time, direction, packet, &comments).err();
     }
 }

@@ -1,0 +1,692 @@
+//! What a capture says of each packet (src/trace): the exact words, by the packet and in virtual time.
+
+mod flow_support;
+
+use flow_support::*;
+use glasstcp::counters::DropReason;
+use glasstcp::device::impair::Impairment;
+use glasstcp::device::pcapng::{self, Direction, Record};
+use glasstcp::sim::world::Side;
+use glasstcp::sim::{Script, World};
+use glasstcp::stack::TcpHandle;
+use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::trace::annotate::{Why, rule_of_drop};
+use glasstcp::wire::option::{TcpOptions, Timestamp};
+use glasstcp::wire::tcp::{self, Flags, TcpHeader};
+use glasstcp::wire::{parse_ip, protocol};
+use std::net::Shutdown;
+use std::time::Duration;
+
+/// A script that makes notes.
+fn traced(change: impl FnOnce(&mut glasstcp::Config)) -> Script {
+    let mut script = Script::with(change);
+    script.stack.set_traced(true);
+    script
+}
+
+/// A connection with SACK over a path of 20 ms, with Reno, whose notes begin now.
+fn open(options: TcpOptions) -> (Script, TcpHandle) {
+    let (mut script, handle) = accepted_over(ms(20), options, |config| {
+        config.tcp.socket.congestion = Algorithm::Reno;
+        config.tcp.socket.nodelay = true;
+        config.tcp.quick_acks = 0;
+    });
+    script.stack.set_traced(true);
+    (script, handle)
+}
+
+/// A note without the numbers at its end.
+fn words(note: &str) -> &str {
+    note.split(" una=").next().unwrap()
+}
+
+/// The notes since the last look, without their numbers.
+fn said(script: &mut Script) -> Vec<String> {
+    std::mem::take(&mut script.notes).iter().map(|note| words(note).to_owned()).collect()
+}
+
+/// The value behind a key.
+fn value<'a>(note: &'a str, key: &str) -> Option<&'a str> {
+    note.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+#[track_caller]
+fn expect(script: &mut Script, expected: &[&str]) {
+    assert_eq!(said(script), expected);
+}
+
+#[test]
+fn a_connection_from_its_first_packet_to_its_last() {
+    let mut script = traced(|config| config.tcp.quick_acks = 0);
+    let handle = script.accept();
+    script.peer_sends(b"hello");
+    assert_eq!(script.receive(handle), b"hello");
+    script.pass(ms(40));
+    script.send(handle, b"to you");
+    script.pass(ms(10));
+    script.peer_acks(script.ack.wrapping_add(6));
+    script.peer_closes();
+    script.stack.tcp_close(script.now, handle);
+    script.sent();
+    script.peer_acks(script.ack.wrapping_add(1));
+    let none = "una=0 nxt=1 wnd=- cwnd=- ssthresh=- srtt=- rto=- in-flight=- rcv-nxt=1 rcv-wnd=65535";
+    let open = |una: u32, nxt: u32, srtt: &str, rto: &str, rcv: u32, window: u32| {
+        format!(
+            "una={una} nxt={nxt} wnd=65535 cwnd=14600 ssthresh=inf srtt={srtt} rto={rto} in-flight={} rcv-nxt={rcv} \
+             rcv-wnd={window}",
+            nxt - una
+        )
+    };
+    let fresh = |una, nxt, rcv, window| open(una, nxt, "0.000ms", "200.000ms", rcv, window);
+    let later = |una, nxt, rcv, window| open(una, nxt, "1.250ms", "200.000ms", rcv, window);
+    let expected = [
+        format!(
+            "received verdict=accepted rule=9293-3.10.7.2-3 state=LISTEN->SYN-RECEIVED did=SYN-taken,answered:SYN-ACK {none}"
+        ),
+        format!("sent reason=SYN-ACK rule=9293-3.10.7.2-3 state=SYN-RECEIVED {none}"),
+        format!(
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-22,9293-3.10.7.4-24,9293-3.10.7.4-28 \
+             state=SYN-RECEIVED->ESTABLISHED did=established,acked:1,window:65535 {}",
+            fresh(1, 1, 1, 65_535)
+        ),
+        format!(
+            "received verdict=accepted rule=9293-3.10.7.4-4,9293-3.10.7.4-36,9293-SHLD-18 state=ESTABLISHED->ESTABLISHED \
+             did=delivered:5,owes-delayed-ACK {}",
+            fresh(1, 1, 6, 65_530)
+        ),
+        format!("sent reason=delayed-ACK rule=9293-SHLD-18 state=ESTABLISHED {}", fresh(1, 1, 6, 65_530)),
+        format!("sent reason=new-data rule=9293-3.10.2-4 state=ESTABLISHED {}", fresh(1, 7, 6, 65_530)),
+        format!(
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-24 state=ESTABLISHED->ESTABLISHED did=acked:6 {}",
+            later(7, 7, 6, 65_530)
+        ),
+        format!(
+            "received verdict=accepted rule=9293-3.10.7.4-4,9293-3.10.7.4-40 state=ESTABLISHED->CLOSE-WAIT \
+             did=FIN,owes-ACK:ACK-of-FIN {}",
+            later(7, 7, 7, 65_529)
+        ),
+        format!("sent reason=ACK-of-FIN rule=9293-3.10.7.4-40 state=CLOSE-WAIT {}", later(7, 7, 7, 65_529)),
+        format!("sent reason=FIN rule=9293-3.10.4-4 state=LAST-ACK {}", later(7, 8, 7, 65_529)),
+        "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-29 state=LAST-ACK->CLOSED did=FIN-acked \
+         una=7 nxt=8"
+            .to_owned(),
+    ];
+    assert_eq!(script.notes.len(), expected.len(), "{:#?}", script.notes);
+    for (note, expected) in script.notes.iter().zip(&expected) {
+        assert!(note.starts_with(expected.as_str()), "{note}\nis not\n{expected}");
+    }
+}
+
+#[test]
+fn an_active_open_and_a_close_that_ends_in_time_wait() {
+    let mut script = traced(|config| config.tcp.quick_acks = 0);
+    let handle = script.connect_established();
+    script.stack.tcp_shutdown(script.now, handle, Shutdown::Write).unwrap();
+    script.sent();
+    script.peer_acks(script.ack.wrapping_add(1));
+    let fin = script.header(Flags::ACK | Flags::FIN);
+    script.peer_closes();
+    script.inject(&fin, &[]);
+    script.deliver(&script.header(Flags::RST), &[]);
+    script.deliver(&script.header(Flags::ACK), &[]);
+    expect(
+        &mut script,
+        &[
+            "sent reason=SYN rule=9293-3.10.1-2 state=SYN-SENT",
+            "received verdict=accepted rule=9293-3.10.7.3-7,9293-3.10.7.4-24,9293-3.10.7.4-28 state=SYN-SENT->ESTABLISHED \
+             did=opened,acked:1,window:65535,owes-ACK:ACK-of-SYN",
+            "sent reason=ACK-of-SYN rule=9293-3.10.7.3-7 state=ESTABLISHED",
+            "sent reason=FIN rule=9293-3.10.4-4 state=FIN-WAIT-1",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-24,9293-3.10.7.4-29 state=FIN-WAIT-1->FIN-WAIT-2 \
+             did=acked:1,FIN-acked",
+            "received verdict=accepted rule=9293-3.10.7.4-4,9293-3.10.7.4-40 state=FIN-WAIT-2->TIME-WAIT \
+             did=FIN,answered:ACK-of-FIN",
+            "sent reason=ACK-of-FIN rule=9293-3.10.7.4-40 state=TIME-WAIT",
+            "received verdict=accepted rule=9293-3.10.7.4-9,9293-3.10.7.4-33 state=TIME-WAIT->TIME-WAIT \
+             did=2MSL-restarted,answered:TIME-WAIT-ACK",
+            "sent reason=TIME-WAIT-ACK rule=9293-3.10.7.4-33 state=TIME-WAIT",
+            "received verdict=dropped drop=ignored-in-TIME-WAIT rule=1337-F1 state=TIME-WAIT->TIME-WAIT did=-",
+            "received verdict=dropped drop=ignored-in-TIME-WAIT rule=9293-3.10.7.4-6 state=TIME-WAIT->TIME-WAIT did=-",
+        ],
+    );
+}
+
+#[test]
+fn both_ends_open_at_once() {
+    let mut script = traced(|_| {});
+    script.connect();
+    let options = TcpOptions { mss: Some(1_460), ..TcpOptions::default() };
+    let syn = TcpHeader { options, ..script.header(Flags::SYN) };
+    script.inject(&syn, &[]);
+    script.seq = script.seq.wrapping_add(1);
+    script.peer_acks(script.ack);
+    expect(
+        &mut script,
+        &[
+            "sent reason=SYN rule=9293-3.10.1-2 state=SYN-SENT",
+            "received verdict=accepted rule=9293-3.10.7.3-8,9293-3.10.7.4-28 state=SYN-SENT->SYN-RECEIVED \
+             did=crossed-SYN,window:65535",
+            "sent reason=simultaneous-open rule=9293-3.10.7.3-8 state=SYN-RECEIVED",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-22,9293-3.10.7.4-24 \
+             state=SYN-RECEIVED->ESTABLISHED did=established,acked:1",
+        ],
+    );
+}
+
+/// Ten segments of which the first is lost: SACK tells, RACK decides, and the ACK of everything ends it.
+#[test]
+fn a_loss_that_rack_repairs() {
+    let (mut script, handle) = open(SACK);
+    let start = script.ack;
+    script.send(handle, &text(10 * MSS));
+    script.pass(ms(20));
+    let at = |segment: u32| start.wrapping_add(segment * MSS as u32);
+    for last in 2..=4 {
+        duplicate_ack(&mut script, &[(at(1), at(last))]);
+    }
+    script.pass(ms(20));
+    script.peer_acks(at(10));
+    let notes = script.notes.clone();
+    let new: Vec<_> = notes.iter().filter(|note| value(note, "reason") == Some("new-data")).collect();
+    let nxt: Vec<_> = new.iter().map(|note| value(note, "nxt").unwrap().parse::<usize>().unwrap()).collect();
+    assert_eq!(nxt, (1..=10).map(|segment| 1 + segment * MSS).collect::<Vec<_>>(), "each with itself in flight");
+    let rest: Vec<_> = said(&mut script).split_off(10);
+    assert_eq!(
+        rest,
+        [
+            "received verdict=accepted rule=9293-3.10.7.4-2,6675-4-1,9293-3.10.7.4-26 state=ESTABLISHED->ESTABLISHED \
+             did=SACKed:1460,dup-ACK",
+            "received verdict=accepted rule=9293-3.10.7.4-2,6675-4-1,9293-3.10.7.4-26 state=ESTABLISHED->ESTABLISHED \
+             did=SACKed:1460,dup-ACK",
+            "received verdict=accepted rule=9293-3.10.7.4-2,6675-4-1,8985-6.2-5,5681-3.2-4,9293-3.10.7.4-26 \
+             state=ESTABLISHED->ESTABLISHED did=SACKed:1460,lost:1460,recovery-begins,dup-ACK",
+            "sent reason=RACK rule=8985-6.2-5 state=ESTABLISHED",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-24,6675-5-2 state=ESTABLISHED->ESTABLISHED \
+             did=acked:14600,recovery-ends",
+        ]
+    );
+    let again = notes.iter().find(|note| note.contains("reason=RACK")).unwrap();
+    // Seven of ten segments are in the network again: three are SACKed.
+    let keys = ["una", "nxt", "cwnd", "ssthresh", "srtt", "in-flight"].map(|key| value(again, key).unwrap());
+    assert_eq!(keys, ["1", "14601", "7300", "7300", "20.000ms", "10220"]);
+}
+
+#[test]
+fn three_duplicate_acks_of_a_peer_without_sack() {
+    let (mut script, handle) = open(TcpOptions { sack_permitted: false, ..SACK });
+    script.send(handle, &text(10 * MSS));
+    script.pass(ms(20));
+    (0..3).for_each(|_| drop(duplicate_ack(&mut script, &[])));
+    let rest = said(&mut script).split_off(12);
+    assert_eq!(
+        rest,
+        [
+            "received verdict=accepted rule=9293-3.10.7.4-2,5681-3.2-2,5681-3.2-4,9293-3.10.7.4-26 \
+             state=ESTABLISHED->ESTABLISHED did=lost-by-duplicates:1460,recovery-begins,dup-ACK",
+            "sent reason=fast-retransmit rule=5681-3.2-2 state=ESTABLISHED",
+        ]
+    );
+}
+
+/// Nothing answers: a probe of the tail, then the timeout, twice.
+#[test]
+fn a_tail_loss_probe_and_timeouts() {
+    let (mut script, handle) = open(SACK);
+    script.send(handle, &text(MSS));
+    script.pass(secs(1));
+    let notes = script.notes.clone();
+    expect(
+        &mut script,
+        &[
+            "sent reason=new-data rule=9293-3.10.2-4 state=ESTABLISHED",
+            "sent reason=TLP rule=8985-7.3-2 state=ESTABLISHED",
+            "sent reason=RTO rule=6298-5.4 state=ESTABLISHED",
+            "sent reason=RTO rule=6298-5.4 state=ESTABLISHED",
+        ],
+    );
+    let of = |key| notes.iter().map(|note| value(note, key).unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(of("cwnd")[1..], ["14600", "1460", "1460"]);
+    assert_eq!(of("nxt"), ["1461"; 4]);
+    assert_eq!((of("rto")[0].as_str(), of("rto")[2].as_str()), ("200.000ms", "400.000ms"));
+}
+
+#[test]
+fn a_window_that_closes_is_probed_and_opens() {
+    let (mut script, handle) = open(TcpOptions { window_scale: None, ..SACK });
+    script.window = 2_920;
+    script.peer_acks(script.ack);
+    let start = script.ack;
+    script.send(handle, &text(3 * MSS));
+    ack(&mut script, start.wrapping_add(2_920), 0);
+    script.pass(ms(300));
+    ack(&mut script, start.wrapping_add(2_920), 0);
+    ack(&mut script, start.wrapping_add(2_920), 10_000);
+    let mut notes = said(&mut script);
+    notes.retain(|note| !note.contains("reason=new-data"));
+    assert_eq!(
+        notes,
+        [
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-28 state=ESTABLISHED->ESTABLISHED did=window:2920",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-24,9293-MUST-35 state=ESTABLISHED->ESTABLISHED \
+             did=acked:2920,window-closed",
+            "sent reason=zero-window-probe rule=9293-MUST-36 state=ESTABLISHED",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-26 state=ESTABLISHED->ESTABLISHED did=dup-ACK",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-28 state=ESTABLISHED->ESTABLISHED \
+             did=window-reopened:10000",
+            "sent reason=window-reopened rule=9293-SHLD-16 state=ESTABLISHED",
+        ]
+    );
+}
+
+#[test]
+fn a_keep_alive() {
+    let mut script = Script::with(|config| {
+        config.tcp.socket.keep_alive = true;
+        config.tcp.socket.keep_alive_idle = secs(10);
+    });
+    script.accept();
+    script.stack.set_traced(true);
+    script.pass(secs(10));
+    expect(&mut script, &["sent reason=keep-alive rule=9293-SHLD-12 state=ESTABLISHED"]);
+}
+
+/// Text that comes out of order, twice, and behind a FIN; and a reader that opens the window.
+#[test]
+fn what_text_comes_to() {
+    let (mut script, handle) = open(SACK);
+    peer_sends_at(&mut script, 100, &text(100));
+    peer_sends_at(&mut script, 100, &text(100));
+    peer_sends_at(&mut script, 0, &text(100));
+    peer_sends_at(&mut script, 0, &text(100));
+    peer_sends_at(&mut script, 150, &text(100));
+    let fin = TcpHeader { flags: Flags::ACK | Flags::FIN, ..header_at(&script, 300) };
+    script.inject(&fin, &[]);
+    peer_sends_at(&mut script, 250, &text(50));
+    let lines = said(&mut script);
+    let did: Vec<_> = lines.iter().filter_map(|note| value(note, "did").or(value(note, "reason"))).collect();
+    assert_eq!(
+        did,
+        [
+            "out-of-order:100,owes-ACK:duplicate-ACK",
+            "duplicate-ACK",
+            "duplicate-text:100,owes-ACK:duplicate-ACK",
+            "duplicate-ACK",
+            "delivered:200,owes-ACK:gap-ACK",
+            "gap-ACK",
+            "duplicate-text:100,owes-ACK:unacceptable-ACK",
+            "unacceptable-ACK",
+            "duplicate-text:50,delivered:50,owes-delayed-ACK",
+            "FIN-early,owes-ACK:FIN-early-ACK",
+            "FIN-early-ACK",
+            "delivered:50,FIN,owes-ACK:ACK-of-FIN",
+            "ACK-of-FIN",
+        ]
+    );
+    assert_eq!(script.receive(handle).len(), 300);
+}
+
+#[test]
+fn a_reader_opens_the_window_and_every_second_segment_is_acknowledged() {
+    let (mut script, handle) = open(TcpOptions { window_scale: None, ..SACK });
+    let many = text(MSS);
+    while script.stack.tcp_snapshot(handle).unwrap().rcv_wnd >= MSS as u32 {
+        script.peer_sends(&many);
+    }
+    let acks = said(&mut script);
+    assert!(acks.contains(&"sent reason=ACK rule=9293-SHLD-19 state=ESTABLISHED".to_owned()), "{acks:#?}");
+    script.receive(handle);
+    script.sent();
+    expect(&mut script, &["sent reason=window-update rule=9293-MUST-39 state=ESTABLISHED"]);
+}
+
+/// Segments that an open connection does not take, each with what it did instead.
+#[test]
+fn what_a_connection_drops_and_why() {
+    let options = TcpOptions { timestamp: Some(Timestamp { value: 500, echo: 0 }), ..SACK };
+    let mut script = traced(|config| config.tcp.quick_acks = 0);
+    script.accept_with(options);
+    script.timestamp = Some(600);
+    script.notes.clear();
+    let plain = script.header(Flags::ACK);
+    let shifted = |by: u32, header: TcpHeader| TcpHeader { seq: header.seq.wrapping_add(by), ..header };
+    let challenge = "owes-ACK:challenge-ACK";
+    let old = Timestamp { value: 400, echo: 0 };
+    let cases = [
+        (TcpHeader { options: TcpOptions::default(), ..plain }, "agreed-timestamp-missing", "7323-3.2-2", "-"),
+        (
+            TcpHeader { options: TcpOptions { timestamp: Some(old), ..TcpOptions::default() }, ..plain },
+            "old-timestamp-PAWS",
+            "7323-5.3-1,5961-7-1",
+            challenge,
+        ),
+        (shifted(u32::MAX, plain), "outside-the-receive-window", "9293-3.10.7.4-6,5961-7-1", challenge),
+        (
+            TcpHeader { flags: Flags::RST, ..shifted(1, plain) },
+            "RST-not-at-RCV.NXT",
+            "9293-3.10.7.4-12,5961-7-1",
+            challenge,
+        ),
+        (TcpHeader { flags: Flags::RST, ..shifted(u32::MAX, plain) }, "RST-not-at-RCV.NXT", "9293-3.10.7.4-10", "-"),
+        (
+            TcpHeader { flags: Flags::SYN | Flags::ACK, ..plain },
+            "SYN-on-a-synchronized-connection",
+            "9293-3.10.7.4-19,5961-7-1",
+            challenge,
+        ),
+        (TcpHeader { flags: Flags::PSH, ..plain }, "no-ACK-flag", "9293-3.10.7.4-21", "-"),
+        (
+            TcpHeader { ack: plain.ack.wrapping_add(1), ..plain },
+            "ACK-out-of-range",
+            "9293-3.10.7.4-27,5961-7-1",
+            challenge,
+        ),
+        (
+            TcpHeader { ack: plain.ack.wrapping_sub(1 << 30), ..plain },
+            "ACK-out-of-range",
+            "9293-3.10.7.4-25,5961-7-1",
+            challenge,
+        ),
+    ];
+    for (header, drop, rule, did) in cases {
+        script.pass(secs(1));
+        script.notes.clear();
+        script.inject(&header, &[]);
+        let mut expected =
+            vec![format!("received verdict=dropped drop={drop} rule={rule} state=ESTABLISHED->ESTABLISHED did={did}")];
+        if did == challenge {
+            expected.push("sent reason=challenge-ACK rule=5961-7-1 state=ESTABLISHED".to_owned());
+        }
+        assert_eq!(said(&mut script), expected, "{header:?}");
+    }
+    // The challenge ACKs of one second.
+    let limit = script.stack.config().tcp.challenge_acks_per_second;
+    (0..limit).for_each(|_| drop(script.inject(&shifted(u32::MAX, plain), &[])));
+    script.notes.clear();
+    script.inject(&shifted(u32::MAX, plain), &[]);
+    expect(
+        &mut script,
+        &["received verdict=dropped drop=outside-the-receive-window rule=9293-3.10.7.4-6,5961-7-2 \
+           state=ESTABLISHED->ESTABLISHED did=challenge-limited"],
+    );
+    script.inject(&TcpHeader { flags: Flags::RST, ..plain }, &[]);
+    expect(
+        &mut script,
+        &["received verdict=accepted rule=9293-3.5.3-1,9293-3.10.7.4-11 state=ESTABLISHED->CLOSED did=reset"],
+    );
+}
+
+/// What nobody, a listener and a half-open record answer.
+#[test]
+fn before_there_is_a_connection() {
+    let mut script = traced(|_| {});
+    let syn = script.header(Flags::SYN);
+    script.inject(&syn, &[]);
+    script.inject(&script.header(Flags::ACK), &[]);
+    script.deliver(&script.header(Flags::RST), &[]);
+    script.listen();
+    script.inject(&script.header(Flags::ACK), &[]);
+    script.deliver(&script.header(Flags::RST), &[]);
+    script.deliver(&script.header(Flags::FIN), &[]);
+    script.peer_syn(TcpOptions::default());
+    script.inject(&syn, &[]);
+    let stray = TcpHeader { ack: script.ack.wrapping_add(5), ..script.header(Flags::ACK) };
+    script.inject(&stray, &[]);
+    script.pass(secs(1));
+    script.deliver(&script.header(Flags::RST), &[]);
+    expect(
+        &mut script,
+        &[
+            "received verdict=dropped drop=no-connection-and-no-listener rule=9293-3.10.7.1-2 state=CLOSED->CLOSED \
+             did=answered:RST-nobody",
+            "sent reason=RST-nobody rule=9293-3.10.7.1-2 state=CLOSED",
+            "received verdict=dropped drop=no-connection-and-no-listener rule=9293-3.10.7.1-3,9293-3.10.7.1-2 \
+             state=CLOSED->CLOSED did=answered:RST-nobody",
+            "sent reason=RST-nobody rule=9293-3.10.7.1-2 state=CLOSED",
+            "received verdict=dropped drop=no-connection-and-no-listener rule=9293-3.10.7.1-1 state=CLOSED->CLOSED did=-",
+            "received verdict=dropped drop=ignored-by-the-listener rule=9293-3.10.7.2-2 state=LISTEN->LISTEN \
+             did=answered:RST-listener",
+            "sent reason=RST-listener rule=9293-3.10.7.2-2 state=LISTEN",
+            "received verdict=dropped drop=ignored-by-the-listener rule=9293-3.10.7.2-1 state=LISTEN->LISTEN did=-",
+            "received verdict=dropped drop=ignored-by-the-listener rule=9293-3.10.7.2-6 state=LISTEN->LISTEN did=-",
+            "received verdict=accepted rule=9293-3.10.7.2-3 state=LISTEN->SYN-RECEIVED did=SYN-taken,answered:SYN-ACK",
+            "sent reason=SYN-ACK rule=9293-3.10.7.2-3 state=SYN-RECEIVED",
+            "received verdict=dropped drop=outside-the-receive-window rule=9293-3.10.7.4-6 \
+             state=SYN-RECEIVED->SYN-RECEIVED did=answered:SYN-ACK-again",
+            "sent reason=SYN-ACK-again rule=9293-3.10.7.4-6 state=SYN-RECEIVED",
+            "received verdict=dropped drop=ACK-out-of-range rule=9293-3.10.7.4-23,9293-3.10.7.3-1 \
+             state=SYN-RECEIVED->SYN-RECEIVED did=answered:RST-bad-ACK",
+            "sent reason=RST-bad-ACK rule=9293-3.10.7.3-1 state=SYN-RECEIVED",
+            "sent reason=SYN-ACK-RTO rule=9293-3.10.8-2 state=SYN-RECEIVED",
+            "received verdict=accepted rule=9293-3.5.3-1,9293-3.10.7.4-13 state=SYN-RECEIVED->LISTEN did=back-to-LISTEN",
+        ],
+    );
+}
+
+#[test]
+fn a_full_listener_sends_cookies_and_then_nothing() {
+    let mut script = traced(|config| config.tcp.socket.receive_capacity = Some(65_535));
+    let options = script.stack.config().tcp.socket;
+    script.listen_with(1, options);
+    script.peer_syn(TcpOptions::default());
+    script.notes.clear();
+    script.peer.set_port(40_001);
+    (script.seq, script.ack) = (5_000, 0);
+    script.peer_syn(TcpOptions::default());
+    script.peer_acks(script.ack);
+    script.peer.set_port(40_002);
+    script.inject(&script.header(Flags::SYN), &[]);
+    expect(
+        &mut script,
+        &[
+            "received verdict=accepted rule=4987-3.6 state=LISTEN->LISTEN did=cookie-made,answered:SYN-ACK-cookie",
+            "sent reason=SYN-ACK-cookie rule=4987-3.6 state=LISTEN",
+            "received verdict=accepted rule=4987-3.6 state=LISTEN->ESTABLISHED did=cookie-taken",
+            "received verdict=dropped drop=accept-queue-full rule=4987-3.2 state=LISTEN->LISTEN did=-",
+        ],
+    );
+}
+
+/// Each RST of ours says why.
+#[test]
+fn resets_have_their_reasons() {
+    let reset = |play: &dyn Fn(&mut Script, TcpHandle)| {
+        let (mut script, handle) = open(SACK);
+        play(&mut script, handle);
+        script.sent();
+        let notes = said(&mut script);
+        let resets: Vec<_> = notes.iter().filter_map(|note| value(note, "reason")).map(str::to_owned).collect();
+        resets.into_iter().find(|reason| reason.starts_with("RST")).unwrap()
+    };
+    assert_eq!(reset(&|script, handle| script.stack.tcp_abort(script.now, handle)), "RST-abort");
+    let unread = reset(&|script, handle| {
+        script.peer_sends(b"unread");
+        script.stack.tcp_close(script.now, handle);
+    });
+    assert_eq!(unread, "RST-unread");
+    let late = reset(&|script, handle| {
+        script.stack.tcp_close(script.now, handle);
+        script.peer_sends(b"late");
+    });
+    assert_eq!(late, "RST-after-close");
+    let silent = reset(&|script, handle| {
+        script.send(handle, b"is anybody there?");
+        script.pass(secs(10_000));
+    });
+    assert_eq!(silent, "RST-timeout");
+}
+
+#[test]
+fn attempts_that_fail() {
+    let mut script = traced(|_| {});
+    script.connect();
+    script.notes.clear();
+    let bad = TcpHeader { ack: script.ack.wrapping_add(1), ..script.header(Flags::SYN | Flags::ACK) };
+    script.inject(&bad, &[]);
+    script.deliver(&script.header(Flags::ACK), &[]);
+    script.deliver(&TcpHeader { ack: 0, ..script.header(Flags::RST) }, &[]);
+    script.deliver(&script.header(Flags::RST | Flags::ACK), &[]);
+    expect(
+        &mut script,
+        &[
+            "received verdict=dropped drop=ACK-out-of-range rule=9293-3.10.7.3-1 state=SYN-SENT->SYN-SENT \
+             did=answered:RST-bad-ACK",
+            "sent reason=RST-bad-ACK rule=9293-3.10.7.3-1 state=SYN-SENT",
+            "received verdict=dropped drop=neither-SYN-nor-RST-in-SYN-SENT rule=9293-3.10.7.3-9 \
+             state=SYN-SENT->SYN-SENT did=-",
+            "received verdict=dropped drop=RST-not-at-RCV.NXT rule=9293-3.10.7.3-4 state=SYN-SENT->SYN-SENT did=-",
+            "received verdict=accepted rule=9293-3.10.7.3-3 state=SYN-SENT->CLOSED did=refused",
+        ],
+    );
+}
+
+/// A stack that is not traced makes no notes, and forgets the last one.
+#[test]
+fn nobody_pays_who_does_not_look() {
+    let mut script = Script::new();
+    script.accept();
+    script.stack.set_traced(true);
+    script.stack.set_traced(false);
+    script.peer_sends(b"text");
+    assert!(script.notes.is_empty() && script.stack.take_note().is_none());
+}
+
+/// The captures of both sides of a lossy path.
+fn lossy(offload: bool) -> ([Vec<Record>; 2], u32) {
+    let impairment = Impairment::perfect().delay(ms(10)).loss(20_000);
+    let mut flow = Flow::open(impairment, 7, |config| config.tcp.socket.congestion = Algorithm::Cubic);
+    if offload {
+        flow.world.offload(Side::A, 65_535, true);
+    }
+    flow.world.capture().unwrap();
+    let before = flow.client().statistics.retransmits;
+    assert!(flow.transfer(2_000_000, secs(60), |_| {}));
+    let retransmits = flow.client().statistics.retransmits - before;
+    let captures = flow.world.take_captures().unwrap().unwrap();
+    (captures.map(|capture| pcapng::read(&capture).unwrap()), retransmits)
+}
+
+fn segment(record: &Record) -> (TcpHeader, usize) {
+    let ip = parse_ip(&record.packet).unwrap();
+    assert_eq!(ip.protocol, protocol::TCP);
+    let (header, text) = tcp::parse(ip.payload).unwrap();
+    (header, text.len())
+}
+
+#[test]
+fn every_packet_of_a_lossy_transfer_has_one_comment_that_is_true() {
+    let ([client, server], retransmits) = lossy(false);
+    assert!(client.len() > 1_400 && server.len() > 1_400);
+    let repairs = [Why::Rack, Why::LossProbe, Why::Timeout].map(Why::word);
+    let (mut next, mut again, mut delivered) = (None, 0, 0);
+    for record in client.iter().chain(&server) {
+        assert_eq!(record.comments.len(), 1);
+        let first = if record.direction == Some(Direction::In) { "received verdict=" } else { "sent reason=" };
+        assert!(record.comments[0].starts_with(first), "{}", record.comments[0]);
+        assert!(!record.comments[0].contains("rule=- "), "{}", record.comments[0]);
+    }
+    for record in client.iter().filter(|record| record.direction == Some(Direction::Out)) {
+        let (note, (header, len)) = (&record.comments[0], segment(record));
+        let end = header.seq.wrapping_add(len as u32);
+        let is_new = next.is_none_or(|next: u32| end.wrapping_sub(next) as i32 > 0);
+        let reason = value(note, "reason").unwrap();
+        if len > 0 {
+            assert_eq!(repairs.contains(&reason) && reason != "TLP" || reason == "TLP" && !is_new, !is_new, "{note}");
+            again += u32::from(!is_new);
+            next = Some(if is_new { end } else { next.unwrap() });
+        }
+    }
+    assert_eq!(again, retransmits);
+    for record in server.iter().filter(|record| record.direction == Some(Direction::In)) {
+        let note = &record.comments[0];
+        let done = value(note, "did").unwrap().split(',').find_map(|did| did.strip_prefix("delivered:"));
+        delivered += done.map_or(0, |octets| octets.parse::<usize>().unwrap());
+    }
+    assert_eq!(delivered, 2_000_000);
+}
+
+/// The pieces of a super-segment are told apart by their own numbers.
+#[test]
+fn what_is_cut_for_a_capture_counts_up() {
+    let ([client, _], _) = lossy(true);
+    let mut pieces = 0;
+    for pair in client.windows(2) {
+        let [(first, len), (second, more)] = [segment(&pair[0]), segment(&pair[1])];
+        let new = |record: &Record| value(&record.comments[0], "reason") == Some("new-data");
+        let one_super_segment = pair[0].time_ns == pair[1].time_ns
+            && pair.iter().all(|record| record.direction == Some(Direction::Out) && new(record))
+            && first.seq.wrapping_add(len as u32) == second.seq;
+        if one_super_segment {
+            let nxt = |record: &Record| value(&record.comments[0], "nxt").unwrap().parse::<usize>().unwrap();
+            assert_eq!(nxt(&pair[1]) - nxt(&pair[0]), more);
+            pieces += 1;
+        }
+    }
+    assert!(pieces > 500, "{pieces}");
+}
+
+/// Datagrams and what IP refuses have comments, too.
+#[test]
+fn what_is_no_segment_has_a_note() {
+    let mut world = World::plain(Impairment::perfect(), 3);
+    world.capture().unwrap();
+    let now = world.now();
+    let server = world.stack(Side::B).udp_bind("10.0.0.2:53".parse().unwrap()).unwrap();
+    let client = world.stack(Side::A).udp_bind("10.0.0.1:9000".parse().unwrap()).unwrap();
+    for to in ["10.0.0.2:53", "10.0.0.2:54"] {
+        world.stack(Side::A).udp_send(now, client, Some(to.parse().unwrap()), &[7; 100]).unwrap();
+    }
+    world.stack(Side::A).udp_send(now, client, Some("10.0.0.2:53".parse().unwrap()), &[7; 2_000]).unwrap();
+    world.run(Duration::from_secs(1));
+    let _ = server;
+    let captures = world.take_captures().unwrap().unwrap();
+    let [a, b] = captures.map(|capture| {
+        pcapng::read(&capture).unwrap().iter().map(|record| record.comments.concat()).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        a,
+        [
+            "sent reason=datagram rule=RFC768/1",
+            "sent reason=datagram rule=RFC768/1",
+            "sent reason=fragment rule=791-3.2-2",
+            "sent reason=fragment rule=791-3.2-2",
+            "received verdict=dropped drop=ICMP-error-matches-nothing rule=1122-3.2.2-4,9293-MUST-54 did=ICMP-error",
+        ]
+    );
+    assert_eq!(
+        b,
+        [
+            "received verdict=accepted rule=768-4 did=datagram",
+            "received verdict=dropped drop=no-UDP-socket rule=1122-4.1.3.1,1122-3.2.2.1 did=answered:ICMP-error",
+            "received verdict=accepted rule=791-3.2-1 did=fragment-held",
+            "received verdict=accepted rule=791-3.2-1,768-4 did=reassembled,datagram",
+            "sent reason=ICMP-error rule=1122-3.2.2.1",
+        ]
+    );
+}
+
+/// A drop without a connection has the rule of its reason.
+#[test]
+fn what_ip_and_tcp_refuse_has_the_rule_of_its_reason() {
+    let mut script = traced(|_| {});
+    script.listen();
+    let good = script.packet(&script.header(Flags::SYN), &[]);
+    let with = |at: usize, octet: u8| {
+        let mut packet = good.clone();
+        packet[at] = octet;
+        packet
+    };
+    let cases = [
+        (Vec::new(), DropReason::IpTruncated),
+        (with(0, 0x55), DropReason::IpVersion),
+        (with(0, 0x41), DropReason::IpHeaderLength),
+        (with(10, good[10] ^ 1), DropReason::IpChecksum),
+        (with(36, good[36] ^ 1), DropReason::TcpChecksum),
+        (with(32, 0x10), DropReason::TcpHeader),
+    ];
+    for (packet, reason) in cases {
+        assert_eq!(script.deliver_packet(&packet), Some(reason));
+        let word = reason.as_str().replace(' ', "-");
+        let rule = rule_of_drop(reason);
+        expect(&mut script, &[&format!("received verdict=dropped drop={word} rule={rule} did=-")]);
+    }
+}
