@@ -271,6 +271,22 @@ fn an_orphan_leaves_fin_wait_2_in_time() {
     assert_eq!((script.stack.table_sizes(), script.stack.next_deadline()), ((0, 0, 0), None));
 }
 
+/// 9293-3.10.8-1: nobody is left who could be patient: what an orphan has in flight when it becomes one has its time from then
+/// on, which is shorter.
+#[test]
+fn an_orphan_with_text_in_flight_ends_in_time() {
+    let mut script = Script::new();
+    let handle = script.accept();
+    assert_eq!(script.send(handle, b"unanswered").len(), 1);
+    close(&mut script, handle);
+    let (limit, patience) = (script.stack.config().tcp.orphan, script.stack.config().tcp.give_up);
+    assert!(limit + secs(1) < patience);
+    script.pass(limit - secs(1));
+    assert_eq!(script.stack.table_sizes(), (0, 1, 0));
+    script.pass(secs(2));
+    assert_eq!(script.stack.table_sizes(), (0, 0, 0));
+}
+
 // The peer's FIN.
 
 /// 9293-3.10.7.4-41, 9293-3.10.7.4-44, 9293-MAY-1, 9293-3.10.3-4, pitfall 28: the peer's FIN closes one direction; ours

@@ -370,6 +370,22 @@ fn only_the_segment_that_empties_the_queue_is_pushed() {
     assert!(others.iter().all(|sent| sent.flags() == ACK && sent.text.len() == 1_460), "{others:#?}");
 }
 
+/// 9293-SHLD-28: where the device cuts, what leaves is whole segments as well, however much the window has room for.
+#[test]
+fn a_super_segment_is_whole_segments() {
+    let mut script = Script::new();
+    script.window = 8_000;
+    let handle = script.accept();
+    script.stack.set_offload(65_000, true);
+    script.stack.tcp_send(script.now, handle, &[9; 100_000]).unwrap();
+    let mut sizes = Vec::new();
+    script.stack.transmit(script.now, 100, |transmit| {
+        sizes.push(transmit.payload.iter().map(|piece| piece.len()).sum::<usize>());
+        Ok(())
+    });
+    assert_eq!(sizes, [5 * 1_460]);
+}
+
 /// 9293-MUST-60: what Nagle, silly-window avoidance or a cork hold back leaves by the override timer.
 #[test]
 fn nothing_is_held_for_ever() {

@@ -147,6 +147,16 @@ mod tests {
         }
     }
 
+    /// 9293-MUST-57: a host without an address of a family is in none of its groups.
+    #[test]
+    fn groups_of_the_other_family() {
+        let (all, groups) = (own(), Groups::new(KeyedRng::from_seed(1)));
+        for (own, destination) in [(&all[..2], "ff02::1"), (&all[2..], "224.0.0.1"), (&all[2..], "255.255.255.255")] {
+            let host = Host { own, any_address: false, groups: &groups, inside: false };
+            assert_eq!(addressed(destination.parse().unwrap(), &host), None, "{destination}");
+        }
+    }
+
     /// 1122-3.2.1.3-4: what is nobody's address, or a group's, is for nobody in any-address mode, too; the loopback network
     /// exists inside only.
     #[test]
