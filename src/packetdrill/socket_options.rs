@@ -51,7 +51,12 @@ impl Host {
         match descriptor.socket {
             Socket::Listener(handle) => self.stack.listener_set_options(handle, change)?,
             Socket::Tcp(handle) => self.stack.tcp_set_options(self.now, handle, change)?,
-            Socket::Fresh | Socket::Udp(_) => {}
+            Socket::Udp(handle) => {
+                // Of what a connection starts with, these two mean something for datagrams as well.
+                let (hop_limit, dscp) = (descriptor.options.hop_limit, descriptor.options.dscp);
+                self.stack.udp_set_options(handle, |options| (options.hop_limit, options.dscp) = (hop_limit, dscp))?;
+            }
+            Socket::Fresh => {}
         }
         Ok(())
     }

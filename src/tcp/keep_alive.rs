@@ -36,8 +36,8 @@ impl Connection {
             return;
         }
         if self.flight() > 0 {
-            // What is in flight finds out by itself whether the peer lives.
-            self.deadlines.keep_alive.set(cx.now + self.options.keep_alive_interval);
+            // What is in flight finds out by itself whether the peer lives. Idleness is looked for anew.
+            self.deadlines.keep_alive.set(cx.now + self.options.keep_alive_idle);
             return;
         }
         // 9293-MUST-29: one unanswered probe proves nothing; a run of them does.

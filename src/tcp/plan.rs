@@ -179,6 +179,14 @@ fn early_text(connection: &Connection, limits: &Limits) -> Option<Plan> {
     (allowance > 0).then(|| text(connection, allowance, limits)).flatten()
 }
 
+/// Octets from here on that may be sent again as far as the peer's window goes.
+// 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
+// first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
+fn in_window(connection: &Connection, seq: SeqNumber) -> u32 {
+    let hidden = connection.window_unit() - 1;
+    if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) }
+}
+
 /// What is taken for lost, oldest first.
 // 6675-4-3: lost and not sent again first, then new text. RACK-TLP takes the place of the other two rules.
 fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
@@ -192,10 +200,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     if connection.frto().waits(mss) {
         return None;
     }
-    // 9293-SHLD-16: what lies in the window, also in one that has shrunk. 7323-2.4-2: what was in the window when it was
-    // first sent may be off its edge by less than the scale's unit. 9293-MAY-7: nothing further than that.
-    let hidden = connection.window_unit() - 1;
-    let in_window = if connection.snd.wnd == 0 { 0 } else { (connection.send_edge() + hidden).saturating_since(seq) };
+    let in_window = in_window(connection, seq);
     // Once nothing is left in the network, one segment is always allowed.
     let nothing_in_network = sent.in_flight() == 0;
     let mut allowed = connection.usable_congestion_window();
@@ -225,7 +230,8 @@ fn tail_probe(connection: &Connection) -> Option<Plan> {
     let last = sent.last()?;
     let seq = last.last_segment();
     let octets = last.end().since(seq).min(mss + u32::from(last.fin));
-    (connection.snd.wnd > 0).then(|| piece(connection, seq, octets, Reason::LossProbe))
+    // One that the window has left behind would be dropped: the timeout that runs now sends from the other end.
+    (in_window(connection, seq) > 0).then(|| piece(connection, seq, octets, Reason::LossProbe))
 }
 
 /// New text that shows whether the path takes larger segments.
