@@ -217,8 +217,16 @@ fn a_reset_while_closing() {
             let (mut case, sent) = deliver_reset(way, iss, irs, 0, 0);
             let handle = case.handle.unwrap();
             assert_eq!(sent, []);
-            let (wanted, records) = if way == "TIME-WAIT" { (State::TimeWait, 1) } else { (State::Closed, 0) };
-            assert_eq!((state(&case.script, handle), case.script.stack.tcp_error(handle)), (wanted, None), "{way}");
+            let (wanted, error, records) = match way {
+                "TIME-WAIT" => (State::TimeWait, None, 1),
+                _ => (State::Closed, Some(SocketError::Reset), 0),
+            };
+            assert_eq!((state(&case.script, handle), case.script.stack.tcp_error(handle)), (wanted, error), "{way}");
+            assert_eq!(
+                case.script.stack.tcp_receive(case.script.now, handle, &mut [0; 9]),
+                Ok(0),
+                "the end of the stream"
+            );
             close(&mut case.script, handle);
             assert_eq!(case.script.stack.table_sizes(), (0, 0, records), "{way}");
             assert_eq!(case.script.pass(secs(100)), []);

@@ -99,6 +99,13 @@ impl RangeSet {
         self.ranges.get(index).copied().filter(|range| range.0 <= position)
     }
 
+    /// The first part of `start..end` that is in the set.
+    pub fn first_within(&self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let index = self.ranges.partition_point(|range| range.1 <= start);
+        let held = self.ranges.get(index)?;
+        Some((held.0.max(start), held.1.min(end))).filter(|part| part.0 < part.1)
+    }
+
     /// The parts of `start..end` that are not in the set, in order.
     pub fn gaps(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let index = self.ranges.partition_point(|range| range.1 <= start);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
 
@@ -50,7 +51,7 @@ impl Knobs {
             .map_or(Vec::new(), |value| value.split_whitespace().filter_map(|word| word.parse().ok()).collect())
     }
 
-    fn switch(&self, name: &str, setting: &mut bool) {
+    pub(super) fn switch(&self, name: &str, setting: &mut bool) {
         if let Some(value) = self.number(name) {
             *setting = value != 0;
         }
@@ -58,6 +59,7 @@ impl Knobs {
 
     /// Makes the settings what the values say.
     pub fn apply(&self, config: &mut Config) {
+        freebsd::apply(self, config);
         let tcp = &mut config.tcp;
         self.switch("net.ipv4.tcp_sack", &mut tcp.sack);
         self.switch("net.ipv4.tcp_timestamps", &mut tcp.timestamps);

@@ -11,6 +11,7 @@
 //! | `socket_options` | getsockopt and setsockopt, by level and name |
 //! | `tcp_info` | `struct tcp_info` as Linux lays it out |
 //! | `persona` | whose habits the stack has: sets of settings |
+//! | `freebsd` | the habits of FreeBSD, and its sysctls |
 //! | `knobs` | the names of sysctls, and the settings that they stand for |
 //! | `sources` | where they come from while a script runs |
 //! | `settings` | what a host is told at its start, also as a line of text |
@@ -23,6 +24,7 @@ mod calls;
 mod descriptor;
 mod epoll;
 mod errno;
+mod freebsd;
 mod host;
 mod knobs;
 mod persona;

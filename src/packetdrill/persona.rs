@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
 use crate::tcp::habits::Habits;
@@ -14,19 +15,28 @@ pub enum Persona {
     /// As the Linux kernel does with the settings that its packetdrill scripts make.
     #[default]
     Linux,
-    /// As the RFCs say, with the defaults of this stack.
+    /// As the RFCs say to the letter, elsewhere with the defaults of this stack.
     Rfc,
     /// As FreeBSD does with the settings that its packetdrill scripts make.
     FreeBsd,
 }
 
 impl Persona {
+    /// SO_SNDBUF and SO_RCVBUF are told twice as large as they are: Linux counts its own records among them.
+    pub fn doubles_buffers(self) -> bool {
+        self != Persona::FreeBsd
+    }
+
     /// Makes the settings its own.
     pub fn apply(self, config: &mut Config) {
         match self {
-            Persona::Rfc => {}
+            // 9293-SHLD-18: an ACK waits for a second segment or for its timer, also at the start.
+            Persona::Rfc => {
+                config.tcp.quick_acks = 0;
+                config.tcp.habits.acknowledge_pairs = true;
+            }
             Persona::Linux => linux(config),
-            Persona::FreeBsd => freebsd(config),
+            Persona::FreeBsd => freebsd::habits(config),
         }
     }
 }
@@ -37,6 +47,9 @@ fn linux(config: &mut Config) {
     // The largest receive buffer is 15 MiB: a shift count of 8.
     tcp.receive_tuning = 65_535..=15 << 20;
     tcp.habits = Habits {
+        acknowledge_pairs: false,
+        whole_segments: false,
+        repeat_crossed_fin: false,
         burst: Some(2),
         floor_on_variation: true,
         empty_window_probes: true,
@@ -45,12 +58,6 @@ fn linux(config: &mut Config) {
         restart_after_idle: false,
         leave_black_holes: false,
     };
-}
-
-fn freebsd(config: &mut Config) {
-    let tcp = &mut config.tcp;
-    tcp.receive_tuning = 65_536..=2 << 20;
-    tcp.delayed_ack = Duration::from_millis(40);
 }
 
 impl FromStr for Persona {

@@ -7,6 +7,7 @@ use super::errno::{Answer, Errno};
 use super::host::Host;
 use super::tcp_info;
 use crate::tcp::config::SocketOptions;
+use crate::tcp::state::State;
 
 /// `TCP_INFO` and its like are as long as the caller has room; everything else has a length of its own.
 fn integer(value: &[u8]) -> Answer<i32> {
@@ -205,9 +206,10 @@ impl Host {
                 Socket::Udp(_) => libc::SOCK_DGRAM,
                 _ => libc::SOCK_STREAM,
             },
-            libc::SO_SNDBUF => doubled(options.send_capacity.unwrap_or(*self.stack.config().tcp.send_tuning.start())),
+            libc::SO_SNDBUF => self.told(options.send_capacity.unwrap_or(*self.stack.config().tcp.send_tuning.start())),
             libc::SO_RCVBUF => {
-                doubled(options.receive_capacity.unwrap_or(*self.stack.config().tcp.receive_tuning.start()))
+                let first = options.receive_capacity.unwrap_or(*self.stack.config().tcp.receive_tuning.start());
+                self.told(self.agreed_capacity(fd)?.unwrap_or(first))
             }
             libc::SO_LINGER => {
                 let secs = options.linger.map_or(0, |linger| linger.as_secs() as i32);
@@ -289,9 +291,17 @@ impl Host {
         };
         Ok(number.to_ne_bytes().to_vec())
     }
-}
 
-/// As Linux tells the size of a buffer: with as much again for its own records.
-fn doubled(octets: u32) -> i32 {
-    i32::try_from(octets.saturating_mul(2)).unwrap_or(i32::MAX)
+    /// The size of a buffer as it is told.
+    fn told(&self, octets: u32) -> i32 {
+        let factor = if self.settings.persona.doubles_buffers() { 2 } else { 1 };
+        i32::try_from(octets.saturating_mul(factor)).unwrap_or(i32::MAX)
+    }
+
+    /// What the receive buffer of a connection holds once the peer's SYN is there, where the persona tells that.
+    fn agreed_capacity(&self, fd: Fd) -> Answer<Option<u32>> {
+        let Socket::Tcp(handle) = self.descriptor(fd)?.socket else { return Ok(None) };
+        let connection = self.stack.tcp_connection(handle).filter(|connection| connection.state() != State::SynSent);
+        Ok(connection.filter(|_| !self.settings.persona.doubles_buffers()).map(|connection| connection.rcv.capacity))
+    }
 }

@@ -14,8 +14,8 @@ pub const LISTEN: u8 = 10;
 /// `TCP_CLOSE`.
 pub const CLOSE: u8 = 7;
 
-/// Octets of the struct, as of Linux 6.
-const LEN: usize = 248;
+/// Octets of the struct, as of Linux 6 and of packetdrill, which insists on all of them.
+const LEN: usize = 280;
 
 /// A struct that is written field by field.
 struct Layout {

@@ -400,6 +400,14 @@ impl Connection {
         true
     }
 
+    /// Everything in flight is sent again, the first segment of it whatever cwnd says.
+    pub(super) fn retransmit_all(&mut self) {
+        if let Some(transfer) = self.transfer.as_mut() {
+            transfer.sent.mark_all_to_resend();
+        }
+        self.retransmit_now = true;
+    }
+
     /// The few variables by which segments are accepted.
     pub fn space(&self) -> Space {
         Space { una: self.snd.una, nxt: self.snd.nxt, rcv_nxt: self.rcv.nxt, rcv_wnd: self.rcv.wnd() }

@@ -31,6 +31,9 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
     // 9293-3.10.7.4-41, 9293-3.10.7.4-42, 9293-3.10.7.4-43, 9293-3.10.7.4-44: by the table. The ACK of our own FIN, if
     // this segment carries it, was seen in the fifth step.
     connection.advance(Cause::Fin);
+    if connection.state() == State::Closing && cx.config.habits.repeat_crossed_fin {
+        connection.retransmit_all();
+    }
     connection.owed.ack(AckOwed::Now, Why::FinAck);
     connection.events.add(Events::READ);
     if connection.state() == State::TimeWait {

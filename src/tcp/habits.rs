@@ -19,6 +19,14 @@ pub struct Habits {
     /// Once the application has sent text, ACKs wait for the next such chance, also at the start of a connection. Default
     /// off: the first segments are acknowledged at once, whatever the application does.
     pub quick_acks_end_with_reply: bool,
+    /// Every second segment is acknowledged at once, however short it is. Default off: once there are two full ones (RFC 9293
+    /// section 3.8.6.3).
+    pub acknowledge_pairs: bool,
+    /// The receive buffer is so many whole segments, its free part is the window, whatever the window field can say of it, and
+    /// the right edge moves by whatever is read. Default off: it moves by whole segments (RFC 9293 section 3.8.6.2.2).
+    pub whole_segments: bool,
+    /// Where both sides close at the same time, our FIN is sent again with the ACK of the peer's. Default off.
+    pub repeat_crossed_fin: bool,
     /// No tail loss probe leaves sooner than this. Default 10 ms.
     pub min_loss_probe: Duration,
     /// After an idle time of an RTO sending starts again with the initial window (RFC 5681 section 4.1). Default on.
@@ -34,6 +42,9 @@ impl Default for Habits {
             floor_on_variation: false,
             empty_window_probes: false,
             quick_acks_end_with_reply: false,
+            acknowledge_pairs: false,
+            whole_segments: false,
+            repeat_crossed_fin: false,
             min_loss_probe: Duration::from_millis(10),
             restart_after_idle: true,
             leave_black_holes: true,

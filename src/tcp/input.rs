@@ -136,13 +136,13 @@ fn reset(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_
             cx.counters.resets_in += 1;
             // 9293-3.10.7.4-14: refused while it is still being opened.
             // 9293-3.10.7.4-15, 9293-3.10.7.4-16: reset after.
-            // Where both FINs have passed, nothing is missing that a reset could cut off.
+            // In CLOSING and LAST-ACK too whoever still holds it is told, though the RFC only deletes the TCB there: our FIN, and
+            // perhaps text before it, was never acknowledged, so it may be lost. What has arrived is read all the same.
             let error = match connection.state() {
-                State::SynReceived => Some(SocketError::Refused),
-                State::Closing | State::LastAck => None,
-                _ => Some(SocketError::Reset),
+                State::SynReceived => SocketError::Refused,
+                _ => SocketError::Reset,
             };
-            connection.end(Cause::Reset, error, cx.pool, cx.transfers);
+            connection.end(Cause::Reset, Some(error), cx.pool, cx.transfers);
             Ok(())
         }
         ResetAction::Challenge => {

@@ -92,7 +92,12 @@ impl Connection {
         let unacknowledged = self.rcv.nxt.since(self.rcv.last_ack);
         // 9293-SHLD-19: at least every second full-sized segment.
         // The first segments of a connection are acknowledged at once, so that a peer's slow start is not held back.
-        if self.rcv.quick_acks > 0 || unacknowledged >= 2 * self.rcv.full_size() {
+        let second = match cx.config.habits.acknowledge_pairs {
+            true => self.owed.ack == AckOwed::Delayed,
+            false => unacknowledged >= 2 * self.rcv.full_size(),
+        };
+        // 2883-4-1: the sender should know at once what it has sent for nothing.
+        if second || self.rcv.quick_acks > 0 || self.owed.dsack.is_some() {
             self.owed.ack(AckOwed::Now, Why::Ack);
         } else {
             // 9293-SHLD-18
@@ -144,8 +149,12 @@ impl Connection {
     // 9293-SHLD-14: it never moves left of what was offered.
     // 7323-2.4-1: it is kept to the octet, whatever the window field can say of it.
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
-    fn next_edge(&self, capacity: u32) -> SeqNumber {
-        let candidate = self.rcv.nxt + self.free_window(capacity).min(self.largest_window(capacity));
+    fn next_edge(&self, capacity: u32, config: &TcpConfig) -> SeqNumber {
+        let free = self.free_window(capacity);
+        if config.habits.whole_segments {
+            return self.rcv.edge.max(self.rcv.nxt + free);
+        }
+        let candidate = self.rcv.nxt + free.min(self.largest_window(capacity));
         let step = self.silly_window_step(capacity);
         if candidate.saturating_since(self.rcv.edge) >= step { candidate } else { self.rcv.edge }
     }
@@ -157,7 +166,7 @@ impl Connection {
     /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
     // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
     pub(super) fn offer(&self, syn: bool, cx: &Context<'_>) -> (WireWindow, SeqNumber) {
-        let edge = self.next_edge(self.shown_capacity(cx.config, cx.pool));
+        let edge = self.next_edge(self.shown_capacity(cx.config, cx.pool), cx.config);
         let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         (shift.unscale(edge.since(self.rcv.nxt)), edge)
     }
@@ -168,7 +177,7 @@ impl Connection {
     /// When the reader has taken everything, a closed window grows by more, so the peer cannot be left waiting.
     pub(super) fn owe_window_update(&mut self, cx: &Context<'_>) {
         let capacity = self.shown_capacity(cx.config, cx.pool);
-        let growth = self.next_edge(capacity).saturating_since(self.rcv.edge);
+        let growth = self.next_edge(capacity, cx.config).saturating_since(self.rcv.edge);
         let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);
         if self.state().receives_text() && growth >= worth {
             self.owed.ack(AckOwed::Now, Why::WindowUpdate);

@@ -43,7 +43,8 @@ pub(super) fn segment_arrives(
         if connection.agreed.ecn {
             // 3168-6.1.1.1: something on the path may refuse SYNs that ask; whoever means it refuses the next one as well.
             connection.agreed.ecn = false;
-            send_syn_again(connection);
+            // Our SYN leaves once more, as it is by now, and does not wait for its timer.
+            connection.retransmit_all();
             return Err(Rejected::Drop(DropReason::TcpResetRefused));
         }
         // 9293-3.10.7.3-3
@@ -63,7 +64,8 @@ pub(super) fn segment_arrives(
         // 9293-3.10.7.3-8, 9293-MUST-10: a simultaneous open. Our SYN,ACK repeats the SYN with the same ISS.
         connection.advance(Cause::Syn);
         connection.take_window(segment);
-        send_syn_again(connection);
+        // Our SYN leaves once more, as it is by now, and does not wait for its timer.
+        connection.retransmit_all();
         return Ok(());
     }
     // 9293-3.10.7.3-7: ESTABLISHED, and on with what else the segment carries.
@@ -76,14 +78,6 @@ pub(super) fn segment_arrives(
     text(connection, &rest, cx)?;
     finish(connection, &rest, cx);
     Ok(())
-}
-
-/// Our SYN leaves once more, as it is by now, and does not wait for its timer.
-fn send_syn_again(connection: &mut Connection) {
-    if let Some(transfer) = connection.transfer.as_mut() {
-        transfer.sent.mark_all_to_resend();
-    }
-    connection.retransmit_now = true;
 }
 
 /// Takes over what the peer's SYN says.

@@ -5,6 +5,7 @@ use super::ecn;
 use super::input::Rejected;
 use super::receiver::AckOwed;
 use super::segment::Segment;
+use super::sequence::SeqNumber;
 use super::why::Why;
 use crate::buffer::Written;
 use crate::counters::DropReason;
@@ -32,9 +33,13 @@ pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut 
     let wire_segment = payload.len() / usize::from(segment.coalesced.max(1));
     connection.rcv.segment_size =
         connection.rcv.segment_size.max(u16::try_from(wire_segment).unwrap_or(u16::MAX)).min(connection.rcv.mss);
+    let held = part_held(connection, segment, payload);
     match store(connection, segment, payload, cx) {
         Ok(written) => {
-            received(connection, segment, payload, &written, cx);
+            if connection.agreed.sack && connection.owed.dsack.is_none() {
+                connection.owed.dsack = held;
+            }
+            received(connection, segment, &written, cx);
             Ok(())
         }
         Err(reason) => {
@@ -56,6 +61,19 @@ fn note_mark(connection: &mut Connection, segment: &Segment<'_>) {
         // The peer should slow down now, not when the ACK is due.
         connection.owed.ack(AckOwed::Now, Why::MarkAck);
     }
+}
+
+/// The first part of the text that is held out of order already.
+// 2883-4-2: whether it is the whole text or not; of several parts only the first is told (RFC 2883 section 4.2).
+fn part_held(connection: &Connection, segment: &Segment<'_>, payload: &[u8]) -> Option<(SeqNumber, SeqNumber)> {
+    let (buffer, nxt) = (&connection.receive_buffer, connection.rcv.nxt);
+    if buffer.out_of_order().is_empty() {
+        return None;
+    }
+    let start = buffer.next() + u64::from(segment.seq.since(nxt));
+    let (from, to) = buffer.out_of_order().first_within(start, start + payload.len() as u64)?;
+    let seq = |position: u64| nxt + (position - buffer.next()) as u32;
+    Some((seq(from), seq(to)))
 }
 
 /// Copies the text to its place, in order or out of order by the same call; a super-segment in order takes its chunk along.
@@ -94,17 +112,7 @@ fn store(
 
 /// Advances RCV.NXT over what is now in order and owes the acknowledgment.
 // 9293-3.10.7.4-36, 9293-3.10.7.4-37
-fn received(
-    connection: &mut Connection,
-    segment: &Segment<'_>,
-    payload: &[u8],
-    written: &Written,
-    cx: &mut Context<'_>,
-) {
-    if written.new == 0 && connection.agreed.sack {
-        // 2883-4-2: a duplicate of what is held out of order.
-        connection.owed.dsack = Some((segment.seq, segment.seq + payload.len() as u32));
-    }
+fn received(connection: &mut Connection, segment: &Segment<'_>, written: &Written, cx: &mut Context<'_>) {
     connection.rcv.shown = connection.rcv.shown.saturating_add(written.new as u32);
     connection.rcv.nxt += written.advanced as u32;
     connection.statistics.octets_received += written.advanced;

@@ -114,7 +114,11 @@ impl TcpConfig {
             return (capacity, capacity, false);
         }
         let most = self.largest_receive_capacity(options).min(self.queue_capacity(mss));
-        (most.min(*self.receive_tuning.start()), most, true)
+        let first = match self.habits.whole_segments {
+            true => self.receive_tuning.start().next_multiple_of(u32::from(mss.max(1))),
+            false => *self.receive_tuning.start(),
+        };
+        (most.min(first), most, true)
     }
 
     /// Octets for which windows are scaled: what the buffer may ever hold, and a device may have a longer queue one day.

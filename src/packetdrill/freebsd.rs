@@ -1,0 +1,70 @@
+//! FreeBSD's habits, and its names of settings (tcp(4)), as far as scripts of that origin set them.
+
+use std::time::Duration;
+
+use super::knobs::Knobs;
+use crate::config::Config;
+use crate::tcp::ecn::EcnMode;
+use crate::wire::option::OptionOrder;
+
+/// Where the RFCs leave a choice, FreeBSD's.
+pub fn habits(config: &mut Config) {
+    let tcp = &mut config.tcp;
+    tcp.option_order = OptionOrder::Bsd;
+    // Scaled for kern.ipc.maxsockbuf: a shift count of 6.
+    tcp.receive_tuning = 65_536..=2 << 20;
+    tcp.delayed_ack = Duration::from_millis(40);
+    // Also the first segments of a connection are acknowledged late.
+    tcp.quick_acks = 0;
+    tcp.habits.acknowledge_pairs = true;
+    tcp.habits.whole_segments = true;
+    tcp.habits.repeat_crossed_fin = true;
+    tcp.max_rto = Duration::from_secs(64);
+    tcp.give_up_syn = Duration::from_secs(75);
+    tcp.socket.keep_alive_probes = 8;
+}
+
+/// Settings by FreeBSD's names; times are in milliseconds.
+pub fn apply(knobs: &Knobs, config: &mut Config) {
+    let number = |name: &str| knobs.number(&format!("net.inet.tcp.{name}"));
+    let millis = |name: &str| number(name).and_then(|value| u64::try_from(value).ok()).map(Duration::from_millis);
+    let octets = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok()).filter(|&value| value > 0);
+    let tcp = &mut config.tcp;
+    knobs.switch("net.inet.tcp.sack.enable", &mut tcp.sack);
+    knobs.switch("net.inet.tcp.syncookies", &mut tcp.syn_cookies);
+    knobs.switch("net.inet.tcp.drop_synfin", &mut tcp.drop_syn_fin);
+    // 2: only windows are scaled, 3: there are only timestamps.
+    if let Some(extensions) = number("rfc1323") {
+        tcp.window_scaling = matches!(extensions, 1 | 2);
+        tcp.timestamps = matches!(extensions, 1 | 3);
+    }
+    if let Some(mode) = number("ecn.enable") {
+        tcp.ecn = match mode {
+            0 => EcnMode::Off,
+            1 => EcnMode::Request,
+            _ => EcnMode::Accept,
+        };
+    }
+    let (first, most) = (*tcp.receive_tuning.start(), *tcp.receive_tuning.end());
+    let most = octets(knobs.number("kern.ipc.maxsockbuf")).unwrap_or(most).min(1 << 30);
+    let first = octets(number("recvspace")).unwrap_or(first).min(most);
+    tcp.receive_tuning = first..=most;
+    if let Some(first) = octets(number("sendspace")) {
+        tcp.send_tuning = first.min(*tcp.send_tuning.end())..=*tcp.send_tuning.end();
+    }
+    let times = [
+        ("delacktime", &mut tcp.delayed_ack),
+        ("rexmit_initial", &mut tcp.initial_rto),
+        ("keepinit", &mut tcp.give_up_syn),
+        ("keepidle", &mut tcp.socket.keep_alive_idle),
+        ("keepintvl", &mut tcp.socket.keep_alive_interval),
+    ];
+    for (name, setting) in times {
+        if let Some(time) = millis(name).filter(|time| !time.is_zero()) {
+            *setting = time;
+        }
+    }
+    if let Some(probes) = number("keepcnt").and_then(|value| u8::try_from(value).ok()) {
+        tcp.socket.keep_alive_probes = probes;
+    }
+}
