@@ -1,10 +1,12 @@
-//! Any events in any order for each congestion controller: the same play as in the tests.
+//! Any events in any order for each congestion controller. The same as in tests/fuzz.
 #![no_main]
 #![allow(missing_docs)]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/congestion_model/mod.rs"]
-mod congestion_model;
+#[path = "../../tests/fuzz/targets/mod.rs"]
+mod targets;
 
-fuzz_target!(|data: &[u8]| congestion_model::play(data));
+fuzz_target!(|data: &[u8]| {
+    targets::congestion_model::play(data);
+});

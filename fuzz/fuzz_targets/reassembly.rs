@@ -1,12 +1,12 @@
-//! Any fragments at any time, beside a model of what must become of them: the same play as in the tests.
+//! Any fragments at any time, beside a model of what must become of them. The same as in tests/fuzz.
 #![no_main]
 #![allow(missing_docs)]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/reassembly_model/mod.rs"]
-mod reassembly_model;
+#[path = "../../tests/fuzz/targets/mod.rs"]
+mod targets;
 
 fuzz_target!(|data: &[u8]| {
-    reassembly_model::play(data);
+    targets::reassembly_model::play(data);
 });

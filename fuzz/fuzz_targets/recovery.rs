@@ -1,12 +1,12 @@
-//! Any ACKs, SACK blocks, marks, windows and times for a sender: the same play as in the tests.
+//! Any ACKs, SACK blocks, marks, windows and times for a sender. The same as in tests/fuzz.
 #![no_main]
 #![allow(missing_docs)]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/recovery_model/mod.rs"]
-mod recovery_model;
+#[path = "../../tests/fuzz/targets/mod.rs"]
+mod targets;
 
 fuzz_target!(|data: &[u8]| {
-    recovery_model::play(data);
+    targets::recovery_model::play(data);
 });

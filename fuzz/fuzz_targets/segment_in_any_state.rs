@@ -1,10 +1,10 @@
-//! Any segments into any state, with time and calls of the application between them: the same play as in the tests.
+//! Any segments into any state, with time and calls of the application between them. The same as in tests/fuzz.
 #![no_main]
 #![allow(missing_docs)]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/kit/mod.rs"]
-mod kit;
+#[path = "../../tests/fuzz/targets/mod.rs"]
+mod targets;
 
-fuzz_target!(|data: &[u8]| kit::any_state::play(data));
+fuzz_target!(|data: &[u8]| targets::kit::any_state::play(data));

@@ -158,8 +158,9 @@ fn broken_chains() {
         case(
             "a fragment in a fragment",
             behind(44, &[&[44, 0, 0, 0, 0, 0, 0, 1], &[ICMP, 0, 0, 0, 0, 0, 0, 2]]),
-            Expect::Anything,
+            Expect::SilenceOrEcho(b"data".to_vec()),
         ),
-        case("a header of padding", behind(DESTINATION, &[&[ICMP, 160], &[0; 161 * 8 - 2]]), Expect::Anything),
+        // 8504-5.3: more than seven octets of padding in a row align nothing.
+        case("a header of padding", behind(DESTINATION, &[&[ICMP, 160], &[0; 161 * 8 - 2]]), Expect::SilenceOrProblem),
     ]);
 }

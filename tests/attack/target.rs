@@ -21,11 +21,46 @@ pub const ATTACKER6: &str = "fd00:67::77";
 pub const SERVED: u16 = 7;
 pub const CLOSED: u16 = 999;
 
+/// Where a connection is accepted and closed at once.
+pub const CLOSES: u16 = 9;
+
+/// What a packet costs is counted in functions of this name (scripts/security.sh).
+#[inline(never)]
+pub fn measured_packet(stack: &mut Stack, now: Instant, packet: &[u8], meta: &RxMeta) {
+    stack.handle_packet(now, packet, meta);
+}
+
+/// What is sent in answer.
+#[inline(never)]
+pub fn measured_transmit(stack: &mut Stack, now: Instant, each: &mut dyn FnMut(&[u8])) {
+    let mut octets = Vec::new();
+    stack.transmit(now, 100_000, |transmit| {
+        octets.clear();
+        octets.extend_from_slice(transmit.header);
+        transmit.payload.iter().for_each(|piece| octets.extend_from_slice(piece));
+        each(&octets);
+        Ok(())
+    });
+}
+
+/// What has gone in and out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    pub packets_in: u64,
+    pub octets_in: u64,
+    pub packets_out: u64,
+    pub octets_out: u64,
+    /// Time that the stack has taken for it.
+    pub spent: Duration,
+}
+
 /// The attacked stack.
 pub struct Target {
     pub stack: Stack,
     pub now: Instant,
+    pub traffic: Traffic,
     listener: ListenerHandle,
+    closes: ListenerHandle,
     socket: UdpHandle,
     /// What could not be written back at once.
     unsent: BTreeMap<TcpHandle, Vec<u8>>,
@@ -34,14 +69,21 @@ pub struct Target {
 
 impl Target {
     pub fn new() -> Target {
-        let config = Config::new(&["10.0.0.2/24", "fd00:67::2/64"].map(|text| text.parse().unwrap()));
+        Target::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut Config)) -> Target {
+        let mut config = Config::new(&["10.0.0.2/24", "fd00:67::2/64"].map(|text| text.parse().unwrap()));
+        change(&mut config);
         let now = Instant::from_secs(1_000);
         let options = config.tcp.socket;
         let mut stack = Stack::new(config, KeyedRng::from_seed(7), now).unwrap();
         let served = "[::]:7".parse().unwrap();
         let listener = stack.tcp_listen(served, 128, options).unwrap();
+        let closes = stack.tcp_listen("[::]:9".parse().unwrap(), 128, options).unwrap();
         let socket = stack.udp_bind(served).unwrap();
-        Target { stack, now, listener, socket, unsent: BTreeMap::new(), next_port: 20_000 }
+        let traffic = Traffic::default();
+        Target { stack, now, traffic, listener, closes, socket, unsent: BTreeMap::new(), next_port: 20_000 }
     }
 
     /// A port from which nothing has come yet.
@@ -51,7 +93,15 @@ impl Target {
     }
 
     pub fn give(&mut self, packet: &[u8]) {
-        self.stack.handle_packet(self.now, packet, &RxMeta::plain(packet.len()));
+        self.give_with(packet, &RxMeta::plain(packet.len()));
+    }
+
+    pub fn give_with(&mut self, packet: &[u8], meta: &RxMeta) {
+        self.traffic.packets_in += 1;
+        self.traffic.octets_in += packet.len() as u64;
+        let start = std::time::Instant::now();
+        measured_packet(&mut self.stack, self.now, packet, meta);
+        self.traffic.spent += start.elapsed();
     }
 
     /// All drops that were counted so far.
@@ -84,16 +134,38 @@ impl Target {
         let mut answers = Vec::new();
         loop {
             let served = self.serve();
-            let mut sent = 0;
-            self.stack.transmit(self.now, 100_000, |transmit| {
-                sent += 1;
-                answers.push(Answer::parse(&transmit.to_vec()));
-                Ok(())
-            });
-            if !served && sent == 0 {
+            let before = answers.len();
+            self.send(&mut |packet| answers.push(Answer::parse(packet)));
+            if !served && answers.len() == before {
                 return answers;
             }
         }
+    }
+
+    fn send(&mut self, each: &mut dyn FnMut(&[u8])) {
+        let (mut packets, mut octets) = (0, 0);
+        let start = std::time::Instant::now();
+        measured_transmit(&mut self.stack, self.now, &mut |packet| {
+            packets += 1;
+            octets += packet.len();
+            each(packet);
+        });
+        self.traffic.spent += start.elapsed();
+        self.traffic.packets_out += packets;
+        self.traffic.octets_out += octets as u64;
+    }
+
+    /// As [`Target::pass`], but nobody looks at what is sent.
+    pub fn pass_unseen(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            while self.serve() {}
+            self.send(&mut |_| {});
+            let Some(at) = self.stack.next_deadline().filter(|&at| at <= until) else { break };
+            self.now = self.now.max(at);
+            self.stack.handle_deadline(self.now);
+        }
+        self.now = until;
     }
 
     /// The applications; false if there was nothing to do.
@@ -102,6 +174,11 @@ impl Target {
         while let Some(ready) = self.stack.poll_ready() {
             busy = true;
             match ready.socket {
+                SocketHandle::Listener(listener) if listener == self.closes => {
+                    while let Ok((handle, _)) = self.stack.tcp_accept(listener) {
+                        self.stack.tcp_close(self.now, handle);
+                    }
+                }
                 SocketHandle::Listener(_) => {
                     while let Ok((handle, _)) = self.stack.tcp_accept(self.listener) {
                         self.echo(handle);
@@ -244,6 +321,16 @@ impl Client {
         } else {
             Ok(echoed)
         }
+    }
+
+    /// Opens a connection to another port than [`SERVED`]; what came behind the handshake.
+    pub fn open_at(&mut self, target: &mut Target, port: u16) -> Vec<Answer> {
+        let syn = Tcp { destination: port, ..self.header(SYN) };
+        let answers = self.answers(target, &syn, &[]);
+        self.seq = self.seq.wrapping_add(1);
+        self.ack = answers.first().map_or(0, |answer| answer.number(4).wrapping_add(1));
+        let ack = Tcp { destination: port, ..self.header(ACK) };
+        self.answers(target, &ack, &[])
     }
 
     pub fn close(&mut self, target: &mut Target) {

@@ -53,7 +53,7 @@ fn malformed_headers() {
     one(target, "wrong checksum", &[], silence, |tcp| tcp.checksum = Some(0x1234));
     one(target, "checksum 0", &[], silence, |tcp| tcp.checksum = Some(0));
     one(target, "from port 0", &[], silence, |tcp| tcp.source = 0);
-    one(target, "to port 0", &[], &[Reply::Silence, Reply::Reset], |tcp| tcp.destination = 0);
+    one(target, "to port 0", &[], silence, |tcp| tcp.destination = 0);
     let ip = from(ATTACKER4);
     let whole = ip.segment(&Tcp::new(target.fresh_port(), SERVED, SYN), &[]);
     for len in [0, 1, 12, 19] {
@@ -70,8 +70,9 @@ fn flags_towards_a_listener() {
     one(target, "SYN", &[], open, |_| {});
     one(target, "no flags", &[], silence, |tcp| tcp.flags = 0);
     one(target, "FIN PSH URG", &[], silence, |tcp| tcp.flags = FIN | PSH | URG);
-    one(target, "all flags", &[], &[Reply::Silence, Reply::Reset], |tcp| tcp.flags = 63);
-    one(target, "SYN FIN", &[], &[Reply::Silence, Reply::SynAck], |tcp| tcp.flags = SYN | FIN);
+    one(target, "all flags", &[], silence, |tcp| tcp.flags = 63);
+    // The FIN comes again with the text, and counts then.
+    one(target, "SYN FIN", &[], open, |tcp| tcp.flags = SYN | FIN);
     one(target, "SYN RST", &[], silence, |tcp| tcp.flags = SYN | RST);
     one(target, "FIN", &[], silence, |tcp| tcp.flags = FIN);
     one(target, "RST", &[], silence, |tcp| tcp.flags = RST);
@@ -141,10 +142,8 @@ fn options_of_a_syn() {
     for (name, options) in open {
         one(target, name, &[], &[Reply::SynAck], |tcp| tcp.options = options.to_vec());
     }
-    let either: &[(&str, &[u8])] = &[
-        ("length 0", &[8, 0, 0, 0]),
-        ("length 1", &[8, 1, 0, 0]),
-        ("beyond the header", &[2, 4, 5, 0xB4, 8, 40, 0, 0]),
+    // A known kind with a length that is not its own says nothing; the list goes on behind it.
+    let odd: &[(&str, &[u8])] = &[
         ("kind without length", &[1, 1, 1, 2]),
         ("MSS of 3 octets", &[2, 3, 5, 0]),
         ("MSS of 5 octets", &[2, 5, 5, 0xB4, 0]),
@@ -152,8 +151,17 @@ fn options_of_a_syn() {
         ("SACK permitted of 3 octets", &[4, 3, 0, 0]),
         ("a signature", &[&[19, 18], &[0; 16][..]].concat()),
     ];
-    for (name, options) in either {
-        one(target, name, &[], &[Reply::SynAck, Reply::Silence], |tcp| tcp.options = options.to_vec());
+    for (name, options) in odd {
+        one(target, name, &[], &[Reply::SynAck], |tcp| tcp.options = options.to_vec());
+    }
+    // Behind these there is no knowing where the list goes on.
+    let refused: &[(&str, &[u8])] = &[
+        ("length 0", &[8, 0, 0, 0]),
+        ("length 1", &[8, 1, 0, 0]),
+        ("beyond the header", &[2, 4, 5, 0xB4, 8, 40, 0, 0]),
+    ];
+    for (name, options) in refused {
+        one(target, name, &[], &[Reply::Silence], |tcp| tcp.options = options.to_vec());
     }
 }
 

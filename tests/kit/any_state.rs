@@ -4,8 +4,11 @@ use super::{CONNECTED, give, reach_with, with_area};
 use glasstcp::sim::{Script, sender};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::config::SocketOptions;
+use glasstcp::tcp::sequence::SeqNumber;
+use glasstcp::tcp::state::State;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
+use std::collections::BTreeMap;
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -44,12 +47,16 @@ impl Bytes<'_> {
 struct Play {
     script: Script,
     handles: Vec<TcpHandle>,
+    /// SND.UNA, RCV.NXT and the right edge of the receive window of each connection, which never move left.
+    edges: BTreeMap<TcpHandle, [SeqNumber; 3]>,
+    /// There is nothing but the state CLOSED.
+    closed: bool,
 }
 
 /// Plays what the bytes say, and checks after each step that nothing has grown beyond its limit.
 pub fn play(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
-    let (which, switches) = (usize::from(bytes.byte()) % (CONNECTED.len() + 2), bytes.byte());
+    let (which, switches) = (usize::from(bytes.byte()) % (CONNECTED.len() + 3), bytes.byte());
     let (local, peer) = match switches & 1 {
         0 => ("10.0.0.2:80", "10.0.0.1:40000"),
         _ => ("[fd00:67::2]:80", "[fd00:67::1]:40000"),
@@ -64,14 +71,18 @@ pub fn play(bytes: &[u8]) {
     let mut play = match CONNECTED.get(which) {
         Some(&state) => {
             let (script, handle) = reach_with(state, script);
-            Play { script, handles: vec![handle] }
+            Play { script, handles: vec![handle], edges: BTreeMap::new(), closed: false }
+        }
+        // CLOSED: nobody is there.
+        None if which == CONNECTED.len() + 2 => {
+            Play { script, handles: Vec::new(), edges: BTreeMap::new(), closed: true }
         }
         None => {
             script.listen_with(BACKLOG, SocketOptions::default());
             let timestamp = (switches & 16 == 0).then_some(Timestamp { value: 1, echo: 0 });
             let handle = (which == CONNECTED.len())
                 .then(|| script.accept_with(TcpOptions { timestamp, sack_permitted: true, ..TcpOptions::default() }));
-            Play { script, handles: handle.into_iter().collect() }
+            Play { script, handles: handle.into_iter().collect(), edges: BTreeMap::new(), closed: false }
         }
     };
     // What is told of a packet must be the same as what becomes of it, and change nothing.
@@ -180,6 +191,8 @@ impl Play {
         let sent = self.script.sent();
         assert!(sent.len() <= MAX_ANSWERS, "{} segments at once", sent.len());
         assert!(sent.iter().all(|sent| sent.packet.len() <= 1_500));
+        // 9293-3.10.7.1-2
+        assert!(!self.closed || sent.iter().all(|sent| sent.flags().contains(Flags::RST)), "more than a RST");
         sender::check_all(&self.script.stack, self.script.now);
         let (half_open, connections, time_wait) = self.script.stack.table_sizes();
         let held = self.handles.len() as u32 + BACKLOG;
@@ -191,6 +204,12 @@ impl Play {
         for &handle in &self.handles {
             let Some(connection) = self.script.stack.tcp_connection(handle) else { continue };
             assert!(connection.rcv.wnd() <= 1 << 30 && connection.flight() <= 30_002, "{connection:?}");
+            // 9293-SHLD-14: the window does not shrink.
+            let edges = [connection.snd.una, connection.rcv.nxt, connection.rcv.nxt + connection.rcv.wnd()];
+            let synchronized = !matches!(connection.state(), State::Closed | State::SynSent | State::SynReceived);
+            if synchronized && let Some(before) = self.edges.insert(handle, edges) {
+                assert!(before.iter().zip(&edges).all(|(before, now)| before.le(*now)), "{before:?}, then {edges:?}");
+            }
             assert!(connection.send_buffer.len() <= 30_000 && connection.receive_buffer.readable() <= 65_535);
         }
     }

@@ -1,0 +1,10 @@
+//! Any bytes as a capture file. The same as in tests/fuzz.
+#![no_main]
+#![allow(missing_docs)]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../tests/fuzz/targets/mod.rs"]
+mod targets;
+
+fuzz_target!(|data: &[u8]| targets::capture::play(data));

@@ -1,0 +1,563 @@
+//! The known families of attacks, each as a flood of its packets: what it costs is bounded (`costs`), measured by
+//! `cargo bench --bench attacks`, and written down in docs/security.md.
+
+use std::time::Duration;
+
+use glasstcp::device::virtio::VirtioHeader;
+
+use crate::packet::{ACK, FIN, Ip, PSH, RST, SYN, Tcp, Udp};
+use crate::target::{ATTACKER4, CLOSED, CLOSES, Client, SERVED, TARGET4, TARGET6, Target, from};
+
+/// Sends the packets of one step: one, or a few that belong together. The number tells the steps apart.
+pub type Step = Box<dyn FnMut(&mut Target, u32)>;
+
+/// One family.
+pub struct Family {
+    pub name: &'static str,
+    /// What it is after.
+    pub aim: &'static str,
+    /// What stands against it, and where.
+    pub defence: &'static str,
+    /// The rows of docs/requirements.csv.
+    pub rows: &'static str,
+    /// A directed test beside the common ones.
+    pub test: &'static str,
+    /// The most octets that it may hold at any time, with the settings of [`settings`].
+    pub most: usize,
+    /// Makes ready, and says how its steps go.
+    pub start: fn(&mut Target) -> Step,
+}
+
+/// Where floods are measured: the defaults, but for tables that a short flood can fill and windows of a size for all.
+pub fn settings(config: &mut glasstcp::config::Config) {
+    config.tcp.max_half_open = 1_024;
+    config.tcp.max_time_wait = 1_024;
+    (config.tcp.receive_capacity, config.tcp.send_capacity) = (Some(256 << 10), Some(256 << 10));
+}
+
+/// A number by chance, the same for each step on every run.
+pub fn chance(number: u32) -> u32 {
+    let mixed = (number ^ 0x9E37_79B9).wrapping_mul(0x85EB_CA6B);
+    let mixed = (mixed ^ mixed >> 13).wrapping_mul(0xC2B2_AE35);
+    mixed ^ mixed >> 16
+}
+
+/// Strangers of a whole network.
+fn stranger(number: u32, v6: bool) -> Ip {
+    let host = chance(number);
+    match v6 {
+        true => from(&format!("2001:db8:{:x}::{:x}", host >> 16, host & 0xFFFF)),
+        false => {
+            from(&format!("{}.{}.{}.{}", 11 + host % 100, host >> 8 & 255, host >> 16 & 255, 1 + (host >> 24) % 250))
+        }
+    }
+}
+
+fn carry(target: &mut Target, ip: &Ip, tcp: &Tcp, text: &[u8]) {
+    target.give(&ip.carry(6, &ip.segment(tcp, text)));
+}
+
+/// A step that sends one segment of this victim's connection, changed.
+fn at_victim(target: &mut Target, change: impl Fn(&Client, u32) -> (Tcp, Vec<u8>) + 'static) -> Step {
+    let victim = Client::connected(target, false);
+    Box::new(move |target, number| {
+        let (tcp, text) = change(&victim, number);
+        target.give(&victim.packet(&tcp, &text));
+    })
+}
+
+/// A peer to whom much was sent that it has not acknowledged.
+fn owed(target: &mut Target, options: &[u8], octets: usize) -> Client {
+    let mut client = Client::new(target, false);
+    client.open(target, options).unwrap();
+    for _ in 0..octets / 1_000 {
+        client.answers(target, &client.header(ACK | PSH), &[65; 1_000]);
+        client.seq = client.seq.wrapping_add(1_000);
+    }
+    client
+}
+
+fn syn_flood(v6: bool) -> Step {
+    Box::new(move |target, number| {
+        let port = 1_024 + (number % 60_000) as u16;
+        let tcp = Tcp { seq: chance(number), options: vec![2, 4, 5, 0xB4, 4, 2, 1, 1], ..Tcp::new(port, SERVED, SYN) };
+        carry(target, &stranger(number, v6), &tcp, &[]);
+    })
+}
+
+fn half_open(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        let ip = from(ATTACKER4);
+        let port = 1_024 + (number % 60_000) as u16;
+        let seq = chance(number);
+        carry(target, &ip, &Tcp { seq, ..Tcp::new(port, SERVED, SYN) }, &[]);
+        // Neither the right ACK nor a RST: whatever a record may answer.
+        carry(target, &ip, &Tcp { seq: seq.wrapping_add(70_000), ack: 1, ..Tcp::new(port, SERVED, ACK) }, b"x");
+    })
+}
+
+fn forged_cookies(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        if number == 0 {
+            // The listener has to send cookies before it looks for any.
+            let mut flood = syn_flood(false);
+            (0..1_200).for_each(|number| flood(target, number));
+        }
+        let tcp = Tcp { seq: number, ack: chance(number), ..Tcp::new(1_024 + (number % 60_000) as u16, SERVED, ACK) };
+        carry(target, &stranger(number, false), &tcp, &[]);
+    })
+}
+
+fn time_wait(target: &mut Target) -> Step {
+    let _ = target;
+    Box::new(|target, _| {
+        let mut client = Client::new(target, false);
+        let answers = client.open_at(target, CLOSES);
+        client.ack = client.ack.wrapping_add(u32::from(answers.iter().any(|answer| answer.flags() & FIN != 0)));
+        let fin = Tcp { destination: CLOSES, ..client.header(FIN | ACK) };
+        target.give(&client.packet(&fin, &[]));
+    })
+}
+
+fn optimistic(target: &mut Target) -> Step {
+    let client = owed(target, &[2, 4, 5, 0xB4], 40_000);
+    Box::new(move |target, number| {
+        let ack = client.ack.wrapping_add(number % 4_000 * 1_460);
+        target.give(&client.packet(&Tcp { ack, ..client.header(ACK) }, &[]));
+    })
+}
+
+fn division(target: &mut Target) -> Step {
+    let client = owed(target, &[2, 4, 5, 0xB4], 40_000);
+    Box::new(move |target, number| {
+        let ack = client.ack.wrapping_add(number % 14_000);
+        target.give(&client.packet(&Tcp { ack, ..client.header(ACK) }, &[]));
+    })
+}
+
+fn sockstress(_: &mut Target) -> Step {
+    let mut held = std::collections::VecDeque::new();
+    Box::new(move |target, _| {
+        let mut client = Client::new(target, false);
+        client.window = 0;
+        if client.open(target, &[2, 4, 5, 0xB4]).is_ok() {
+            target.give(&client.packet(&client.header(ACK | PSH), &[65; 1_400]));
+            held.push_back(client);
+        }
+        // A port is used again only when its connection is over: this attacker has a thousand.
+        if held.len() > 1_000
+            && let Some(oldest) = held.pop_front()
+        {
+            let rst = Tcp { seq: oldest.seq.wrapping_add(1_400), ..oldest.header(RST) };
+            target.give(&oldest.packet(&rst, &[]));
+        }
+    })
+}
+
+fn zero_window(target: &mut Target) -> Step {
+    let mut client = owed(target, &[2, 4, 5, 0xB4], 20_000);
+    client.window = 0;
+    Box::new(move |target, number| {
+        let window = [0, 1, 0, 40][number as usize % 4];
+        target.give(&client.packet(&Tcp { window, ..client.header(ACK) }, &[]));
+    })
+}
+
+fn sack_panic(target: &mut Target) -> Step {
+    let client = owed(target, &[2, 4, 0, 48, 4, 2, 1, 1], 60_000);
+    Box::new(move |target, number| {
+        let first = client.ack.wrapping_add(chance(number) % 15_000);
+        let block =
+            |k: u32| [first.wrapping_add(k * 97).to_be_bytes(), first.wrapping_add(k * 97 + 1).to_be_bytes()].concat();
+        let options = [vec![1, 1, 5, 34], (0..4).flat_map(block).collect()].concat();
+        target.give(&client.packet(&Tcp { options, ..client.header(ACK) }, &[]));
+    })
+}
+
+fn challenges(target: &mut Target) -> Step {
+    at_victim(target, |client, number| {
+        let guess = |flags| Tcp { seq: client.seq.wrapping_add(1 + number % 60_000), ..client.header(flags) };
+        (guess([RST, SYN, RST | ACK][number as usize % 3]), Vec::new())
+    })
+}
+
+fn blind(flags: u8, text: &'static [u8]) -> impl Fn(&Client, u32) -> (Tcp, Vec<u8>) {
+    move |client, number| {
+        let tcp = Tcp { seq: chance(number), ack: chance(!number), ..client.header(ACK) };
+        (Tcp { flags, ..tcp }, text.to_vec())
+    }
+}
+
+fn fragment(number: u32, offset: usize, more: bool, len: usize, identification: u32) -> Vec<u8> {
+    let ip = stranger(number, false);
+    Ip { flags: u8::from(more), offset, identification, ..ip }.carry(1, &vec![7; len])
+}
+
+fn overlaps(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        target.give(&fragment(number, 0, true, 64, number));
+        target.give(&fragment(number, 24, true, 80, number));
+    })
+}
+
+fn tiny_fragments(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        let ip = from(ATTACKER4);
+        let syn = ip.segment(&Tcp::new(1_024 + (number % 60_000) as u16, SERVED, SYN), &[]);
+        let piece = |offset: usize, more: bool, bytes: &[u8]| {
+            Ip { flags: u8::from(more), offset, identification: number, ..ip.clone() }.carry(6, bytes)
+        };
+        target.give(&piece(0, true, &syn[..8]));
+        target.give(&piece(8, false, &syn[8..]));
+    })
+}
+
+fn impossible_sources(_: &mut Target) -> Step {
+    let sources = ["255.255.255.255", "10.0.0.255", "224.0.0.1", "127.0.0.1", "0.0.0.0", "240.0.0.1"].map(from);
+    Box::new(move |target, number| {
+        let ip = &sources[number as usize % sources.len()];
+        match number / 6 % 3 {
+            0 => carry(target, ip, &Tcp::new(7_777, SERVED, SYN), &[]),
+            1 => target.give(&ip.carry(17, &ip.datagram(&Udp::to(SERVED), b"x"))),
+            _ => target.give(&ip.ping(b"x")),
+        }
+    })
+}
+
+fn land(_: &mut Target) -> Step {
+    let ips = [from(TARGET4), from(TARGET6)];
+    Box::new(move |target, number| {
+        carry(target, &ips[number as usize % 2], &Tcp { seq: number, ..Tcp::new(SERVED, SERVED, SYN) }, &[]);
+    })
+}
+
+fn port_zero(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        let (source, destination) = if number % 2 == 0 { (0, SERVED) } else { (5_000, 0) };
+        carry(target, &stranger(number, false), &Tcp::new(source, destination, SYN), &[]);
+    })
+}
+
+/// Errors of a router about segments of a victim's connection, with guessed sequence numbers.
+fn forged_errors(target: &mut Target, kind: u8, code: u8, rest: [u8; 4]) -> Step {
+    let victim = Client::connected(target, false);
+    let (ours, router) = (Ip::between(TARGET4, ATTACKER4), Ip::between("10.0.0.55", TARGET4));
+    Box::new(move |target, number| {
+        let quoted = Tcp { seq: chance(number), ..Tcp::new(SERVED, victim.port, ACK) };
+        let quoted = ours.carry(6, &ours.segment(&quoted, &[]));
+        let error = router.icmp(kind, code, &[&rest, &quoted[..28]].concat());
+        target.give(&router.carry(1, &error));
+    })
+}
+
+/// Packets with headers of the device that lie about them.
+fn lying_offload(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        let ip = stranger(number, false);
+        let tcp = Tcp { seq: number, checksum: Some(0), ..Tcp::new(1_024 + (number % 60_000) as u16, SERVED, SYN) };
+        let packet = ip.carry(6, &ip.segment(&tcp, &[]));
+        let [a, b, c, d] = chance(number).to_le_bytes();
+        let header = VirtioHeader {
+            flags: a & 3,
+            gso_type: [0, 1, 4, 5, 0x81, b][usize::from(b) % 6],
+            hdr_len: u16::from(c) * 17,
+            gso_size: [0, 1, 40, 65_535][usize::from(d) % 4],
+            csum_start: [20, 0, 40, 65_535][usize::from(c) % 4],
+            // Never 16: that would be the truth, and the kernel's to tell.
+            csum_offset: [6, 0, 17, 65_535][usize::from(a >> 2) % 4],
+        };
+        let meta = header.receive_meta(&packet);
+        // What a card has verified is taken at its word; this is about what nobody has.
+        if a & 2 == 0 {
+            target.give_with(&packet, &meta);
+        }
+    })
+}
+
+fn extension_headers(_: &mut Target) -> Step {
+    Box::new(|target, number| {
+        let ip = stranger(number, true);
+        let mut chain = Vec::new();
+        (0..160_u8).for_each(|_| chain.extend([60, 0, 1, 4, 0, 0, 0, 0]));
+        target.give(&ip.carry(60, &chain));
+    })
+}
+
+/// All families.
+pub const ALL: &[Family] = &[
+    Family {
+        name: "SYN flood",
+        aim: "records of the SYN queue, so that no one else gets one",
+        defence: "a small record each, a limit for each listener and in all, cookies beyond: `stack/listen.rs`, \
+                  `tcp/syn_cookie.rs`",
+        rows: "4987-3.2, 4987-3.5, 4987-3.6",
+        test: "costs::a_hundred_thousand_syns",
+        most: 600 << 10,
+        start: |_| syn_flood(false),
+    },
+    Family {
+        name: "SYN flood, IPv6",
+        aim: "the same",
+        defence: "the same",
+        rows: "4987-3.2, 4987-3.6",
+        test: "costs::a_hundred_thousand_syns",
+        most: 600 << 10,
+        start: |_| syn_flood(true),
+    },
+    Family {
+        name: "Half-open exhaustion",
+        aim: "records that answer whatever comes",
+        defence: "a record answers ten times at most and ends after 63 s: `tcp/half_open.rs`, `stack/timers.rs`",
+        rows: "4987-3.2, 9293-3.10.7.4-24",
+        test: "tcp_state::half_open",
+        most: 600 << 10,
+        start: half_open,
+    },
+    Family {
+        name: "ACK flood against cookies",
+        aim: "a cookie guessed, and time for checking",
+        defence: "24 bits of a keyed hash, 64 to 128 s; RSTs are limited: `tcp/syn_cookie.rs`, `ip/rate_limit.rs`",
+        rows: "4987-3.6",
+        test: "tcp_sec::forged_cookies",
+        most: 600 << 10,
+        start: forged_cookies,
+    },
+    Family {
+        name: "TIME-WAIT exhaustion",
+        aim: "records that stay for a minute",
+        defence: "a record of 64 octets, a limit, and the oldest goes: `stack/tcp_input.rs`",
+        rows: "9293-MUST-13",
+        test: "costs::every_family_is_bounded",
+        most: 700 << 10,
+        start: time_wait,
+    },
+    Family {
+        name: "Blind RST",
+        aim: "a connection of others",
+        defence: "only a RST at RCV.NXT counts: `tcp/acceptance.rs`",
+        rows: "9293-3.10.7.4-10, 9293-3.10.7.4-11, 9293-3.10.7.4-12",
+        test: "tcp_state::blind_segments",
+        most: 32 << 10,
+        start: |target| at_victim(target, blind(RST, b"")),
+    },
+    Family {
+        name: "Blind SYN",
+        aim: "a connection of others",
+        defence: "a challenge ACK, limited for each connection: `tcp/acceptance.rs`",
+        rows: "9293-3.10.7.4-19, 5961-7-1",
+        test: "tcp_state::blind_segments",
+        most: 32 << 10,
+        start: |target| at_victim(target, blind(SYN, b"")),
+    },
+    Family {
+        name: "Blind data",
+        aim: "octets in the stream of others",
+        defence: "the ACK has to lie within what was sent lately: `tcp/acceptance.rs`",
+        rows: "9293-3.10.7.4-25, 9293-MAY-12",
+        test: "tcp_state::blind_segments",
+        most: 32 << 10,
+        start: |target| at_victim(target, blind(ACK | PSH, b"evil")),
+    },
+    Family {
+        name: "Blind ACK",
+        aim: "wrong numbers of others",
+        defence: "the same",
+        rows: "9293-3.10.7.4-25",
+        test: "tcp_state::blind_segments",
+        most: 32 << 10,
+        start: |target| at_victim(target, blind(ACK, b"")),
+    },
+    Family {
+        name: "Challenge ACK probing",
+        aim: "to count answers, and so to guess the numbers of others (CVE-2016-5696)",
+        defence: "each connection has a limit of its own: `tcp/input.rs`",
+        rows: "5961-7-1, 5961-7-2",
+        test: "costs::answers_tell_nothing_about_others",
+        most: 32 << 10,
+        start: challenges,
+    },
+    Family {
+        name: "Optimistic ACK",
+        aim: "to be sent more than the path carries",
+        defence: "an ACK beyond SND.NXT is answered and counts for nothing: `tcp/acknowledge.rs`",
+        rows: "9293-3.10.7.4-25",
+        test: "tcp_state::dishonest_acks",
+        most: 128 << 10,
+        start: optimistic,
+    },
+    Family {
+        name: "ACK division",
+        aim: "a congestion window that grows for each piece of an ACK",
+        defence: "octets are counted, not ACKs: `tcp/congestion`",
+        rows: "9406-4.3",
+        test: "costs::divided_acks_grow_no_window",
+        most: 128 << 10,
+        start: division,
+    },
+    Family {
+        name: "Sockstress",
+        aim: "connections that hold what was sent to them, behind windows that never open",
+        defence: "buffers are charged to one budget; whoever lets go is waited for 60 s: `buffer/pool.rs`, `tcp/persist.rs`",
+        rows: "6429-4",
+        test: "tcp_state::closed_windows",
+        most: 12 << 20,
+        start: sockstress,
+    },
+    Family {
+        name: "Zero-window holding",
+        aim: "a sender that is kept busy by a window that opens by an octet",
+        defence: "no segment for a small part of the window; probes back off: `tcp/persist.rs`, `tcp/plan.rs`",
+        rows: "9293-MUST-38, 6429-4",
+        test: "tcp_sec::zero_window_probing_can_be_ended",
+        most: 128 << 10,
+        start: zero_window,
+    },
+    Family {
+        name: "SACK panic",
+        aim: "a scoreboard of pieces of one octet (CVE-2019-11477 to -11479)",
+        defence: "no MSS below 88; records split only between segments, and their number has a limit: \
+                  `tcp/recovery/scoreboard.rs`, `tcp/option.rs`",
+        rows: "2018-3",
+        test: "tcp_state::many_blocks",
+        most: 512 << 10,
+        start: sack_panic,
+    },
+    Family {
+        name: "SegmentSmack",
+        aim: "time for sorting single octets out of order (CVE-2018-5390)",
+        defence: "ranges have a limit, and an octet costs its chunk: `buffer/receive.rs`, `buffer/range_set.rs`",
+        rows: "9293-3.10.7.4-8",
+        test: "tcp_state::many_ranges",
+        most: 512 << 10,
+        start: |target| {
+            at_victim(target, |client, number| {
+                let offset = 2 + chance(number) % 100_000 * 2;
+                (Tcp { seq: client.seq.wrapping_add(offset), ..client.header(ACK) }, vec![120])
+            })
+        },
+    },
+    Family {
+        name: "FragmentSmack",
+        aim: "time for sorting small fragments (CVE-2018-5391)",
+        defence: "each is charged with its overhead, one source has a part of the memory: `ip/reassembly.rs`",
+        rows: "1122-3.3.2-1",
+        test: "fragments::floods",
+        most: 6 << 20,
+        start: |_| {
+            Box::new(|target, number| {
+                let offset = (number as usize % 1_000) * 16 + 8;
+                target.give(&fragment(number / 100_000, offset, true, 8, number / 1_000));
+            })
+        },
+    },
+    Family {
+        name: "First fragments",
+        aim: "memory for datagrams that never become whole",
+        defence: "a limit of memory, the oldest goes, 60 s at most: `ip/reassembly.rs`",
+        rows: "1122-3.3.2-1, 8200-4.5-1",
+        test: "fragments::floods",
+        most: 6 << 20,
+        start: |_| Box::new(|target, number| target.give(&fragment(number, 0, true, 1_400, number))),
+    },
+    Family {
+        name: "Overlapping fragments",
+        aim: "other octets than a filter has seen (teardrop)",
+        defence: "a datagram with an overlap is given up: `ip/partial.rs`",
+        rows: "1858-4, 5722-4-1",
+        test: "fragments::overlaps",
+        most: 6 << 20,
+        start: overlaps,
+    },
+    Family {
+        name: "Tiny fragments",
+        aim: "flags that a filter cannot see",
+        defence: "a first fragment has the whole header: `stack/fragments.rs`",
+        rows: "1858-3",
+        test: "fragments::tcp_in_fragments",
+        most: 6 << 20,
+        start: tiny_fragments,
+    },
+    Family {
+        name: "LAND",
+        aim: "a host that talks to itself",
+        defence: "our own address is no source: `ip/input.rs`",
+        rows: "1122-3.2.1.3-3",
+        test: "ipv4::impossible_sources",
+        most: 16 << 10,
+        start: land,
+    },
+    Family {
+        name: "Impossible sources",
+        aim: "answers to broadcast, multicast or loopback addresses",
+        defence: "dropped before anybody is asked: `ip/input.rs`",
+        rows: "1122-3.2.1.3-3, 9293-MUST-63",
+        test: "ipv4::impossible_sources",
+        most: 16 << 10,
+        start: impossible_sources,
+    },
+    Family {
+        name: "Port 0",
+        aim: "code that takes 0 for \"none\"",
+        defence: "dropped: `tcp/segment.rs`",
+        rows: "9293-3.1-2",
+        test: "tcp_header::malformed_headers",
+        most: 16 << 10,
+        start: port_zero,
+    },
+    Family {
+        name: "Forged ICMP errors",
+        aim: "a connection of others",
+        defence: "the quoted number has to be in flight, and then it is a soft error: `stack/icmp.rs`",
+        rows: "5927-4.1, 9293-MUST-54",
+        test: "icmp::forged_errors_about_a_connection",
+        most: 32 << 10,
+        start: |target| forged_errors(target, 3, 3, [0; 4]),
+    },
+    Family {
+        name: "Forged path MTU",
+        aim: "segments of 8 octets",
+        defence: "the same, and a floor: `stack/path_mtu.rs`, `tcp/path_mtu.rs`",
+        rows: "1191-3-2, 5927-7.2",
+        test: "icmp::forged_mtu",
+        most: 32 << 10,
+        start: |target| forged_errors(target, 3, 4, [0, 0, 0, 68]),
+    },
+    Family {
+        name: "Lies of the offload header",
+        aim: "a checksum or a size that nobody has looked at",
+        defence: "a header that does not fit its packet vouches for nothing: `device/virtio.rs`",
+        rows: "9293-MUST-3",
+        test: "costs::lies_of_the_offload_header",
+        most: 32 << 10,
+        start: lying_offload,
+    },
+    Family {
+        name: "Long chains of headers",
+        aim: "time for walking IPv6 extension headers",
+        defence: "eight at most: `wire/extension.rs`",
+        rows: "8200-4-1",
+        test: "ipv6::broken_chains",
+        most: 32 << 10,
+        start: extension_headers,
+    },
+    Family {
+        name: "Closed ports",
+        aim: "as many errors and resets as there are packets (reflection)",
+        defence: "limits in all and for one receiver: `ip/rate_limit.rs`, `ip/error_limit.rs`",
+        rows: "1812-4.3.2.8, 4443-2.4-f",
+        test: "udp::flood_of_closed_ports",
+        most: 64 << 10,
+        start: |_| {
+            Box::new(|target, number| {
+                let ip = stranger(number, number % 4 == 3);
+                match number % 2 {
+                    0 => carry(target, &ip, &Tcp::new(5_000, CLOSED, SYN), &[]),
+                    _ => target.give(&ip.carry(17, &ip.datagram(&Udp::to(CLOSED), b"x"))),
+                }
+            })
+        },
+    },
+];
+
+/// How long a step takes of virtual time: ten thousand in a second.
+pub const PACE: Duration = Duration::from_micros(100);

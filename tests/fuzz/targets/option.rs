@@ -1,0 +1,61 @@
+//! Any bytes as TCP options: what etherparse reads in them, we read too; and what was understood survives writing and reading.
+
+use etherparse::{TcpOptionElement, TcpOptionsIterator};
+use glasstcp::wire::option::{self, SackBlocks, TcpOptions, Timestamp};
+
+pub fn play(data: &[u8]) {
+    // No header has more.
+    let data = &data[..data.len().min(option::MAX_LEN)];
+    let ours = option::parse(data).ok();
+    assert_eq!(ours, as_etherparse(data), "ours, and that of etherparse");
+    let Some(options) = ours else { return };
+    let mut buffer = [0xEE; option::MAX_LEN];
+    let len = option::emit(&options, &mut buffer);
+    assert_eq!(len, option::emitted_len(&options));
+    assert!(len.is_multiple_of(4) && len <= option::MAX_LEN);
+    let again = option::parse(&buffer[..len]).expect("what is written can be read");
+    assert_eq!((again.mss, again.window_scale), (options.mss, options.window_scale));
+    assert_eq!((again.timestamp, again.sack_permitted), (options.timestamp, options.sack_permitted));
+    assert!(again.sack.iter().eq(options.sack.iter().take(again.sack.len())), "the first blocks are kept");
+}
+
+/// The options as etherparse sees them; `None` for a list that cannot be followed. Etherparse stops where it does not know a
+/// kind or its length; RFC 9293 goes on behind it, so here is a step over it.
+pub fn as_etherparse(area: &[u8]) -> Option<TcpOptions> {
+    let mut options = TcpOptions::default();
+    let mut rest = area;
+    loop {
+        let mut elements = TcpOptionsIterator::from_slice(rest);
+        let refused = loop {
+            let at = elements.rest();
+            match elements.next() {
+                None => return Some(options),
+                Some(Err(_)) => break at,
+                Some(Ok(element)) => note(element, at, &mut options),
+            }
+        };
+        match refused {
+            // A kind at the very end has no length that could be wrong.
+            [_] => return Some(options),
+            [_, len, ..] if (2..=refused.len()).contains(&usize::from(*len)) => rest = &refused[usize::from(*len)..],
+            _ => return None,
+        }
+    }
+}
+
+fn note(element: TcpOptionElement, bytes: &[u8], options: &mut TcpOptions) {
+    match element {
+        TcpOptionElement::Noop => {}
+        TcpOptionElement::MaximumSegmentSize(mss) => options.mss = Some(mss),
+        TcpOptionElement::WindowScale(shift) => options.window_scale = Some(shift),
+        TcpOptionElement::SelectiveAcknowledgementPermitted => options.sack_permitted = true,
+        TcpOptionElement::Timestamp(value, echo) => options.timestamp = Some(Timestamp { value, echo }),
+        TcpOptionElement::SelectiveAcknowledgement(first, others) => {
+            let mut sack = SackBlocks::default();
+            let blocks = usize::from(bytes[1]) / 8;
+            let all = [Some(first), others[0], others[1], others[2]];
+            all.into_iter().take(blocks).flatten().for_each(|(left, right)| assert!(sack.push(left, right)));
+            options.sack = sack;
+        }
+    }
+}
