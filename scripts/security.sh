@@ -4,7 +4,7 @@
 #     scripts/security.sh
 #     scripts/security.sh --write-docs
 #
-# Each family (tests/attack/families.rs) sends 100,000 floods' steps at a stack in virtual time; nothing touches the network.
+# Each family (tests/attack/families.rs) takes 100,000 steps against a stack in virtual time; nothing touches the network.
 # Octets held are counted by the allocator, nanoseconds by the clock (the shortest of three runs), and instructions by
 # callgrind; without valgrind there are none. It takes about ten minutes.
 #
@@ -45,7 +45,7 @@ if [[ $QUICK == 1 ]] || ! command -v valgrind >/dev/null; then
     [[ $QUICK == 1 ]] || say "no instructions: there is no valgrind (on Debian: apt-get install valgrind)"
     sed -i 's/@[0-9]*@/-/' "$WORK/rows"
 else
-    COUNT="valgrind --tool=callgrind --collect-atstart=no --toggle-collect=*measured_packet* --toggle-collect=*measured_transmit*"
+    COUNT="valgrind --tool=callgrind --collect-atstart=no --toggle-collect=*::measured_*"
     for number in $(cargo bench --quiet --bench attacks -- --list); do
         packets=$(env "CARGO_TARGET_${HOST}_RUNNER=$COUNT --callgrind-out-file=/dev/null --log-file=$WORK/log" \
             timeout 900 cargo bench --quiet --bench attacks -- "$number")

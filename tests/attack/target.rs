@@ -8,7 +8,7 @@ use glasstcp::config::Config;
 use glasstcp::device::RxMeta;
 use glasstcp::error::SocketError;
 use glasstcp::rng::KeyedRng;
-use glasstcp::stack::{ListenerHandle, SocketHandle, Stack, TcpHandle, UdpHandle};
+use glasstcp::stack::{ListenerHandle, SocketHandle, Stack, TcpHandle, Transmit, UdpHandle, WouldBlock};
 use glasstcp::time::Instant;
 
 use crate::packet::{ACK, Answer, FIN, Ip, PSH, SYN, Tcp};
@@ -31,16 +31,14 @@ pub fn measured_packet(stack: &mut Stack, now: Instant, packet: &[u8], meta: &Rx
 }
 
 /// What is sent in answer.
+// Without a closure of its own, whose name would be counted as well.
 #[inline(never)]
-pub fn measured_transmit(stack: &mut Stack, now: Instant, each: &mut dyn FnMut(&[u8])) {
-    let mut octets = Vec::new();
-    stack.transmit(now, 100_000, |transmit| {
-        octets.clear();
-        octets.extend_from_slice(transmit.header);
-        transmit.payload.iter().for_each(|piece| octets.extend_from_slice(piece));
-        each(&octets);
-        Ok(())
-    });
+pub fn measured_transmit(
+    stack: &mut Stack,
+    now: Instant,
+    each: &mut dyn FnMut(Transmit<'_>) -> Result<(), WouldBlock>,
+) {
+    stack.transmit(now, 100_000, each);
 }
 
 /// What has gone in and out.
@@ -144,11 +142,16 @@ impl Target {
 
     fn send(&mut self, each: &mut dyn FnMut(&[u8])) {
         let (mut packets, mut octets) = (0, 0);
+        let mut packet = Vec::new();
         let start = std::time::Instant::now();
-        measured_transmit(&mut self.stack, self.now, &mut |packet| {
+        measured_transmit(&mut self.stack, self.now, &mut |transmit| {
             packets += 1;
-            octets += packet.len();
-            each(packet);
+            octets += transmit.len();
+            packet.clear();
+            packet.extend_from_slice(transmit.header);
+            transmit.payload.iter().for_each(|piece| packet.extend_from_slice(piece));
+            each(&packet);
+            Ok(())
         });
         self.traffic.spent += start.elapsed();
         self.traffic.packets_out += packets;
