@@ -36,7 +36,7 @@ pub fn measured_packet(stack: &mut Stack, now: Instant, packet: &[u8], meta: &Rx
 pub fn measured_transmit(
     stack: &mut Stack,
     now: Instant,
-    each: &mut dyn FnMut(Transmit<'_>) -> Result<(), WouldBlock>,
+    each: &mut dyn FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
 ) {
     stack.transmit(now, 100_000, each);
 }

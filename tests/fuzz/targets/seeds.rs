@@ -27,6 +27,7 @@ fn all_options() -> TcpOptions {
         sack_permitted: true,
         timestamp: Some(Timestamp { value: 5, echo: 9 }),
         sack,
+        ..TcpOptions::default()
     }
 }
 
