@@ -3,7 +3,9 @@
 //! long as nothing was forged, what one side reads is what the other has written.
 
 use std::collections::VecDeque;
+use std::iter::Copied;
 use std::net::Shutdown;
+use std::slice::Iter;
 use std::time::Duration;
 
 use glasstcp::config::Config;
@@ -34,13 +36,13 @@ struct Side {
     read: u64,
 }
 
-struct Play {
+struct Play<'a> {
     sides: [Side; 2],
     listener: ListenerHandle,
     now: Instant,
     /// A frame with good checksums was not what its sender had sent.
     forged: bool,
-    bytes: std::vec::IntoIter<u8>,
+    bytes: Copied<Iter<'a, u8>>,
 }
 
 /// The octet at this place of the stream of one side.
@@ -49,7 +51,7 @@ fn octet(side: usize, place: u64) -> u8 {
 }
 
 pub fn play(data: &[u8]) {
-    let mut bytes = data.to_vec().into_iter();
+    let mut bytes = data.iter().copied();
     let switches = bytes.next().unwrap_or(0);
     let mut play = Play::open(switches, bytes);
     while let Some(op) = play.bytes.next() {
@@ -72,8 +74,8 @@ pub fn play(data: &[u8]) {
     play.end();
 }
 
-impl Play {
-    fn open(switches: u8, bytes: std::vec::IntoIter<u8>) -> Play {
+impl<'a> Play<'a> {
+    fn open(switches: u8, bytes: Copied<Iter<'a, u8>>) -> Play<'a> {
         let now = Instant::from_secs(1_000);
         let v6 = switches & 1 != 0;
         let address = |host: u8| if v6 { format!("fd00:67::{host}") } else { format!("10.0.0.{host}") };
