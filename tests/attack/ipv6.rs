@@ -160,7 +160,7 @@ fn broken_chains() {
             behind(44, &[&[44, 0, 0, 0, 0, 0, 0, 1], &[ICMP, 0, 0, 0, 0, 0, 0, 2]]),
             Expect::SilenceOrEcho(b"data".to_vec()),
         ),
-        // 8504-5.3: more than seven octets of padding in a row align nothing.
+        // RFC 8504 section 5.3: more than seven octets of padding in a row align nothing.
         case("a header of padding", behind(DESTINATION, &[&[ICMP, 160], &[0; 161 * 8 - 2]]), Expect::SilenceOrProblem),
     ]);
 }
