@@ -101,7 +101,8 @@ impl Cubic {
                 // 9406-4.2-3
                 Phase::Conservative => growth /= GROWTH_DIVISOR,
                 Phase::Over => {
-                    self.ssthresh = self.cwnd;
+                    // A window of one segment, after lost SYNs, is none to go on from.
+                    self.ssthresh = self.cwnd.max(2 * acked.mss);
                     let prior = self.cwnd;
                     self.later().curve.prior = prior;
                     return;
@@ -508,6 +509,24 @@ mod tests {
             }
             assert_eq!(cubic.window(), cubic.slow_start_threshold());
         }
+    }
+
+    /// 9406-4.3, found by fuzzing: where SYNs were lost and the window of one segment was never used, HyStart++ ends with a
+    /// threshold of two segments, as every threshold has.
+    #[test]
+    fn hystart_ends_with_a_threshold_of_two_segments() {
+        let mut cubic = Cubic::new();
+        cubic.start(MSS, 2);
+        let mut una = SeqNumber(0);
+        for round in 0..9 {
+            let end = una + 10 * MSS;
+            while una.lt(end) {
+                una += MSS;
+                let rtt = Some(Duration::from_millis(if round < 2 { 20 } else { 40 }));
+                cubic.acked(&Acked { rtt, una, nxt: end, ..ack(MSS, 0) });
+            }
+        }
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (MSS, 2 * MSS));
     }
 
     /// 9406-4.3: one ACK of 64 segments counts as eight, that of a super-segment in full.
