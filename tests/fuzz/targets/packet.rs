@@ -312,8 +312,11 @@ fn fix_transport(packet: &mut [u8]) {
         return;
     }
     // The length that UDP itself tells is the one that counts.
-    let told = usize::from(u16::from_be_bytes([packet[at + 4], *packet.get(at + 5).unwrap_or(&0)]));
-    let len = if number == protocol::UDP && (8..=len).contains(&told) { told } else { len };
+    let told = match number {
+        protocol::UDP => usize::from(u16::from_be_bytes([packet[at + 4], packet[at + 5]])),
+        _ => len,
+    };
+    let len = if (8..=len).contains(&told) { told } else { len };
     packet[at + place..at + place + 2].fill(0);
     let mut sum = glasstcp::wire::checksum::Checksum::new();
     if matches!(number, protocol::TCP | protocol::UDP | protocol::ICMPV6) {
