@@ -80,8 +80,10 @@ logged() { "$@" 2>&1 | tee -a "$LOG"; }
 
 not_end_to_end() {
     local file name
-    for file in tests/*.rs; do
-        name=$(basename "$file" .rs)
+    for file in tests/*.rs tests/*/main.rs; do
+        name=${file#tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
         case $name in end_to_end* | e2e*) ;; *) printf -- '--test\n%s\n' "$name" ;; esac
     done
     printf -- '--test\n%s\n' packetdrill

@@ -7,6 +7,8 @@ mod big_tcp;
 mod captures;
 mod clients;
 mod crowd;
+mod differential;
+mod differential_kernel;
 mod ecn;
 mod explained;
 mod fragments;

@@ -1,0 +1,98 @@
+//! Ours against smoltcp over the simulated link: the same conversations as between two of ours, segment by segment.
+//!
+//! In each scenario of the list, ours speaks to ours, which is the reference, and then to smoltcp in either role. The
+//! streams and their ends must be right, and each kind of difference in what either side sends must be one that
+//! docs/differences.md explains.
+//!
+//! GLASSTCP_ONLY=text runs the scenarios with such a name alone; GLASSTCP_TRACES=directory keeps the captures, for
+//! `glasstcp trace diff` or Wireshark.
+
+mod shared;
+mod smol;
+#[path = "../smoltcp_device/mod.rs"]
+mod smoltcp_device;
+
+use glasstcp::time::Instant;
+use shared::endpoint::{Endpoint, Setup};
+use shared::findings::{Findings, check_streams};
+use shared::list;
+use shared::ours::Ours;
+use shared::run::{Outcome, PORTS, Virtual, keep, run};
+use shared::scenario::{Scenario, all};
+use smol::Smol;
+
+/// A stack never starts at the origin of time.
+const START: Instant = Instant::from_secs(1_000);
+const SEED: u64 = 1;
+
+fn setups(scenario: &Scenario) -> [Setup; 2] {
+    let address = |side: usize| {
+        let host = side + 1;
+        let text = if scenario.ipv6 { format!("[fd00:67::{host}]") } else { format!("10.0.0.{host}") };
+        format!("{text}:{}", PORTS[side]).parse().unwrap()
+    };
+    [0, 1].map(|side| Setup {
+        local: address(side),
+        remote: address(1 - side),
+        mtu: scenario.mtu,
+        receive_capacity: scenario.receive_capacity,
+        nodelay: scenario.nodelay,
+    })
+}
+
+fn conversation(scenario: &Scenario, stacks: [&'static str; 2]) -> Outcome {
+    let setups = setups(scenario);
+    let [mut opener, mut acceptor] = [0, 1].map(|side| -> Box<dyn Endpoint> {
+        match stacks[side] {
+            "ours" => Box::new(Ours::new(setups[side], SEED + side as u64, START)),
+            _ => Box::new(Smol::new(setups[side], SEED + side as u64, START)),
+        }
+    });
+    let outcome = run(scenario, [&mut *opener, &mut *acceptor], Virtual(START), SEED);
+    keep(scenario, stacks, &outcome);
+    check_streams(scenario, stacks, &outcome);
+    outcome
+}
+
+fn compare(scenario: &Scenario, findings: &mut Findings) {
+    let reference = conversation(scenario, ["ours", "ours"]);
+    for stacks in [["ours", "smoltcp"], ["smoltcp", "ours"]] {
+        findings.compare(scenario, stacks, &reference, &conversation(scenario, stacks));
+    }
+}
+
+#[test]
+fn every_difference_from_smoltcp_is_explained() {
+    let only = std::env::var("GLASSTCP_ONLY").ok();
+    let mut scenarios = all();
+    scenarios.retain(|scenario| only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str())));
+    let halves = scenarios.split_at(scenarios.len() / 2);
+    let of = |part: &[Scenario]| {
+        let mut findings = Findings::default();
+        part.iter().for_each(|scenario| compare(scenario, &mut findings));
+        findings
+    };
+    let findings = std::thread::scope(|scope| {
+        let second = scope.spawn(|| of(halves.1));
+        let mut first = of(halves.0);
+        first.merge(second.join().expect("the second half"));
+        first
+    });
+    list::check("smoltcp", &findings, false, only.is_some());
+}
+
+/// The same seed gives the same segments: otherwise a comparison would say nothing.
+#[test]
+fn two_runs_of_a_conversation_do_not_differ() {
+    let scenarios = all();
+    for name in ["both ways", "one segment is lost", "10 Mb/s, 20 ms, 1.0 %, down"] {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == name).expect(name);
+        for stacks in [["ours", "ours"], ["ours", "smoltcp"]] {
+            let mut findings = Findings::default();
+            let outcomes = [0, 1].map(|_| conversation(scenario, stacks));
+            findings.compare(scenario, stacks, &outcomes[0], &outcomes[1]);
+            assert!(findings.found.is_empty(), "{name}: {:?}", findings.found.keys());
+            assert_eq!(outcomes[0].captures, outcomes[1].captures);
+        }
+    }
+}
