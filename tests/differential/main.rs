@@ -12,7 +12,12 @@ mod smol;
 #[path = "../smoltcp_device/mod.rs"]
 mod smoltcp_device;
 
+use std::collections::BTreeSet;
+
+use glasstcp::tcp::config::TcpConfig;
 use glasstcp::time::Instant;
+use glasstcp::trace::compare::{self, Kind, kinds};
+use glasstcp::trace::segment::Side;
 use shared::endpoint::{Endpoint, Setup};
 use shared::findings::{Findings, check_streams};
 use shared::list;
@@ -54,7 +59,7 @@ fn conversation(scenario: &Scenario, stacks: [&'static str; 2]) -> Outcome {
     outcome
 }
 
-fn compare(scenario: &Scenario, findings: &mut Findings) {
+fn differ(scenario: &Scenario, findings: &mut Findings) {
     let reference = conversation(scenario, ["ours", "ours"]);
     for stacks in [["ours", "smoltcp"], ["smoltcp", "ours"]] {
         findings.compare(scenario, stacks, &reference, &conversation(scenario, stacks));
@@ -69,7 +74,7 @@ fn every_difference_from_smoltcp_is_explained() {
     let halves = scenarios.split_at(scenarios.len() / 2);
     let of = |part: &[Scenario]| {
         let mut findings = Findings::default();
-        part.iter().for_each(|scenario| compare(scenario, &mut findings));
+        part.iter().for_each(|scenario| differ(scenario, &mut findings));
         findings
     };
     let findings = std::thread::scope(|scope| {
@@ -95,4 +100,33 @@ fn two_runs_of_a_conversation_do_not_differ() {
             assert_eq!(outcomes[0].captures, outcomes[1].captures);
         }
     }
+}
+
+/// The kinds in what an acceptor with other settings sends, in one scenario.
+fn kinds_of(name: &str, change: impl FnOnce(&mut TcpConfig)) -> BTreeSet<Kind> {
+    let scenarios = all();
+    let scenario = scenarios.iter().find(|scenario| scenario.name == name).expect(name);
+    let reference = conversation(scenario, ["ours", "ours"]);
+    let setups = setups(scenario);
+    let mut opener = Ours::new(setups[0], SEED, START);
+    let mut acceptor = Ours::changed(setups[1], SEED + 1, START, change);
+    let other = run(scenario, [&mut opener, &mut acceptor], Virtual(START), SEED);
+    kinds(&compare::compare(&reference.taps[1], &other.taps[1], Side::Server))
+}
+
+/// What a stack does otherwise is seen, by name.
+#[test]
+fn a_stack_with_other_settings_differs_in_just_that() {
+    use Kind::{AckPoints, OptionLayout, SackPresence, SynSackPermitted, SynTimestamps, SynWindowScale};
+    let all_of = |found: &BTreeSet<Kind>, wanted: &[Kind]| wanted.iter().all(|kind| found.contains(kind));
+    assert_eq!(kinds_of("one segment is lost", |_| ()), BTreeSet::new());
+    let found = kinds_of("one segment is lost", |config| config.sack = false);
+    assert!(all_of(&found, &[SynSackPermitted, SackPresence]), "{found:?}");
+    let found = kinds_of("nothing", |config| config.timestamps = false);
+    assert_eq!(found, [SynTimestamps, OptionLayout].into());
+    let found = kinds_of("nothing", |config| config.window_scaling = false);
+    assert!(all_of(&found, &[SynWindowScale]) && !found.contains(&SynTimestamps), "{found:?}");
+    // No ACK at once at the beginning: the request waits for its answer.
+    let found = kinds_of("request, the client closes", |config| config.quick_acks = 0);
+    assert!(all_of(&found, &[AckPoints]), "{found:?}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use glasstcp::device::RxMeta;
 use glasstcp::rng::KeyedRng;
 use glasstcp::stack::{ListenerHandle, TcpHandle};
-use glasstcp::tcp::config::SocketOptions;
+use glasstcp::tcp::config::{SocketOptions, TcpConfig};
 use glasstcp::time::Instant;
 use glasstcp::{Config, SocketError, Stack};
 
@@ -23,12 +23,18 @@ pub struct Ours {
 
 impl Ours {
     pub fn new(setup: Setup, seed: u64, now: Instant) -> Ours {
+        Ours::changed(setup, seed, now, |_| ())
+    }
+
+    /// With other settings.
+    pub fn changed(setup: Setup, seed: u64, now: Instant, change: impl FnOnce(&mut TcpConfig)) -> Ours {
         let prefix = if setup.local.is_ipv6() { 64 } else { 24 };
         let mut config = Config::new(&[format!("{}/{prefix}", setup.local.ip()).parse().unwrap()]);
         config.mtu = setup.mtu;
         // Nobody's patience ends here.
         config.tcp.orphan = Duration::from_secs(3_600);
         config.tcp.fin_wait_2 = Duration::from_secs(3_600);
+        change(&mut config.tcp);
         let stack = Stack::new(config, KeyedRng::from_seed(seed), now).unwrap();
         Ours { setup, stack, listener: None, handle: None, failed: false }
     }

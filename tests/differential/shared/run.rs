@@ -114,11 +114,11 @@ pub fn run<'a, C: Clock>(scenario: &'a Scenario, ends: [&'a mut dyn Endpoint; 2]
     });
     let taps = [0, 1].map(|_| PcapngWriter::new(Vec::new(), "differential test", "tap", &scenario.name).unwrap());
     let run = Run { scenario, ends, clock, link, progress, taps, packets: 0, latest: start, sent: Vec::new() };
-    run.to_the_end()
+    run.finish()
 }
 
 impl<C: Clock> Run<'_, C> {
-    fn to_the_end(mut self) -> Outcome {
+    fn finish(mut self) -> Outcome {
         let start = self.clock.now();
         if !self.scenario.refused {
             self.ends[1].listen(start);

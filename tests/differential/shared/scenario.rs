@@ -92,7 +92,7 @@ impl App {
             return 0;
         }
         let (per, gives) = self.answers;
-        let more = if per > 0 { read / per * gives } else { 0 };
+        let more = read.checked_div(per).unwrap_or(0) * gives;
         (self.at_once + more).min(self.send)
     }
 }
