@@ -305,7 +305,7 @@ fn directed() -> Vec<Scenario> {
         request("the answer is lost", &[Victim::Text(false, 1)]),
         request("the first FIN is lost", &[Victim::Flag(true, Flags::FIN, 1)]),
         request("the second FIN is lost", &[Victim::Flag(false, Flags::FIN, 1)]),
-        up("the last ACK is lost", &[Victim::Flag(false, Flags::FIN, 1)]),
+        up("the FIN of the reader is lost", &[Victim::Flag(false, Flags::FIN, 1)]),
         up("one segment is lost", &[Victim::Text(true, 15)]),
         up("two segments are lost", &[Victim::Text(true, 15), Victim::Text(true, 17)]),
         // The eleventh segment is the third once more.
