@@ -117,7 +117,7 @@ fn kinds_of(name: &str, change: impl FnOnce(&mut TcpConfig)) -> BTreeSet<Kind> {
 /// What a stack does otherwise is seen, by name.
 #[test]
 fn a_stack_with_other_settings_differs_in_just_that() {
-    use Kind::{AckPoints, OptionLayout, SackPresence, SynSackPermitted, SynTimestamps, SynWindowScale};
+    use Kind::{OptionLayout, SackPresence, SynSackPermitted, SynTimestamps, SynWindowScale};
     let all_of = |found: &BTreeSet<Kind>, wanted: &[Kind]| wanted.iter().all(|kind| found.contains(kind));
     assert_eq!(kinds_of("one segment is lost", |_| ()), BTreeSet::new());
     let found = kinds_of("one segment is lost", |config| config.sack = false);
@@ -126,7 +126,4 @@ fn a_stack_with_other_settings_differs_in_just_that() {
     assert_eq!(found, [SynTimestamps, OptionLayout].into());
     let found = kinds_of("nothing", |config| config.window_scaling = false);
     assert!(all_of(&found, &[SynWindowScale]) && !found.contains(&SynTimestamps), "{found:?}");
-    // No ACK at once at the beginning: the request waits for its answer.
-    let found = kinds_of("request, the client closes", |config| config.quick_acks = 0);
-    assert!(all_of(&found, &[AckPoints]), "{found:?}");
 }
