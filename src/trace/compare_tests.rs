@@ -95,7 +95,9 @@ fn text_is_compared() {
     assert_eq!(changed(Client, |all| all[4].flags = ACK | Flags::CWR), [Kind::Flags]);
     assert_eq!(changed(Client, |all| all[4].options = vec![Item::Timestamps]), [Kind::OptionLayout]);
     assert_eq!(changed(Client, |all| all.swap(5, 6)), [Kind::Release]);
-    assert_eq!(changed(Client, |all| all[4].window = 9_000), [Kind::Window]);
+    assert_eq!(changed(Client, |all| all[4].window = 9_000), [Kind::Window, Kind::WindowShrinks]);
+    let wider = |all: &mut Vec<Segment>| all[4..].iter_mut().for_each(|one| one.window = 12_000);
+    assert_eq!(changed(Client, wider), [Kind::Window]);
     assert_eq!(changed(Client, |all| all[4].window = 11_000), [Kind::Window, Kind::WindowShrinks]);
     assert_eq!(changed(Client, |all| all[6].ack = Some(0)), [Kind::AckOnText, Kind::WindowShrinks]);
     assert_eq!(changed(Client, |all| drop(all.remove(6))), [Kind::Segmentation, Kind::TextEnd]);
@@ -117,7 +119,11 @@ fn acknowledgments_are_compared() {
     assert_eq!(changed(Server, |all| all.insert(6, all[5].clone())), [Kind::AckCopies]);
     let mut update = segment(Server, ACK, 1, 0, 3_001);
     update.window = 12_000;
-    assert_eq!(changed(Server, |all| all.insert(11, update)), [Kind::WindowUpdates]);
+    let updated = |all: &mut Vec<Segment>| {
+        all.insert(11, update);
+        all[14].window = 12_000;
+    };
+    assert_eq!(changed(Server, updated), [Kind::Window, Kind::WindowUpdates]);
     assert_eq!(changed(Server, |all| all[9].window = 11_000), [Kind::Window, Kind::WindowShrinks]);
     assert_eq!(changed(Server, |all| all[7].options.clear()), [Kind::SackPresence]);
     let block = Item::Sack(vec![(2_002, 3_001)]);
