@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SCRIPTS: [&str; 10] =
-    ["run", "bench", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz", "recovery", "soak"];
+const SCRIPTS: [&str; 11] =
+    ["run", "bench", "test", "tun-up", "tun-down", "capture", "doctor", "fuzz", "recovery", "soak", "model"];
 
 /// Plays `glasstcp serve`: says that it is ready, and ends as its name tells it to.
 const STAND_IN: &str = r#"#!/usr/bin/env bash

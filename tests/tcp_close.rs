@@ -588,3 +588,53 @@ fn a_close_in_time_wait_leaves_the_record() {
     script.silence();
     assert_eq!((script.stack.table_sizes(), script.stack.buffer_memory()), ((0, 0, 1), 0));
 }
+
+/// A RST that meets text of ours which was not acknowledged is an error also where both FINs have passed: the peer's
+/// application may never have seen it. (Found by tests/model.)
+#[test]
+fn a_reset_in_closing_or_last_ack_tells_of_lost_text() {
+    for peer_first in [false, true] {
+        for acknowledged in [false, true] {
+            let mut script = Script::new();
+            let handle = script.accept();
+            if peer_first {
+                script.peer_closes();
+            }
+            assert_eq!(script.send(handle, b"text").len(), 1);
+            shut(&mut script, handle);
+            script.sent_one();
+            if acknowledged {
+                script.ack = script.ack.wrapping_add(4);
+                script.inject(&script.header(ACK), &[]);
+            }
+            if !peer_first {
+                script.peer_closes();
+            }
+            let between = if peer_first { State::LastAck } else { State::Closing };
+            assert_eq!(state(&script, handle), between);
+            script.inject(&script.header(RST), &[]);
+            assert_eq!(state(&script, handle), State::Closed);
+            let error = (!acknowledged).then_some(SocketError::Reset);
+            assert_eq!(script.stack.tcp_error(handle), error, "{between}, acknowledged: {acknowledged}");
+        }
+    }
+}
+
+/// 9293-3.10.7.4-43: in TIME-WAIT no timer of the connection is left, also where CLOSING was before it. (Found by
+/// tests/model.)
+#[test]
+fn no_timer_is_left_behind_closing() {
+    let mut script = Script::with(|config| config.tcp.quick_acks = 0);
+    let handle = script.accept();
+    shut(&mut script, handle);
+    let fin = script.sent_one();
+    // Text whose ACK may wait, a FIN, and the ACK of ours, in one batch.
+    for (text, flags) in [(&b"x"[..], ACK), (&b""[..], FIN | ACK)] {
+        script.deliver(&script.header(flags), text);
+        script.seq = script.seq.wrapping_add(1);
+    }
+    script.ack = fin.header.seq.wrapping_add(1);
+    script.deliver(&script.header(ACK), &[]);
+    assert_eq!(state(&script, handle), State::TimeWait);
+    assert_eq!(script.stack.tcp_connection(handle).unwrap().next_deadline(), None);
+}

@@ -390,6 +390,27 @@ fn half_open_records_are_bounded_in_all() {
     assert!(per_listener.iter().all(|&half_open| half_open <= 60));
 }
 
+/// 4987-3.6: a cookie remembers no text. What follows a first segment that was lost draws no RST, and the connection comes
+/// about when the peer sends it again. (Found by tests/model.)
+#[test]
+fn text_behind_a_lost_answer_to_a_cookie() {
+    let mut script = Script::new();
+    let listener = script.listen_with(1, SocketOptions::default());
+    for number in 0..2 {
+        let packet = spoofed(number, script.local);
+        give(&mut script, &packet);
+    }
+    script.sent();
+    script.peer_syn(TcpOptions { mss: Some(1_000), ..TcpOptions::default() });
+    let fin = TcpHeader { seq: script.seq.wrapping_add(1), ..script.header(Flags::FIN | Flags::ACK) };
+    assert_eq!(script.inject(&fin, &[]), [], "behind one octet of text that is missing");
+    script.peer_sends(b"a");
+    let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+    script.peer_closes();
+    assert_eq!(script.receive(handle), b"a");
+    assert_eq!(script.stack.tcp_receive(script.now, handle, &mut [0; 9]), Ok(0));
+}
+
 /// 4987-3.6, pitfall 40: forged and stale answers to cookies draw a RST and make no connection.
 #[test]
 fn forged_cookies() {

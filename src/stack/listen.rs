@@ -184,7 +184,11 @@ impl Stack {
         }
         let (irs, iss) = (segment.seq - 1, segment.ack - 1);
         let Some(mss) = self.cookies.check(&segment.tuple, irs, iss, now) else {
-            self.answer_with_reset(segment, Why::RstCookie);
+            // Text or a FIN may stand behind something that was lost, and only what follows the SYN can be checked. Nothing
+            // remembers its place, but the peer sends all of it again; a RST would cost an honest peer its connection.
+            if segment.is_empty() {
+                self.answer_with_reset(segment, Why::RstCookie);
+            }
             return Err(DropReason::TcpBadCookie);
         };
         self.check_room(handle)?;

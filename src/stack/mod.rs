@@ -34,6 +34,7 @@ mod output;
 mod path_mtu;
 pub mod port;
 mod ready;
+mod records;
 pub mod siblings;
 pub mod slab;
 mod starved;

@@ -48,8 +48,10 @@ pub(super) fn acknowledge(
     // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
     if connection.fin_acknowledged() && connection.advance(Cause::FinAcknowledged) {
         connection.watch_fin_wait_2(cx);
-        if connection.state() == State::Closed {
-            connection.end(Cause::FinAcknowledged, None, cx.pool, cx.transfers);
+        match connection.state() {
+            State::Closed => connection.end(Cause::FinAcknowledged, None, cx.pool, cx.transfers),
+            State::TimeWait => connection.stop_timers(),
+            _ => {}
         }
     }
     Ok(())
