@@ -97,7 +97,7 @@ play() {
         export PATH=$ROOT/scripts/packetdrill/stubs:$PATH GLASSTCP_SYSCTL_FILE=$out.sysctl
         export GLASSTCP_STATUS_FILE=$out.status
         : >"$GLASSTCP_SYSCTL_FILE"
-        exec timeout "$LIMIT" "${NAMESPACE[@]}" env LD_PRELOAD="$LIB" "$PACKETDRILL" \
+        exec timeout "$LIMIT" "${NAMESPACE[@]}" env GLASSTCP_NAMESPACE=1 LD_PRELOAD="$LIB" "$PACKETDRILL" \
             --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "$@" "$script"
     ) >"$out.log" 2>&1 </dev/null; then
         echo pass >"$out"

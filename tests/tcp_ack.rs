@@ -499,7 +499,8 @@ fn the_echo_is_that_of_the_segment_that_moved_the_window() {
     assert_eq!(echo_of(&mut script, 5, 1_006, b"f"), Some(1_006));
 }
 
-/// 7323-4.3: an older value, a segment out of the window, and one beyond Last.ACK.sent leave TS.Recent alone.
+/// 7323-4.3: an older value, a segment out of the window, one beyond Last.ACK.sent, and one whose ACK field is refused leave
+/// TS.Recent alone.
 #[test]
 fn not_every_segment_moves_ts_recent() {
     let (mut script, handle) = accepted_with_timestamps(500, |_| {});
@@ -509,6 +510,10 @@ fn not_every_segment_moves_ts_recent() {
     echo_of(&mut script, 3_000_000, 700, b"far out");
     assert_eq!(recent(&script), 500);
     echo_of(&mut script, 0, 499, b"old");
+    assert_eq!(recent(&script), 500);
+    let mut header = TcpHeader { ack: script.ack.wrapping_add(9_999), ..script.header(Flags::ACK) };
+    header.options.timestamp = Some(Timestamp { value: 900, echo: 0 });
+    script.inject(&header, b"forged");
     assert_eq!(recent(&script), 500);
     echo_of(&mut script, 0, 501, b"next");
     assert_eq!(recent(&script), 501);

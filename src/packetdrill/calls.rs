@@ -127,10 +127,13 @@ impl Host {
             _ => return Err(Errno::EINVAL),
         };
         let (domain, own) = (descriptor.domain, descriptor.options);
+        let (noted, set) = (descriptor.noted.clone(), descriptor.send_memory.set);
         let (connection, peer) = self.stack.tcp_accept(handle)?;
         let options = self.stack.tcp_options(connection).unwrap_or(own);
         let mut accepted = Descriptor::new(Socket::Tcp(connection), domain, options);
         accepted.connected_told = true;
+        accepted.noted = noted;
+        accepted.send_memory.set = set;
         self.settle();
         Ok((self.add(accepted)?, domain.shown(peer)))
     }
@@ -206,6 +209,11 @@ impl Host {
                 if closed {
                     return Err(Errno::ENOTCONN);
                 }
+                let how = match how {
+                    _ if self.settings.persona.shutdown_discards() => how,
+                    Shutdown::Read => return Ok(()),
+                    Shutdown::Write | Shutdown::Both => Shutdown::Write,
+                };
                 let done = self.stack.tcp_shutdown(self.now, handle, how);
                 self.settle();
                 Ok(done?)
@@ -364,7 +372,8 @@ impl Host {
     }
 
     /// What `poll` finds now of the events that are asked for: `POLLERR` and `POLLHUP` are always told.
-    pub fn poll(&self, fd: Fd, events: i16) -> i16 {
+    pub fn poll(&mut self, fd: Fd, events: i16) -> i16 {
+        let counted = if self.settings.persona.counts_send_memory() { self.has_send_room(fd) } else { None };
         let Ok(descriptor) = self.descriptor(fd) else { return libc::POLLNVAL };
         let Some(handle) = descriptor.socket.handle() else {
             return (libc::POLLOUT | libc::POLLWRNORM) & events | libc::POLLHUP;
@@ -378,6 +387,10 @@ impl Host {
             (Readiness::URGENT, libc::POLLPRI),
         ] {
             found |= if ready.any(bit) { shown } else { 0 };
+        }
+        if let Some(writable) = counted {
+            let shown = libc::POLLOUT | libc::POLLWRNORM;
+            found = found & !shown | if writable { shown } else { 0 };
         }
         found &= events;
         if let SocketHandle::Tcp(handle) = handle {

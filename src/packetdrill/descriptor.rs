@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use super::calls::Domain;
 use super::errno::{Answer, Errno};
+use super::send_memory::SendMemory;
+use super::watch::Watch;
 use crate::ip::bind::BindOptions;
 use crate::stack::{ListenerHandle, SocketHandle, TcpHandle, UdpHandle};
 use crate::tcp::config::SocketOptions;
@@ -85,6 +87,10 @@ pub(super) struct Descriptor {
     pub options: SocketOptions,
     /// Options of which the stack takes no notice, by level and name, as they were set.
     pub noted: BTreeMap<(i32, i32), Vec<u8>>,
+    /// The limit of its send buffer.
+    pub send_memory: SendMemory,
+    /// Figures.
+    pub watch: Watch,
     /// The error of the connection has been told.
     pub error_told: bool,
     /// The application knows that it is connected.
@@ -105,6 +111,8 @@ impl Descriptor {
             bind: BindOptions::default(),
             options,
             noted: BTreeMap::new(),
+            send_memory: SendMemory::default(),
+            watch: Watch::default(),
             error_told: false,
             connected_told: false,
             read_shut: false,

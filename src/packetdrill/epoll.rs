@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::descriptor::Fd;
+use super::descriptor::{Descriptor, Fd};
 use super::errno::{Answer, Errno};
 use super::host::Host;
 use crate::stack::{Readiness, Ready};
@@ -123,12 +123,22 @@ impl Host {
         if self.sets.is_empty() {
             return;
         }
-        let events = wakes(ready.edges) | ALWAYS;
-        let fds = self.table.iter().filter(|(_, descriptor)| descriptor.socket.handle() == Some(ready.socket));
-        for (fd, _) in fds {
-            for watched in self.sets.values_mut().filter_map(|set| set.get_mut(fd)) {
-                watched.woken |= wakes(ready.edges) != 0 && watched.interest.events & events != 0;
+        let mut events = wakes(ready.edges);
+        let of =
+            |(&fd, descriptor): (&Fd, &Descriptor)| (descriptor.socket.handle() == Some(ready.socket)).then_some(fd);
+        let fds: Vec<Fd> = self.table.iter().filter_map(of).collect();
+        for fd in fds {
+            if self.settings.persona.counts_send_memory() && self.has_send_room(fd).is_some() {
+                events &= !((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
             }
+            self.wake_fd(fd, events);
+        }
+    }
+
+    /// Some of these events have come to a descriptor.
+    pub(super) fn wake_fd(&mut self, fd: Fd, events: u32) {
+        for watched in self.sets.values_mut().filter_map(|set| set.get_mut(&fd)) {
+            watched.woken |= events != 0 && (watched.interest.events | ALWAYS) & events != 0;
         }
     }
 }

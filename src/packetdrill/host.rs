@@ -157,9 +157,11 @@ impl Host {
                 Ok(())
             });
             if progress == Progress::Idle && self.stack.is_quiet() {
-                return;
+                break;
             }
         }
+        self.wake_writers();
+        self.look_around();
     }
 
     pub(super) fn descriptor(&self, fd: Fd) -> Answer<&Descriptor> {

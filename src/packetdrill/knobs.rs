@@ -46,7 +46,7 @@ impl Knobs {
     }
 
     /// The numbers of a value that is a list of them.
-    fn list(&self, name: &str) -> Vec<u32> {
+    pub(super) fn list(&self, name: &str) -> Vec<u32> {
         self.get(name)
             .map_or(Vec::new(), |value| value.split_whitespace().filter_map(|word| word.parse().ok()).collect())
     }
@@ -66,6 +66,7 @@ impl Knobs {
         self.switch("net.ipv4.tcp_window_scaling", &mut tcp.window_scaling);
         self.switch("net.ipv4.tcp_syncookies", &mut tcp.syn_cookies);
         self.switch("net.ipv4.tcp_slow_start_after_idle", &mut tcp.habits.restart_after_idle);
+        self.switch("net.ipv4.tcp_early_retrans", &mut tcp.habits.tail_loss_probes);
         self.switch("net.ipv4.tcp_mtu_probing", &mut tcp.habits.leave_black_holes);
         if let (Some(burst), Some(least)) = (&mut tcp.habits.burst, self.number("net.ipv4.tcp_min_tso_segs")) {
             *burst = u16::try_from(least).unwrap_or(*burst).max(1);

@@ -8,6 +8,8 @@
 //! | `epoll` | sets of sockets that somebody waits for |
 //! | `calls` | socket, bind, listen, accept, connect, shutdown, close, poll |
 //! | `transfer` | read, write and their kin |
+//! | `send_memory` | how much may be written, as Linux counts it |
+//! | `watch` | what is remembered of connections for those who ask |
 //! | `socket_options` | getsockopt and setsockopt, by level and name |
 //! | `tcp_info` | `struct tcp_info` as Linux lays it out |
 //! | `persona` | whose habits the stack has: sets of settings |
@@ -28,6 +30,7 @@ mod freebsd;
 mod host;
 mod knobs;
 mod persona;
+mod send_memory;
 mod settings;
 mod socket_options;
 pub mod sources;
@@ -35,6 +38,7 @@ mod tcp_info;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod watch;
 
 pub use calls::{Domain, Kind};
 pub use descriptor::{Fd, LowestFree, Numbers};

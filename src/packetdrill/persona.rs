@@ -46,6 +46,8 @@ fn linux(config: &mut Config) {
     tcp.ecn = EcnMode::Off;
     // The largest receive buffer is 15 MiB: a shift count of 8.
     tcp.receive_tuning = 65_535..=15 << 20;
+    // The host counts (see `counts_send_memory`).
+    tcp.send_capacity = Some(1 << 30);
     tcp.habits = Habits {
         acknowledge_pairs: false,
         whole_segments: false,
@@ -55,9 +57,29 @@ fn linux(config: &mut Config) {
         empty_window_probes: true,
         quick_acks_end_with_reply: true,
         min_loss_probe: Duration::from_millis(2),
+        tail_loss_probes: true,
+        override_after_rto: true,
+        reluctant_window_updates: true,
+        grow_by_delivery: true,
+        reset_as_closed: true,
+        take_missing_timestamps: true,
+        silent_on_future_acks: false,
         restart_after_idle: false,
         leave_black_holes: false,
     };
+}
+
+impl Persona {
+    /// The send buffer is counted as Linux does it (see the module `send_memory`).
+    pub(super) fn counts_send_memory(self) -> bool {
+        self == Persona::Linux
+    }
+
+    /// Shutting the way in down throws away what arrives. Linux only tells a reader that there is nothing where there is
+    /// nothing.
+    pub(super) fn shutdown_discards(self) -> bool {
+        self != Persona::Linux
+    }
 }
 
 impl FromStr for Persona {

@@ -73,6 +73,12 @@ impl Settings {
         Ok(())
     }
 
+    /// Octets of a send buffer that nobody has limited: at first, and at most.
+    pub(super) fn send_bounds(&self) -> (u32, u32) {
+        let wmem = self.knobs.list("net.ipv4.tcp_wmem");
+        (wmem.get(1).copied().unwrap_or(256 << 10), wmem.get(2).copied().unwrap_or(4 << 20))
+    }
+
     /// The settings of the stack that they stand for.
     pub fn config(&self) -> Config {
         let mut config = Config { mtu: self.mtu, any_address: true, ..Config::new(&self.local) };

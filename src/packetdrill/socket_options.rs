@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::descriptor::{Fd, Socket};
 use super::errno::{Answer, Errno};
 use super::host::Host;
-use super::tcp_info;
+use super::{send_memory, tcp_info};
 use crate::tcp::config::SocketOptions;
 use crate::tcp::state::State;
 
@@ -18,6 +18,9 @@ fn integer(value: &[u8]) -> Answer<i32> {
 fn seconds(value: i32, at_most: i32) -> Answer<Duration> {
     if (1..=at_most).contains(&value) { Ok(Duration::from_secs(value as u64)) } else { Err(Errno::EINVAL) }
 }
+
+/// The last option of TCP that Linux knows; those that nobody has set are 0.
+const LAST_OPTION: i32 = 44;
 
 /// Seconds that keep-alives may be told.
 const MAX_KEEP_ALIVE: i32 = 32_767;
@@ -77,7 +80,11 @@ impl Host {
             }
             libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => {
                 let octets = (integer(value)?.max(2_048) as u32).min(1 << 29);
-                self.change(fd, |options| options.send_capacity = Some(octets))?;
+                if self.settings.persona.counts_send_memory() {
+                    self.descriptor_mut(fd)?.send_memory.set = Some((2 * octets).max(send_memory::LEAST));
+                } else {
+                    self.change(fd, |options| options.send_capacity = Some(octets))?;
+                }
             }
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => {
                 let octets = (integer(value)?.max(1_152) as u32).min(1 << 29);
@@ -97,7 +104,14 @@ impl Host {
         match name {
             libc::TCP_NODELAY => {
                 let on = integer(value)? != 0;
-                self.change(fd, |options| options.nodelay = on)
+                self.change(fd, |options| options.nodelay = on)?;
+                if let Socket::Tcp(handle) = self.descriptor(fd)?.socket
+                    && on
+                {
+                    // As Linux does it: what waits leaves now, even if it is corked.
+                    self.stack.tcp_release(self.now, handle);
+                }
+                Ok(())
             }
             libc::TCP_CORK => {
                 let on = integer(value)? != 0;
@@ -206,6 +220,7 @@ impl Host {
                 Socket::Udp(_) => libc::SOCK_DGRAM,
                 _ => libc::SOCK_STREAM,
             },
+            libc::SO_SNDBUF if self.settings.persona.counts_send_memory() => self.send_limit(fd).unwrap_or(0) as i32,
             libc::SO_SNDBUF => self.told(options.send_capacity.unwrap_or(*self.stack.config().tcp.send_tuning.start())),
             libc::SO_RCVBUF => {
                 let first = options.receive_capacity.unwrap_or(*self.stack.config().tcp.receive_tuning.start());
@@ -252,7 +267,13 @@ impl Host {
             libc::TCP_KEEPINTVL => secs(options.keep_alive_interval),
             libc::TCP_KEEPCNT => i32::from(options.keep_alive_probes),
             libc::TCP_USER_TIMEOUT => options.user_timeout.map_or(0, |timeout| timeout.as_millis() as i32),
-            _ => return self.noted(fd, libc::IPPROTO_TCP, name),
+            libc::TCP_SYNCNT => {
+                self.noted(fd, libc::IPPROTO_TCP, name).ok().and_then(|v| integer(&v).ok()).unwrap_or(6)
+            }
+            _ if name > 0 && name <= LAST_OPTION => {
+                return Ok(self.noted(fd, libc::IPPROTO_TCP, name).unwrap_or(vec![0; 4]));
+            }
+            _ => return Err(Errno::ENOPROTOOPT),
         };
         Ok(number.to_ne_bytes().to_vec())
     }
@@ -271,7 +292,7 @@ impl Host {
             Socket::Tcp(handle) => {
                 let connection = self.stack.tcp_connection(handle).ok_or(Errno::EBADF)?;
                 let snapshot = self.stack.tcp_snapshot(handle).ok_or(Errno::EBADF)?;
-                Ok(tcp_info::encode(connection, &snapshot, self.stack.config(), self.now))
+                Ok(tcp_info::encode(connection, &snapshot, self.stack.config(), self.now, &self.watched(fd)))
             }
             Socket::Listener(_) => Ok(tcp_info::of_state(tcp_info::LISTEN)),
             Socket::Fresh => Ok(tcp_info::of_state(tcp_info::CLOSE)),

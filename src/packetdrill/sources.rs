@@ -15,8 +15,8 @@ pub const FILE_VARIABLE: &str = "GLASSTCP_SYSCTL_FILE";
 /// What the common settings of the Linux scripts make of `tcp_rmem`.
 const COMMON_RMEM: &str = "4096 540000 15728640";
 
-/// What is read below `/proc/sys`, and how what a new network namespace has there begins (Linux 6).
-const STOCK: [(&str, &str); 40] = [
+/// What is read below `/proc/sys` (not the congestion control: a namespace has that of its machine), and how what a new network namespace has there begins (Linux 6).
+const STOCK: [(&str, &str); 39] = [
     ("net.ipv4.tcp_rmem", "4096 131072 "),
     ("net.ipv4.tcp_wmem", "4096 16384 "),
     ("net.ipv4.tcp_sack", "1"),
@@ -36,7 +36,6 @@ const STOCK: [(&str, &str); 40] = [
     ("net.ipv4.tcp_reordering", "3"),
     ("net.ipv4.tcp_recovery", "1"),
     ("net.ipv4.tcp_early_retrans", "3"),
-    ("net.ipv4.tcp_congestion_control", "cubic"),
     ("net.ipv4.tcp_slow_start_after_idle", "1"),
     ("net.ipv4.tcp_tso_win_divisor", "3"),
     ("net.ipv4.tcp_min_tso_segs", "2"),
@@ -59,9 +58,12 @@ const STOCK: [(&str, &str); 40] = [
     ("net.ipv4.tcp_thin_linear_timeouts", "0"),
 ];
 
-/// What is found in both places; the file wins.
+/// What is found in both places. What is below `/proc/sys` wins: our `sysctl` writes there, too, where it may.
 pub fn knobs() -> Knobs {
     let mut knobs = Knobs::default();
+    if let Some(text) = std::env::var_os(FILE_VARIABLE).and_then(|path| fs::read_to_string(path).ok()) {
+        knobs.read(&text);
+    }
     let value = |name: &str| {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         fs::read_to_string(path).ok().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -71,9 +73,6 @@ pub fn knobs() -> Knobs {
         if let Some(value) = value(name).filter(|value| common || !value.starts_with(stock)) {
             knobs.set(name, &value);
         }
-    }
-    if let Some(text) = std::env::var_os(FILE_VARIABLE).and_then(|path| fs::read_to_string(path).ok()) {
-        knobs.read(&text);
     }
     knobs
 }

@@ -1,5 +1,8 @@
 //! `struct tcp_info` as Linux lays it out (uapi/linux/tcp.h).
 
+use std::time::Duration;
+
+use super::watch::Watch;
 use crate::config::Config;
 use crate::tcp::connection::Connection;
 use crate::tcp::recovery::new_reno::Phase;
@@ -60,14 +63,15 @@ fn state_number(state: State) -> u8 {
     }
 }
 
-fn micros(duration: Option<std::time::Duration>) -> u32 {
+fn micros(duration: Option<Duration>) -> u32 {
     duration.map_or(0, |duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// The phase of recovery as Linux names it: Open 0, Disorder 1, CWR 2, Recovery 3, Loss 4.
-fn phase_number(snapshot: &Snapshot) -> u8 {
+fn phase_number(snapshot: &Snapshot, reduced: bool) -> u8 {
     match snapshot.phase {
         Phase::Open if snapshot.sacked > 0 => 1,
+        Phase::Open if reduced => 2,
         Phase::Open => 0,
         Phase::FastRecovery => 3,
         Phase::Timeout => 4,
@@ -75,11 +79,18 @@ fn phase_number(snapshot: &Snapshot) -> u8 {
 }
 
 /// Of a connection.
-pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now: Instant) -> Vec<u8> {
+pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now: Instant, watch: &Watch) -> Vec<u8> {
     let mss = snapshot.segment_payload.max(1);
     let segments = |octets: u32| octets.div_ceil(mss);
     let since = |at: Instant| u32::try_from(now.saturating_since(at).as_millis()).unwrap_or(u32::MAX);
     let statistics = &snapshot.statistics;
+    let resent = connection.transfer.as_ref().map_or(0, |transfer| transfer.sent.resent_in_flight());
+    // In a recovery Linux moves cwnd itself to what may be in flight.
+    let window = if snapshot.phase == Phase::FastRecovery && snapshot.sack {
+        snapshot.in_flight + connection.usable_congestion_window()
+    } else {
+        snapshot.cwnd
+    };
     let options = u8::from(snapshot.timestamps)
         | u8::from(snapshot.sack) << 1
         | u8::from(snapshot.window_shift.is_some()) << 2
@@ -87,7 +98,7 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     let (theirs, ours) = snapshot.window_shift.unwrap_or((0, 0));
     let mut info = Layout { bytes: Vec::with_capacity(LEN) };
     info.u8(state_number(snapshot.state));
-    info.u8(phase_number(snapshot));
+    info.u8(phase_number(snapshot, connection.agreed.ecn && !connection.ecn.is_news()));
     info.u8(snapshot.backoff);
     info.u8(connection.keep_alive_probes);
     info.u8(snapshot.backoff);
@@ -97,23 +108,23 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     info.u32s(&[
         micros(Some(snapshot.rto)),
         micros(Some(config.tcp.delayed_ack)),
-        u32::from(snapshot.send_mss),
-        u32::from(snapshot.announced_mss),
+        mss,
+        u32::from(connection.rcv.segment_size.max(1)),
         segments(snapshot.flight),
         segments(snapshot.sacked),
-        segments(snapshot.lost),
-        0,
+        segments(snapshot.lost + resent),
+        segments(resent),
         0,
         since(connection.last_sent),
         0,
-        since(connection.last_received),
+        since(watch.last_text),
         since(connection.last_received),
         snapshot.path_mtu,
         snapshot.rcv_wnd,
         micros(snapshot.srtt),
         micros(snapshot.rttvar),
         if snapshot.ssthresh == u32::MAX { 0x7fff_ffff } else { snapshot.ssthresh / mss },
-        snapshot.cwnd / mss,
+        window / mss,
         u32::from(snapshot.announced_mss),
         3,
         0,
@@ -129,6 +140,12 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
         statistics.segments_in,
         statistics.segments_out,
     ]);
+    let times = watch.times(now);
+    let in_micros = |duration: Duration| duration.as_micros() as u64;
+    info.u64s(&[0, in_micros(times.busy), in_micros(times.window), in_micros(times.buffer)]);
+    info.u32s(&[0, 0]);
+    info.u64s(&[0, 0]);
+    info.u32s(&[0, u32::from(snapshot.reordering), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
     info.bytes.resize(LEN, 0);
     info.bytes
 }

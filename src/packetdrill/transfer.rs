@@ -69,6 +69,7 @@ impl Host {
         };
         match read {
             Ok(read) => Ok(read),
+            Err(SocketError::WouldBlock) if self.descriptor(fd)?.read_shut => Ok(0),
             Err(SocketError::WouldBlock) => Err(Errno::EAGAIN),
             Err(SocketError::NotConnected) => Ok(0),
             // An error is told once; behind it the stream has ended.
@@ -115,9 +116,20 @@ impl Host {
         if matches!(self.stack.tcp_state(handle), Some(State::SynSent | State::SynReceived)) {
             return Err(Errno::EAGAIN);
         }
-        let sent = match flags & libc::MSG_OOB {
-            0 => self.stack.tcp_send(self.now, handle, data),
-            _ => self.stack.tcp_send_urgent(self.now, handle, data),
+        match self.settings.persona.counts_send_memory() && !data.is_empty() {
+            true => self.write_counted(fd, handle, data, flags),
+            false => self.write_part(fd, handle, data, flags),
+        }
+    }
+
+    /// One piece of text for the stack.
+    pub(super) fn write_part(&mut self, fd: Fd, handle: TcpHandle, data: &[u8], flags: i32) -> Answer<usize> {
+        let sent = if flags & libc::MSG_OOB != 0 {
+            self.stack.tcp_send_urgent(self.now, handle, data)
+        } else if flags & libc::MSG_MORE != 0 {
+            self.stack.tcp_send_more(self.now, handle, data)
+        } else {
+            self.stack.tcp_send(self.now, handle, data)
         };
         match sent {
             Ok(sent) => Ok(sent),

@@ -237,6 +237,24 @@ impl Stack {
         sent
     }
 
+    /// SEND of what more will follow; see [`Connection::send_more`].
+    ///
+    /// # Errors
+    /// See [`Connection::send`].
+    pub fn tcp_send_more(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
+        self.promise_kept(handle);
+        self.call(now, handle, |connection, cx| connection.send_more(data, cx))
+    }
+
+    /// What is held back leaves as it is; see [`Connection::release`].
+    pub fn tcp_release(&mut self, now: Instant, handle: TcpHandle) {
+        self.call(now, handle, |connection, _| {
+            connection.release();
+            Ok(())
+        })
+        .ok();
+    }
+
     /// SEND with the urgent flag; see [`Connection::send_urgent`].
     ///
     /// # Errors

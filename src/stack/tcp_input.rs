@@ -70,8 +70,10 @@ impl Stack {
         if matches!(self.donor, Donor::Taken { .. }) {
             self.donated_to = Some(key);
         }
-        if let Some(reply) = abort {
-            self.push_reply(reply);
+        match abort {
+            Some(_) if self.config.tcp.habits.reset_as_closed => self.answer_with_reset(segment, Why::RstAfterClose),
+            Some(reply) => self.push_reply(reply),
+            None => {}
         }
         let outcome = match result {
             Ok(()) => Ok(()),

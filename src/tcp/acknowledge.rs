@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::acceptance::{self, AckRange};
-use super::connection::{Connection, Context, Events};
+use super::connection::{Connection, Context, Events, More};
 use super::input::Rejected;
 use super::loss::{self, Ack};
 use super::recovery::sent::Delivered;
@@ -35,7 +35,9 @@ pub(super) fn acknowledge(
     let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
     match range {
         AckRange::BeyondNext | AckRange::TooOld => {
-            connection.owe_challenge(cx);
+            if range == AckRange::TooOld || !cx.config.habits.silent_on_future_acks {
+                connection.owe_challenge(cx);
+            }
             return Err(Rejected::Drop(DropReason::TcpAckRange));
         }
         AckRange::New => new_ack(connection, segment, cx),
@@ -88,6 +90,9 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
         transfer.sent.acknowledge(segment.ack, &mut done);
     }
     connection.snd.una = segment.ack;
+    if connection.more == More::Held {
+        connection.more = More::Unpushed;
+    }
     connection.ecn.acknowledged(segment.ack);
     connection.snd.syn_acknowledged = true;
     // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
@@ -205,6 +210,9 @@ fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.deadlines.persist.cancel();
     connection.backoff = 0;
     connection.probe_now = false;
+    if connection.flight() == 0 {
+        connection.restart_if_idle(cx);
+    }
     if let Some(transfer) = connection.transfer.as_mut() {
         // What was in flight met a closed window: the peer has dropped it. That says nothing of congestion.
         transfer.sent.mark_all_to_resend();

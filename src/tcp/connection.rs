@@ -187,6 +187,18 @@ impl Events {
     }
 }
 
+/// What the application has said of what it sent last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum More {
+    /// Nothing: it is all that there is for now.
+    #[default]
+    Nothing,
+    /// More will follow: a short segment waits for it, until the peer acknowledges something.
+    Held,
+    /// More was to follow: a short segment may leave, but is not pushed.
+    Unpushed,
+}
+
 /// Figures of one connection, for people and programs that watch it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statistics {
@@ -271,6 +283,8 @@ pub struct Connection {
     pub overridden: bool,
     /// What could be sent waits for its turn, by pacing.
     pub paced: bool,
+    /// More text was said to follow.
+    pub more: More,
     /// Keep-alives sent without an answer.
     pub keep_alive_probes: u8,
     /// When the current second of challenge ACKs began, in eighths of a second, as far as 16 bits count.
@@ -367,6 +381,7 @@ impl Connection {
             probe_now: false,
             overridden: false,
             paced: false,
+            more: More::Nothing,
             keep_alive_probes: 0,
             challenges_since: 0,
             purpose: Purpose::default(),
@@ -437,6 +452,11 @@ impl Connection {
     /// Our SYN has not left yet.
     pub fn syn_waits(&self) -> bool {
         !self.snd.syn_acknowledged && self.snd.nxt == self.snd.iss
+    }
+
+    /// The application holds short segments back.
+    pub fn holds_back(&self) -> bool {
+        self.options.cork || self.more == More::Held
     }
 
     /// The sequence number of the first octet in the send buffer.

@@ -29,6 +29,24 @@ pub struct Habits {
     pub repeat_crossed_fin: bool,
     /// No tail loss probe leaves sooner than this. Default 10 ms.
     pub min_loss_probe: Duration,
+    /// Tail loss probes are sent (RFC 8985 section 7). Default on.
+    pub tail_loss_probes: bool,
+    /// Text that was held back leaves after an RTO. Default off: after 200 ms.
+    pub override_after_rto: bool,
+    /// A window update leaves only for a window twice as large as what is still offered. Default off: for an eighth of the
+    /// largest one.
+    pub reluctant_window_updates: bool,
+    /// Outside of recovery cwnd grows by what an ACK has delivered, and only for one that acknowledges something by number:
+    /// what was SACKed before is not counted. Default off: it is counted when it is acknowledged.
+    pub grow_by_delivery: bool,
+    /// Text for an application that has closed is answered as in CLOSED: the RST has the number of the ACK field. Default
+    /// off: it has SND.NXT, as RFC 9293 section 3.10.5 aborts.
+    pub reset_as_closed: bool,
+    /// Where timestamps were agreed on, segments without one are taken all the same. Default off: they are dropped, as RFC 7323
+    /// section 3.2 recommends.
+    pub take_missing_timestamps: bool,
+    /// An ACK of what was never sent is dropped without a word. Default off: it is answered (RFC 9293 section 3.10.7.4).
+    pub silent_on_future_acks: bool,
     /// After an idle time of an RTO sending starts again with the initial window (RFC 5681 section 4.1). Default on.
     pub restart_after_idle: bool,
     /// Where segments of full size seem to vanish, smaller ones are tried (RFC 4821 section 7.7). Default on.
@@ -46,6 +64,13 @@ impl Default for Habits {
             whole_segments: false,
             repeat_crossed_fin: false,
             min_loss_probe: Duration::from_millis(10),
+            tail_loss_probes: true,
+            override_after_rto: false,
+            reluctant_window_updates: false,
+            grow_by_delivery: false,
+            reset_as_closed: false,
+            take_missing_timestamps: false,
+            silent_on_future_acks: false,
             restart_after_idle: true,
             leave_black_holes: true,
         }

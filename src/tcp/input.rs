@@ -67,7 +67,7 @@ pub fn segment_arrives(
 
 /// First: the sequence number. Leaves only what lies in the window.
 fn sequence(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Context<'_>) -> Result<(), Rejected> {
-    if timestamp::is_missing(connection, segment) {
+    if timestamp::is_missing(connection, segment) && !cx.config.habits.take_missing_timestamps {
         // 7323-3.2-2: dropped, but the connection lives on.
         return Err(Rejected::Drop(DropReason::TcpNoTimestamp));
     }

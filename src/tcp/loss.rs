@@ -278,6 +278,8 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, before: &Before, cx: &Contex
     let ends = before.phase == Phase::FastRecovery;
     let octets = if ends {
         if avoids { ack.done.octets } else { 0 }
+    } else if cx.config.habits.grow_by_delivery {
+        if ack.advances { ack.done.octets } else { 0 }
     } else if before.reorders && (avoids || !controller.watches_delay()) {
         ack.done.octets
     } else {

@@ -223,6 +223,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     }
     if cx.config.habits.quick_acks_end_with_reply
         && plan.len > 0
+        && connection.statistics.octets_received > 0
         && cx.now.saturating_since(connection.last_received) < cx.config.delayed_ack
     {
         connection.rcv.quick_acks = 0;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, More};
 
 /// How long silly-window avoidance, Nagle's algorithm with nothing in flight, or a cork may hold text back
 /// (RFC 9293 section 3.8.6.2.1: 0.1 to 1 s).
@@ -36,8 +36,9 @@ impl Connection {
             return;
         }
         self.probe_now = false;
-        if self.state().is_synchronized() && self.unsent() > 0 && (self.flight() == 0 || self.options.cork) {
-            self.deadlines.persist.arm(cx.now + OVERRIDE);
+        if self.state().is_synchronized() && self.unsent() > 0 && (self.flight() == 0 || self.holds_back()) {
+            let wait = if cx.config.habits.override_after_rto { self.rto(cx.config).duration() } else { OVERRIDE };
+            self.deadlines.persist.arm(cx.now + wait);
         } else {
             self.deadlines.persist.cancel();
         }
@@ -60,6 +61,7 @@ impl Connection {
             self.start_user_timeout(cx);
         } else {
             self.overridden = true;
+            self.more = More::Nothing;
         }
     }
 }

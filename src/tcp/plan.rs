@@ -4,7 +4,7 @@
 //! and why. Window, congestion window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet
 //! here; [`super::output`] builds what is decided, and only its success changes the connection.
 
-use super::connection::Connection;
+use super::connection::{Connection, More};
 use super::ecn;
 use super::habits::Habits;
 use super::nagle::{Offer, may_send};
@@ -276,7 +276,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
         idle: connection.snd.short_end.le(connection.snd.una),
         // Nothing is gained by holding back the last segment of all.
         no_delay: (connection.options.nodelay || fin_waits || connection.snd.up.is_some()) && !is_crowded(connection),
-        cork: connection.options.cork && !fin_waits,
+        cork: connection.holds_back() && !fin_waits,
         overridden: connection.overridden,
     };
     if !may_send(&offer) || (queued > usable && is_deferred(connection, usable, limits)) {
@@ -382,7 +382,7 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
         flags |= Flags::FIN;
     }
     // 9293-MUST-61, 9293-SHLD-27: PSH on the segment that empties the queue, however many writes filled it.
-    if len > 0 && (seq + len) == connection.text_end() {
+    if len > 0 && (seq + len) == connection.text_end() && connection.more == More::Nothing {
         flags |= Flags::PSH;
     }
     // 9293-3.10.2-5: URG while the pointer is ahead.

@@ -179,7 +179,9 @@ impl Connection {
         let capacity = self.shown_capacity(cx.config, cx.pool);
         let growth = self.next_edge(capacity, cx.config).saturating_since(self.rcv.edge);
         let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);
-        if self.state().receives_text() && growth >= worth {
+        let offered = self.rcv.wnd();
+        let doubles = growth >= offered && offered <= self.largest_window(capacity) / 2;
+        if self.state().receives_text() && growth >= worth && (doubles || !cx.config.habits.reluctant_window_updates) {
             self.owed.ack(AckOwed::Now, Why::WindowUpdate);
         }
     }

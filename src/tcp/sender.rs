@@ -119,9 +119,14 @@ impl Connection {
 
     /// Sending starts again after an idle time: cwnd may be too old to be true.
     pub(super) fn restart_after_idle(&mut self, cx: &Context<'_>) {
+        if self.flight() == 0 && self.unsent() == 0 {
+            self.restart_if_idle(cx);
+        }
+    }
+
+    /// The same, where it is known that nothing was in flight.
+    pub(super) fn restart_if_idle(&mut self, cx: &Context<'_>) {
         if cx.config.habits.restart_after_idle
-            && self.flight() == 0
-            && self.unsent() == 0
             && cx.now.saturating_since(self.last_sent) > self.rto(cx.config).duration()
         {
             let mss = self.segment_payload();

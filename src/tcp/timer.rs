@@ -289,7 +289,7 @@ impl Connection {
         let Some(timeout_at) = transfer.timeout_at else { return };
         let (at, purpose) = if let Some(at) = transfer.reorder_at {
             (at, Purpose::Reorder)
-        } else if self.may_probe() {
+        } else if cx.config.habits.tail_loss_probes && self.may_probe() {
             let alone = transfer.sent.is_one_segment();
             let least = cx.config.habits.min_loss_probe;
             (cx.now + tail_loss_probe::timeout(self.rtt.srtt(), alone, least), Purpose::Probe)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::acceptance::{self, AckRange};
 use super::connection::Connection;
 use super::segment::Segment;
 
@@ -32,9 +33,16 @@ pub(super) fn is_old(connection: &Connection, segment: &Segment<'_>) -> bool {
 }
 
 /// Takes TS.Recent from an acceptable segment that covers the last acknowledgment sent.
+///
+/// Not from one that the fifth step will refuse for its ACK field: it may be forged, and a TS.Recent from the future would
+/// have PAWS refuse all that follows.
 // 7323-4.3: not from any segment: only if it is not older and SEG.SEQ =< Last.ACK.sent.
 pub(super) fn update(connection: &mut Connection, segment: &Segment<'_>) {
     let Some(timestamp) = segment.options.timestamp.filter(|_| connection.agreed.timestamps) else { return };
+    let range = acceptance::acknowledgment(&connection.space(), segment.ack, connection.snd.max_wnd);
+    if matches!(range, AckRange::BeyondNext | AckRange::TooOld) && segment.has_ack() {
+        return;
+    }
     if segment.seq.le(connection.rcv.last_ack) {
         connection.agreed.ts_recent = timestamp.value;
         connection.agreed.ts_recent_at = segment.arrived;

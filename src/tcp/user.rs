@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, More};
 use super::initial_sequence::flow_label;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
@@ -34,8 +34,30 @@ impl Connection {
         let capacity = self.send_capacity(cx.config) as usize;
         match self.send_buffer.write(cx.pool, data, capacity) {
             0 => Err(SocketError::WouldBlock),
-            written => Ok(written),
+            written => {
+                self.more = More::Nothing;
+                Ok(written)
+            }
         }
+    }
+
+    /// SEND of what more will follow (`MSG_MORE`): a short segment waits for it, for as long as with
+    /// [`SocketOptions::cork`](super::config::SocketOptions::cork) or until the peer acknowledges something.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send_more(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
+        let written = self.send(data, cx)?;
+        self.more = More::Held;
+        Ok(written)
+    }
+
+    /// What was held back leaves as it is.
+    pub fn release(&mut self) {
+        if self.more == More::Held {
+            self.more = More::Unpushed;
+        }
+        self.overridden |= self.unsent() > 0;
     }
 
     /// SEND with the urgent flag: the last octet becomes the last urgent one.

@@ -355,12 +355,12 @@ impl Machine {
             };
             let script_fd = field("fd")?;
             let fd = *self.fds.get(&script_fd).ok_or(format!("the script has no descriptor {script_fd}"))?;
-            let found = i64::from(self.host.poll(fd, field("events")? as i16));
+            let (events, expected) = (field("events")? as i16, field("revents")?);
+            let found = i64::from(self.host.poll(fd, events));
             ready += i64::from(found != 0);
-            if found != field("revents")? {
-                let revents = field("revents")?;
+            if found != expected {
                 wrong = Some(format!(
-                    "poll tells other events of {script_fd}\nexpected: {revents:#x}\nseen:     {found:#x}"
+                    "poll tells other events of {script_fd}\nexpected: {expected:#x}\nseen:     {found:#x}"
                 ));
             }
         }
