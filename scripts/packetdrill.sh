@@ -17,7 +17,7 @@
 # Prints a line for each script and the totals. Exit code: 0 if all pass, 1 if not, 2 for a mistake in the command line.
 #
 # Options:
-#   --persona NAME       linux (default), rfc or freebsd: whose habits the stack has where the RFCs leave a choice
+#   --persona NAME       linux (default), rfc, freebsd or glasstcp: whose habits the stack has where the RFCs leave a choice
 #   --flags LINE         more settings, as `mtu=1400,net.ipv4.tcp_sack=0` (docs/packetdrill.md)
 #   --packetdrill PATH   the program
 #   --lib PATH           the library, instead of building it
@@ -53,7 +53,7 @@ while [[ $# -gt 0 ]]; do
     esac
 done
 [[ ${#TARGETS[@]} -gt 0 ]] || usage_error "which script or directory?"
-case $PERSONA in linux | rfc | freebsd) ;; *) usage_error "no persona $PERSONA: there are linux, rfc and freebsd" ;; esac
+case $PERSONA in linux | rfc | freebsd | glasstcp) ;; *) usage_error "no persona $PERSONA: there are linux, rfc, freebsd and glasstcp" ;; esac
 
 [[ $PACKETDRILL ]] || PACKETDRILL=$(command -v packetdrill) ||
     die "packetdrill is not on the PATH: build it from https://github.com/google/packetdrill, and name it by --packetdrill"

@@ -15,6 +15,8 @@ pub enum Persona {
     /// As the Linux kernel does with the settings that its packetdrill scripts make.
     #[default]
     Linux,
+    /// As this stack does by default.
+    Glasstcp,
     /// As the RFCs say to the letter, elsewhere with the defaults of this stack.
     Rfc,
     /// As FreeBSD does with the settings that its packetdrill scripts make.
@@ -35,6 +37,7 @@ impl Persona {
                 config.tcp.quick_acks = 0;
                 config.tcp.habits.acknowledge_pairs = true;
             }
+            Persona::Glasstcp => {}
             Persona::Linux => linux(config),
             Persona::FreeBsd => freebsd::habits(config),
         }
@@ -89,8 +92,9 @@ impl FromStr for Persona {
         match text {
             "linux" => Ok(Persona::Linux),
             "rfc" => Ok(Persona::Rfc),
+            "glasstcp" => Ok(Persona::Glasstcp),
             "freebsd" => Ok(Persona::FreeBsd),
-            _ => Err(format!("no persona '{text}': there are linux, rfc and freebsd")),
+            _ => Err(format!("no persona '{text}': there are linux, rfc, freebsd and glasstcp")),
         }
     }
 }
@@ -100,6 +104,7 @@ impl fmt::Display for Persona {
         f.write_str(match self {
             Persona::Linux => "linux",
             Persona::Rfc => "rfc",
+            Persona::Glasstcp => "glasstcp",
             Persona::FreeBsd => "freebsd",
         })
     }

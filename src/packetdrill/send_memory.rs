@@ -32,15 +32,17 @@ pub(super) struct SendMemory {
     grown: u32,
     /// Where the piece begins that the next text is added to.
     tail: Option<SeqNumber>,
+    /// Up to where text was pushed out.
+    pushed: Option<SeqNumber>,
     /// Somebody was told to wait for room.
     pub waits: bool,
 }
 
-/// Octets of one piece: half of the largest window at most, in whole segments.
+/// Octets of one piece: half of the largest window at most, in whole segments, but two of them at least.
 fn piece(connection: &Connection) -> u32 {
     let mss = connection.segment_payload();
     let most = LARGEST_PIECE.min((connection.snd.max_wnd / 2).max(1));
-    (most - most % mss).max(mss)
+    (most - most % mss).max(2 * mss)
 }
 
 /// Octets of memory that text and records take.
@@ -142,8 +144,14 @@ impl Host {
                 break;
             }
             let part = &data[done..data.len().min(done + room)];
-            // What is not the end of the write is not pushed.
-            let more = if done + part.len() < data.len() { libc::MSG_MORE } else { 0 };
+            // What is not the end of the write is pushed only once it is more than half of the largest window.
+            let end = connection.text_end() + part.len() as u32;
+            let pushed = entry.send_memory.pushed.unwrap_or(connection.snd.iss + 1);
+            let pushes = done + part.len() == data.len() || end.since(pushed) > connection.snd.max_wnd / 2;
+            if pushes {
+                entry.send_memory.pushed = Some(end);
+            }
+            let more = if pushes { 0 } else { libc::MSG_MORE };
             match self.write_part(fd, handle, part, flags | more) {
                 Ok(sent) => done += sent,
                 Err(_) if done > 0 => return Ok(done),

@@ -1,6 +1,7 @@
 //! Our own packetdrill scripts, played on the stack in virtual time.
 //!
-//! `linux/` is played with the habits of Linux, `rfc/` with the defaults of this stack. Each script names at its head the
+//! `linux/` is played with the habits of Linux, `rfc/` by the letter of the RFCs, `glasstcp/` with the defaults of this stack.
+//! Each script names at its head the
 //! requirements that it proves. packetdrill itself plays them unchanged (scripts/packetdrill.sh; docs/packetdrill.md).
 //!
 //! One script alone: `GLASSTCP_PKT=linux/close/half cargo test --features packetdrill --test packetdrill every_script`.
@@ -19,7 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The directories of scripts, and whose habits each is for.
-const PERSONAS: [&str; 2] = ["linux", "rfc"];
+const PERSONAS: [&str; 3] = ["linux", "rfc", "glasstcp"];
 
 /// As many as there were when this was written, so that none gets lost.
 const AT_LEAST: usize = 240;

@@ -20,7 +20,7 @@ const RIGHT: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 
 fn failure(script: &str) -> Result<(), (usize, String)> {
     let script = parse(script).map_err(|error| (error.line, error.what))?;
-    run(&script, "rfc").map_err(|failure| (failure.line, failure.what))
+    run(&script, "glasstcp").map_err(|failure| (failure.line, failure.what))
 }
 
 /// Changes one thing in the script and expects to be told so, at that line.
