@@ -7,9 +7,9 @@
 #
 # The targets are parser, options, reassembly, segment_in_any_state, two_stacks, recovery, congestion and capture; without a
 # name all of them run. docs/security.md says what each of them checks. The stable toolchain is enough: libFuzzer needs the
-# coverage that its compiler puts in by plain code generation options, and a C++ compiler; no sanitizer, as the code under test has no
-# unsafe blocks that one could look into. Without a C++ compiler, or with --generated, the inputs come from the seeded generator of
-# tests/fuzz, which does not see what code they reach.
+# coverage that its compiler puts in by plain code generation options, and a C++ compiler; no sanitizer, as the code under
+# test has no unsafe blocks that one could look into. Without a C++ compiler, or with --generated, the inputs come from the
+# seeded generator of tests/fuzz, which does not see what code they reach.
 #
 # What they find lies in fuzz/artifacts afterwards, and the name of the file is printed. To play it again:
 #
