@@ -133,7 +133,6 @@ impl Host {
         }
         self.descriptor_mut(fd)?.send_memory.waits = false;
         let mut done = 0;
-        let mut held = false;
         while done < data.len() {
             let (limit, unsent) = (self.send_limit(fd).ok_or(Errno::EBADF)?, self.unsent_limit(fd));
             let entry = self.table.get_mut(&fd).ok_or(Errno::EBADF)?;
@@ -141,15 +140,9 @@ impl Host {
             let room = entry.send_memory.room(connection, limit, unsent) as usize;
             if room == 0 {
                 entry.send_memory.waits = true;
-                // What has found room is pushed.
                 self.stack.tcp_release(self.now, handle);
                 break;
             }
-            if held {
-                self.settle();
-            }
-            let entry = self.table.get_mut(&fd).ok_or(Errno::EBADF)?;
-            let connection = self.stack.tcp_connection(handle).ok_or(Errno::EBADF)?;
             let part = &data[done..data.len().min(done + room)];
             // What is not the end of the write is pushed only once it is more than half of the largest window.
             let end = connection.text_end() + part.len() as u32;
@@ -164,12 +157,8 @@ impl Host {
                 Err(_) if done > 0 => return Ok(done),
                 Err(errno) => return Err(errno),
             }
-            held = !pushes;
-            if pushes {
-                self.settle();
-            }
+            self.settle();
         }
-        self.settle();
         if done == 0 && !data.is_empty() { Err(Errno::EAGAIN) } else { Ok(done) }
     }
 
