@@ -42,7 +42,7 @@ pub type Pieces<'a> = [&'a [u8]; PIECES];
 pub use pool::{Chunk, ChunkSize, LARGE, Pool, SMALL};
 pub use range_set::RangeSet;
 pub use receive::{MAX_SPAN, ReceiveBuffer, WORTH_A_CHUNK, Written};
-pub use send::SendBuffer;
+pub use send::{More, SendBuffer};
 
 /// Why a buffer did not take bytes. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

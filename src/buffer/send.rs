@@ -4,6 +4,18 @@ use super::Pieces;
 use super::chain::Chain;
 use super::pool::Pool;
 
+/// What the application has said of what it sent last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum More {
+    /// Nothing: it is all that there is for now.
+    #[default]
+    Nothing,
+    /// More will follow: a short segment waits for it, until the peer acknowledges something.
+    Held,
+    /// More was to follow: a short segment may leave, but is not pushed.
+    Unpushed,
+}
+
 /// The bytes from SND.UNA on: first those in flight, then those not sent yet.
 ///
 /// Offsets count from SND.UNA, so a segment at SEG.SEQ finds its bytes at `SEG.SEQ - SND.UNA`. The buffer itself knows
@@ -11,7 +23,10 @@ use super::pool::Pool;
 #[derive(Debug, Default)]
 pub struct SendBuffer {
     chain: Chain,
-    len: usize,
+    /// In 32 bits, so that the next field costs nothing.
+    len: u32,
+    /// What was said of the last of them.
+    pub more: More,
 }
 
 impl SendBuffer {
@@ -22,15 +37,16 @@ impl SendBuffer {
 
     /// Appends as much of `data` as fits `capacity` octets in all and the pool's limit. Returns the octets taken.
     pub fn write(&mut self, pool: &mut Pool, data: &[u8], capacity: usize) -> usize {
-        let fits = data.len().min(capacity.saturating_sub(self.len));
-        let taken = pool.for_sending(|pool| self.chain.write(pool, self.len, &data[..fits]));
-        self.len += taken;
+        let len = self.len();
+        let fits = data.len().min(capacity.min(u32::MAX as usize).saturating_sub(len));
+        let taken = pool.for_sending(|pool| self.chain.write(pool, len, &data[..fits]));
+        self.len += taken as u32;
         taken
     }
 
     /// Octets held.
     pub fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// No octet is held.
@@ -43,14 +59,14 @@ impl SendBuffer {
     /// Shorter where the buffer ends, and where the octets lie in more than [`PIECES`](super::PIECES) chunks: up to four
     /// times [`LARGE`](super::LARGE) octets never do. A piece is empty unless the one before it is full.
     pub fn slices(&self, offset: usize, len: usize) -> Pieces<'_> {
-        let offset = offset.min(self.len);
-        self.chain.pieces(offset, len.min(self.len - offset))
+        let offset = offset.min(self.len());
+        self.chain.pieces(offset, len.min(self.len() - offset))
     }
 
     /// Frees the first `count` octets: they were acknowledged. More than are held counts as all of them.
     pub fn advance(&mut self, pool: &mut Pool, count: usize) {
-        let count = count.min(self.len);
-        self.len -= count;
+        let count = count.min(self.len());
+        self.len -= count as u32;
         if self.len == 0 {
             self.chain.clear(pool);
         } else {
@@ -60,7 +76,7 @@ impl SendBuffer {
 
     /// Forgets all octets and gives all chunks back.
     pub fn clear(&mut self, pool: &mut Pool) {
-        self.advance(pool, self.len);
+        self.advance(pool, self.len());
     }
 
     #[cfg(test)]

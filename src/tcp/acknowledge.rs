@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::acceptance::{self, AckRange};
-use super::connection::{Connection, Context, Events, More};
+use super::connection::{Connection, Context, Events};
 use super::input::Rejected;
 use super::loss::{self, Ack};
 use super::recovery::sent::Delivered;
 use super::segment::Segment;
 use super::state::{Cause, State};
 use super::timestamp;
+use crate::buffer::More;
 use crate::counters::DropReason;
 
 /// Fifth: the ACK field.
@@ -90,8 +91,8 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
         transfer.sent.acknowledge(segment.ack, &mut done);
     }
     connection.snd.una = segment.ack;
-    if connection.more == More::Held {
-        connection.more = More::Unpushed;
+    if connection.send_buffer.more == More::Held {
+        connection.send_buffer.more = More::Unpushed;
     }
     connection.ecn.acknowledged(segment.ack);
     connection.snd.syn_acknowledged = true;

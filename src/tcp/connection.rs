@@ -25,7 +25,7 @@ use super::state::{Cause, State, transition};
 use super::timer::{Deadlines, Purpose};
 use super::tuning::{self, ReaderTuning};
 use super::window::WindowShift;
-use crate::buffer::{Chunk, Pool, ReceiveBuffer, SendBuffer};
+use crate::buffer::{Chunk, More, Pool, ReceiveBuffer, SendBuffer};
 use crate::counters::Counters;
 use crate::error::SocketError;
 use crate::ip::path_mtu::PathMtus;
@@ -187,18 +187,6 @@ impl Events {
     }
 }
 
-/// What the application has said of what it sent last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum More {
-    /// Nothing: it is all that there is for now.
-    #[default]
-    Nothing,
-    /// More will follow: a short segment waits for it, until the peer acknowledges something.
-    Held,
-    /// More was to follow: a short segment may leave, but is not pushed.
-    Unpushed,
-}
-
 /// Figures of one connection, for people and programs that watch it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statistics {
@@ -283,8 +271,6 @@ pub struct Connection {
     pub overridden: bool,
     /// What could be sent waits for its turn, by pacing.
     pub paced: bool,
-    /// More text was said to follow.
-    pub more: More,
     /// Keep-alives sent without an answer.
     pub keep_alive_probes: u8,
     /// When the current second of challenge ACKs began, in eighths of a second, as far as 16 bits count.
@@ -381,7 +367,6 @@ impl Connection {
             probe_now: false,
             overridden: false,
             paced: false,
-            more: More::Nothing,
             keep_alive_probes: 0,
             challenges_since: 0,
             purpose: Purpose::default(),
@@ -456,7 +441,7 @@ impl Connection {
 
     /// The application holds short segments back.
     pub fn holds_back(&self) -> bool {
-        self.options.cork || self.more == More::Held
+        self.options.cork || self.send_buffer.more == More::Held
     }
 
     /// The sequence number of the first octet in the send buffer.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, Context, More};
+use super::connection::{Connection, Context};
+use crate::buffer::More;
 
 /// How long silly-window avoidance, Nagle's algorithm with nothing in flight, or a cork may hold text back
 /// (RFC 9293 section 3.8.6.2.1: 0.1 to 1 s).
@@ -61,7 +62,7 @@ impl Connection {
             self.start_user_timeout(cx);
         } else {
             self.overridden = true;
-            self.more = More::Nothing;
+            self.send_buffer.more = More::Nothing;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! and why. Window, congestion window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet
 //! here; [`super::output`] builds what is decided, and only its success changes the connection.
 
-use super::connection::{Connection, More};
+use super::connection::Connection;
 use super::ecn;
 use super::habits::Habits;
 use super::nagle::{Offer, may_send};
@@ -12,6 +12,7 @@ use super::receiver::ack_is_due;
 use super::recovery::new_reno::Phase;
 use super::sequence::SeqNumber;
 use super::state::State;
+use crate::buffer::More;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -382,7 +383,7 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
         flags |= Flags::FIN;
     }
     // 9293-MUST-61, 9293-SHLD-27: PSH on the segment that empties the queue, however many writes filled it.
-    if len > 0 && (seq + len) == connection.text_end() && connection.more == More::Nothing {
+    if len > 0 && (seq + len) == connection.text_end() && connection.send_buffer.more == More::Nothing {
         flags |= Flags::PSH;
     }
     // 9293-3.10.2-5: URG while the pointer is ahead.

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, Context, More};
+use super::connection::{Connection, Context};
 use super::initial_sequence::flow_label;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
 use super::why::Why;
+use crate::buffer::More;
 use crate::error::SocketError;
 use crate::wire::option::Timestamp;
 
@@ -35,7 +36,7 @@ impl Connection {
         match self.send_buffer.write(cx.pool, data, capacity) {
             0 => Err(SocketError::WouldBlock),
             written => {
-                self.more = More::Nothing;
+                self.send_buffer.more = More::Nothing;
                 Ok(written)
             }
         }
@@ -48,14 +49,14 @@ impl Connection {
     /// As [`Connection::send`].
     pub fn send_more(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
         let written = self.send(data, cx)?;
-        self.more = More::Held;
+        self.send_buffer.more = More::Held;
         Ok(written)
     }
 
     /// What was held back leaves as it is.
     pub fn release(&mut self) {
-        if self.more == More::Held {
-            self.more = More::Unpushed;
+        if self.send_buffer.more == More::Held {
+            self.send_buffer.more = More::Unpushed;
         }
         self.overridden |= self.unsent() > 0;
     }
