@@ -45,10 +45,11 @@ fn the_kernel_keeps_the_rules() {
         near.check(command);
     }
     let (here, there) = (tcpdump(&near, "near0", "near.pcap"), tcpdump(&far, "far0", "far.pcap"));
-    let listen = "head -c 400000 /dev/urandom | nc -N -w 20 -l 10.1.0.1 7000 > /dev/null";
+    // Both ends on one processor, so that the captures have the packets in the order in which they were handled.
+    let listen = "head -c 400000 /dev/urandom | taskset -c 0 nc -N -w 20 -l 10.1.0.1 7000 > /dev/null";
     let mut server = near.command(listen).stdin(Stdio::null()).spawn().expect("nc starts");
     assert!(eventually(|| near.run("ss -tln | grep -q 10.1.0.1:7000").status.success()), "nc listens");
-    far.check("head -c 400000 /dev/urandom | nc -N -w 20 10.1.0.1 7000 | wc -c");
+    far.check("head -c 400000 /dev/urandom | taskset -c 0 nc -N -w 20 10.1.0.1 7000 | wc -c");
     server.wait().expect("nc ends");
     // Nobody listens there.
     far.run("nc -w 2 -z 10.1.0.1 7001");
