@@ -39,11 +39,13 @@ pub(super) fn is_old(connection: &Connection, segment: &Segment<'_>) -> bool {
 // 7323-4.3: not from any segment: only if it is not older and SEG.SEQ =< Last.ACK.sent.
 pub(super) fn update(connection: &mut Connection, segment: &Segment<'_>) {
     let Some(timestamp) = segment.options.timestamp.filter(|_| connection.agreed.timestamps) else { return };
-    let range = acceptance::acknowledgment(&connection.space(), segment.ack, connection.snd.max_wnd);
-    if matches!(range, AckRange::BeyondNext | AckRange::TooOld) && segment.has_ack() {
+    // Most text in order lies beyond the last acknowledgment, so this comes first.
+    if !segment.seq.le(connection.rcv.last_ack) {
         return;
     }
-    if segment.seq.le(connection.rcv.last_ack) {
+    let range = acceptance::acknowledgment(&connection.space(), segment.ack, connection.snd.max_wnd);
+    let refused = segment.has_ack() && matches!(range, AckRange::BeyondNext | AckRange::TooOld);
+    if !refused {
         connection.agreed.ts_recent = timestamp.value;
         connection.agreed.ts_recent_at = segment.arrived;
     }
