@@ -129,7 +129,7 @@ impl Config {
         }
         let tcp = &self.tcp;
         // 6298-2.5
-        if tcp.max_rto < Duration::from_secs(60) || tcp.min_rto > tcp.max_rto {
+        if tcp.max_rto < tcp.habits.least_rto_cap || tcp.min_rto > tcp.max_rto {
             return Err("the RTO must have a cap of at least 60 s, and a floor below it".into());
         }
         if !tcp.has_valid_capacities() {

@@ -4,7 +4,7 @@ mod kit;
 
 use glasstcp::SocketError;
 use glasstcp::buffer::{LARGE, SMALL};
-use glasstcp::sim::Script;
+use glasstcp::sim::{Script, Sent};
 use glasstcp::stack::{Readiness, SocketHandle, TcpHandle};
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
@@ -87,6 +87,40 @@ fn nagle_can_be_switched_off() {
             assert_eq!(script.peer_acks(ack)[0].text, b"b");
         }
     }
+}
+
+/// What is sent as records shares no segment with what follows, neither at first nor when it is sent again; only what may
+/// still become longer waits for an ACK.
+#[test]
+fn records_are_kept_apart() {
+    let (mut script, handle) = reach(State::Established);
+    assert_eq!(script.send(handle, b"short").len(), 1, "in flight, so that Nagle's algorithm holds what is short");
+    let first = script.ack;
+    for record in [&b"one"[..], b"two"] {
+        assert_eq!(script.stack.tcp_send_record(script.now, handle, record), Ok(3));
+        script.stack.tcp_send_record(script.now, handle, b"").unwrap();
+    }
+    script.stack.tcp_send(script.now, handle, b"rest").unwrap();
+    let texts = |sent: Vec<Sent>| -> Vec<Vec<u8>> { sent.into_iter().map(|sent| sent.text).collect() };
+    let sent = script.sent();
+    assert!(sent.iter().all(|sent| sent.flags().contains(Flags::PSH)));
+    assert_eq!(texts(sent), [b"one", b"two"]);
+    // Lost, all of it: each is sent again by itself.
+    let again: Vec<Vec<u8>> = texts(script.pass(2 * SECOND));
+    assert!(again.iter().all(|text| [&b"short"[..], b"one", b"two", b"rest"].contains(&&text[..])), "{again:?}");
+    let mut all = texts(script.peer_acks(first.wrapping_add(5)));
+    all.extend(texts(script.peer_acks(first.wrapping_add(8))));
+    all.extend(texts(script.peer_acks(first.wrapping_add(11))));
+    assert!(all.ends_with(&[b"rest".to_vec()]) && all.contains(&b"two".to_vec()), "{all:?}");
+    script.peer_acks(first.wrapping_add(15));
+    // More than a segment: whole ones, and a short one at the end that does not wait for what follows.
+    script.stack.tcp_send_record(script.now, handle, &[7; 3_000]).unwrap();
+    script.stack.tcp_send(script.now, handle, &[8; 100]).unwrap();
+    let lengths: Vec<usize> = script.sent().iter().map(|sent| sent.text.len()).collect();
+    let mss = script.stack.tcp_snapshot(handle).unwrap().segment_payload as usize;
+    let mut expected = vec![mss; 3_000 / mss];
+    expected.push(3_000 % mss);
+    assert_eq!(lengths, expected);
 }
 
 /// 9293-MUST-21: R2 of one connection, infinity included.

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 
 use fsm_support::*;
 use glasstcp::sim::Script;
+use glasstcp::tcp::habits::{AfterFin, Windows};
 use glasstcp::tcp::state::State;
 
 /// Of short segments every second one is acknowledged, where that is the habit.
@@ -32,7 +33,7 @@ fn pairs_of_short_segments() {
 fn a_buffer_of_whole_segments() {
     let mut script = Script::with(|config| {
         config.tcp.receive_tuning = 65_536..=65_536 + 1_460;
-        config.tcp.habits.whole_segments = true;
+        config.tcp.habits.windows = Windows::WholeSegments;
     });
     let handle = script.accept();
     let room = 65_536_u32.next_multiple_of(1_460);
@@ -47,7 +48,9 @@ fn a_buffer_of_whole_segments() {
 #[test]
 fn a_crossed_fin_is_repeated() {
     for repeated in [false, true] {
-        let mut script = Script::with(|config| config.tcp.habits.repeat_crossed_fin = repeated);
+        let mut script = Script::with(|config| {
+            config.tcp.habits.after_fin = if repeated { AfterFin::AckAndFin } else { AfterFin::Ack };
+        });
         let handle = script.accept();
         script.stack.tcp_shutdown(script.now, handle, Shutdown::Write).unwrap();
         let fin = script.sent_one();
@@ -61,5 +64,25 @@ fn a_crossed_fin_is_repeated() {
         assert_eq!((sent[0].flags(), sent[0].header.seq), expected);
         script.peer_acks(fin.header.seq.wrapping_add(1));
         assert_eq!(script.stack.tcp_state(handle), Some(State::TimeWait));
+    }
+}
+
+/// The ACK of a FIN leaves at once, or waits as that of text may for what the application does.
+#[test]
+fn the_ack_of_a_fin_may_wait_for_ours() {
+    for late in [false, true] {
+        let mut script = Script::with(|config| {
+            config.tcp.habits.after_fin = if late { AfterFin::LateAck } else { AfterFin::Ack };
+        });
+        let handle = script.accept();
+        script.peer_sends(b"text");
+        let header = script.header(FIN | ACK);
+        script.seq += 1;
+        assert_eq!(script.inject(&header, &[]).len(), usize::from(!late));
+        let wait = script.stack.config().tcp.delayed_ack / 2;
+        assert!(script.pass(wait).is_empty());
+        script.stack.tcp_shutdown(script.now, handle, Shutdown::Write).unwrap();
+        let fin = script.sent_one();
+        assert_eq!((fin.flags(), fin.header.ack), (FIN | ACK, script.seq));
     }
 }

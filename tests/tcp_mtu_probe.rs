@@ -14,8 +14,10 @@ use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Script, Sent, Side, World, sender};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::tcp::habits::MtuSearch;
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::wire::icmp::IcmpError;
+use glasstcp::wire::option::TcpOptions;
 use kit::icmp_error;
 
 /// A flow whose client has a path that takes packets of `mtu` octets.
@@ -317,4 +319,27 @@ fn a_probe_is_never_larger_than_the_peer_takes() {
         narrow.mtu.store(1_500, Relaxed);
     }
     assert_eq!((narrow.size(), narrow.counters().path_mtu_black_holes), (1_240, 2));
+}
+
+/// With a search from the start what the path is known to take is sent, a larger segment among it, and what that shows is
+/// sent from then on; the MSS that is announced may be smaller.
+#[test]
+fn a_search_from_the_start() {
+    let mut script = Script::with(|config| {
+        config.tcp.habits.mtu_search = MtuSearch::Always;
+        config.tcp.habits.base_mss = 500;
+        config.tcp.announce_at_most = Some(700);
+        (config.tcp.timestamps, config.tcp.sack) = (false, false);
+    });
+    let peer = script.peer.ip();
+    script.stack.set_path_mtu(peer, 640);
+    let handle = script.accept_with(TcpOptions { mss: Some(1_460), ..TcpOptions::default() });
+    let sizes = |sent: &[Sent]| -> Vec<usize> { sent.iter().map(|sent| sent.text.len()).collect() };
+    let sent = script.send(handle, &[1; 4_000]);
+    assert_eq!(sizes(&sent)[..3], [980, 600, 600], "half-way between 500 and 1,460");
+    script.stack.set_path_mtu(peer, 1_500);
+    let ack = script.ack.wrapping_add(4_000);
+    script.peer_acks(ack);
+    assert_eq!(sizes(&script.send(handle, &[1; 1_960])), [980, 980]);
+    assert_eq!(script.stack.path_mtu(peer), 1_500);
 }

@@ -191,3 +191,18 @@ fn urgent_at_a_closed_window() {
     assert_eq!(told(&mut script), 1);
     assert_eq!(script.stack.tcp_urgent_remaining(handle), Some(2_003));
 }
+
+/// A read ends before the last urgent octet, so that its place can be found; the next one goes on with it.
+#[test]
+fn a_read_ends_at_the_mark() {
+    let (mut script, handle) = reach(State::Established);
+    urgent(&mut script, 5, b"calm! again");
+    let mut peeked = [0; 20];
+    assert_eq!(script.stack.tcp_peek(handle, &mut peeked), Ok(4));
+    assert_eq!(read(&mut script, handle, 20), b"calm");
+    assert!(script.stack.tcp_connection(handle).unwrap().at_mark());
+    assert_eq!(read(&mut script, handle, 20), b"! again");
+    // The mark at the very first octet is no end.
+    urgent(&mut script, 1, b"!");
+    assert_eq!(read(&mut script, handle, 20), b"!");
+}

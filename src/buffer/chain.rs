@@ -56,7 +56,12 @@ pub(super) struct Slots {
     base: u64,
     /// From where the tiles before the first slot are counted.
     origin: u64,
+    /// The offsets in the stream at which records end that somebody wants kept apart, in order.
+    ends: VecDeque<u64>,
 }
+
+/// Ends of records that are kept; what is written beyond them is not kept apart.
+pub(super) const MAX_ENDS: usize = 4_096;
 
 /// Slots for which an empty queue at rest keeps room: as many as a window of 4 MiB needs.
 const MAX_SPARE_SLOTS: usize = 64;
@@ -75,6 +80,8 @@ impl Slots {
         self.slots.clear();
         self.slots.shrink_to(MAX_SPARE_SLOTS);
         (self.base, self.origin) = (0, 0);
+        self.ends.clear();
+        self.ends.shrink_to(MAX_SPARE_SLOTS);
     }
 
     /// The slot that `at` belongs to, or where one would be inserted.
@@ -204,7 +211,28 @@ impl Chain {
             held.origin = slot.end();
             slot.give_back(pool);
         }
+        while held.ends.front().is_some_and(|&end| end <= held.base) {
+            held.ends.pop_front();
+        }
         self.rest_if_empty(pool);
+    }
+
+    /// A record ends with the first `len` octets, which are valid; false where too many are kept already.
+    pub(super) fn end_record(&mut self, len: usize) -> bool {
+        let Some(held) = self.0.as_mut().filter(|held| held.ends.len() < MAX_ENDS) else { return false };
+        let end = held.base + len as u64;
+        if held.ends.back() != Some(&end) {
+            held.ends.push_back(end);
+        }
+        true
+    }
+
+    /// Where the record ends that the octet at `offset` belongs to, if its end is kept.
+    pub(super) fn record_end(&self, offset: usize) -> Option<usize> {
+        let held = self.0.as_ref()?;
+        let at = held.base + offset as u64;
+        let index = held.ends.partition_point(|&end| end <= at);
+        held.ends.get(index).map(|end| (end - held.base) as usize)
     }
 
     /// Gives back the chunks that hold nothing of the first `len` octets.

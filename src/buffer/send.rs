@@ -27,6 +27,8 @@ pub struct SendBuffer {
     len: u32,
     /// What was said of the last of them.
     pub more: More,
+    /// Ends of records are kept: of a buffer without any nothing more is asked.
+    records: bool,
 }
 
 impl SendBuffer {
@@ -42,6 +44,18 @@ impl SendBuffer {
         let taken = pool.for_sending(|pool| self.chain.write(pool, len, &data[..fits]));
         self.len += taken as u32;
         taken
+    }
+
+    /// What was written last ends a record: no segment carries octets of it together with what is written later. Beyond
+    /// 4,096 ends that are not acknowledged, records are not kept apart.
+    pub fn end_record(&mut self) {
+        self.records |= self.chain.end_record(self.len());
+    }
+
+    /// Where the record ends that the octet at `offset` belongs to, both counted from SND.UNA; `None` where nobody has asked
+    /// for it to be kept apart.
+    pub fn record_end(&self, offset: usize) -> Option<usize> {
+        if self.records { self.chain.record_end(offset) } else { None }
     }
 
     /// Octets held.
@@ -68,6 +82,7 @@ impl SendBuffer {
         let count = count.min(self.len());
         self.len -= count as u32;
         if self.len == 0 {
+            self.records = false;
             self.chain.clear(pool);
         } else {
             self.chain.drop_front(pool, count);
@@ -87,6 +102,7 @@ impl SendBuffer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chain::MAX_ENDS;
     use super::super::pool::{LARGE, SMALL};
     use super::*;
 
@@ -130,6 +146,34 @@ mod tests {
         buffer.clear(&mut pool);
         other.clear(&mut pool);
         assert_eq!(pool.charged(), 0);
+    }
+
+    #[test]
+    fn records_end_where_they_were_said_to() {
+        let mut pool = Pool::new(usize::MAX);
+        let mut buffer = SendBuffer::new();
+        buffer.end_record();
+        assert_eq!(buffer.record_end(0), None, "nothing was written");
+        for len in [100, 200, 300] {
+            buffer.write(&mut pool, &text(len), usize::MAX);
+            if len < 300 {
+                buffer.end_record();
+            }
+        }
+        let ends = |buffer: &SendBuffer, offsets: [usize; 5]| offsets.map(|offset| buffer.record_end(offset));
+        assert_eq!(ends(&buffer, [0, 99, 100, 299, 300]), [Some(100), Some(100), Some(300), Some(300), None]);
+        buffer.advance(&mut pool, 100);
+        assert_eq!(ends(&buffer, [0, 199, 200, 499, 500]), [Some(200), Some(200), None, None, None]);
+        buffer.clear(&mut pool);
+        buffer.write(&mut pool, &text(500), usize::MAX);
+        assert_eq!(ends(&buffer, [0, 99, 199, 200, 499]), [None; 5], "what is acknowledged is forgotten");
+        // Bounded, whatever an application asks for.
+        for _ in 0..2 * MAX_ENDS {
+            buffer.write(&mut pool, b"x", usize::MAX);
+            buffer.end_record();
+        }
+        assert_eq!(buffer.record_end(500 + MAX_ENDS - 2), Some(500 + MAX_ENDS - 1));
+        assert_eq!(buffer.record_end(500 + MAX_ENDS), None);
     }
 
     #[test]

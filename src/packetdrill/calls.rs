@@ -192,7 +192,11 @@ impl Host {
         let error = self.stack.tcp_error(handle)?;
         let descriptor = self.table.get_mut(&fd)?;
         let told = std::mem::replace(&mut descriptor.error_told, true);
-        (!told && error != SocketError::Aborted).then(|| error.into())
+        let broken = error == SocketError::Reset
+            && self.settings.persona.reset_breaks_pipe()
+            && self.stack.tcp_connection(handle).is_some_and(|c| c.fin_received() && c.snd.fin.is_none());
+        let errno = if broken { Errno::EPIPE } else { error.into() };
+        (!told && error != SocketError::Aborted).then_some(errno)
     }
 
     /// Shuts down one way or both.
@@ -407,8 +411,9 @@ impl Host {
                 .stack
                 .tcp_connection(handle)
                 .is_some_and(|c| c.snd.fin.is_some() && (c.read_closed || c.fin_received()));
-        let error =
-            !descriptor.error_told && self.stack.tcp_error(handle).is_some_and(|error| error != SocketError::Aborted);
+        let error = descriptor.notices.any()
+            || !descriptor.error_told
+                && self.stack.tcp_error(handle).is_some_and(|error| error != SocketError::Aborted);
         (if both { libc::POLLHUP } else { 0 }) | (if error { libc::POLLERR } else { 0 })
     }
 

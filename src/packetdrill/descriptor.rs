@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use super::calls::Domain;
 use super::errno::{Answer, Errno};
+use super::notices::Notices;
 use super::send_memory::SendMemory;
+use super::shut_device::Waiting;
 use super::watch::Watch;
 use crate::ip::bind::BindOptions;
 use crate::stack::{ListenerHandle, SocketHandle, TcpHandle, UdpHandle};
@@ -91,6 +93,12 @@ pub(super) struct Descriptor {
     pub send_memory: SendMemory,
     /// Figures.
     pub watch: Watch,
+    /// The error queue.
+    pub notices: Notices,
+    /// Its text waits for a device that takes nothing.
+    pub waiting: Option<Waiting>,
+    /// The last urgent octet, taken out of the stream.
+    pub urgent: Option<u8>,
     /// The error of the connection has been told.
     pub error_told: bool,
     /// The application knows that it is connected.
@@ -113,6 +121,9 @@ impl Descriptor {
             noted: BTreeMap::new(),
             send_memory: SendMemory::default(),
             watch: Watch::default(),
+            notices: Notices::default(),
+            waiting: None,
+            urgent: None,
             error_told: false,
             connected_told: false,
             read_shut: false,

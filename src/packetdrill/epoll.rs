@@ -22,6 +22,8 @@ pub(super) struct Watched {
     interest: Interest,
     /// Something has happened that may be told.
     woken: bool,
+    /// `EPOLLONESHOT` and it was told: nothing more until it is set again.
+    spent: bool,
 }
 
 /// One set.
@@ -69,7 +71,7 @@ impl Host {
         if set.contains_key(&fd) {
             return Err(Errno::EEXIST);
         }
-        set.insert(fd, Watched { interest, woken: true });
+        set.insert(fd, Watched { interest, woken: true, spent: false });
         Ok(())
     }
 
@@ -79,7 +81,7 @@ impl Host {
     /// `EBADF`, `ENOENT`.
     pub fn epoll_modify(&mut self, epoll: Fd, fd: Fd, interest: Interest) -> Answer<()> {
         let watched = self.set(epoll)?.get_mut(&fd).ok_or(Errno::ENOENT)?;
-        *watched = Watched { interest, woken: true };
+        *watched = Watched { interest, woken: true, spent: false };
         Ok(())
     }
 
@@ -101,7 +103,7 @@ impl Host {
         for (fd, watched) in set {
             let Interest { events, data } = watched.interest;
             let edge = events & libc::EPOLLET as u32 != 0;
-            if told.len() >= room || edge && !watched.woken {
+            if told.len() >= room || watched.spent || edge && !watched.woken {
                 continue;
             }
             let wanted = events | ALWAYS;
@@ -110,9 +112,7 @@ impl Host {
             entry.woken = false;
             if found != 0 {
                 told.push(Interest { events: found, data });
-                if events & libc::EPOLLONESHOT as u32 != 0 {
-                    entry.interest.events = 0;
-                }
+                entry.spent = events & libc::EPOLLONESHOT as u32 != 0;
             }
         }
         Ok(told)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::knobs::Knobs;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
+use crate::tcp::habits::{AfterFin, Windows};
 use crate::wire::option::OptionOrder;
 
 /// Where the RFCs leave a choice, FreeBSD's.
@@ -17,8 +18,8 @@ pub fn habits(config: &mut Config) {
     // Also the first segments of a connection are acknowledged late.
     tcp.quick_acks = 0;
     tcp.habits.acknowledge_pairs = true;
-    tcp.habits.whole_segments = true;
-    tcp.habits.repeat_crossed_fin = true;
+    tcp.habits.windows = Windows::WholeSegments;
+    tcp.habits.after_fin = AfterFin::AckAndFin;
     tcp.max_rto = Duration::from_secs(64);
     tcp.give_up_syn = Duration::from_secs(75);
     tcp.socket.keep_alive_probes = 8;

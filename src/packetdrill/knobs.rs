@@ -1,11 +1,18 @@
 //! The names of sysctls, and the settings of the stack that they stand for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
+use crate::tcp::habits::{MtuSearch, Windows};
+
+/// What our `ip route change` has noted: for which destination, the MSS to announce, and the MTU.
+const ROUTE: &str = "glasstcp.route";
+const ROUTE_ADVMSS: &str = "glasstcp.route_advmss";
+const ROUTE_MTU: &str = "glasstcp.route_mtu";
 
 /// Values by the names of sysctls (`net.ipv4.tcp_sack`). A name that means nothing here is kept and has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +64,12 @@ impl Knobs {
         }
     }
 
+    /// The destination of a route whose MTU was set, and that.
+    pub(super) fn route(&self) -> Option<(IpAddr, u32)> {
+        let mtu = u32::try_from(self.number(ROUTE_MTU)?).ok()?;
+        Some((self.get(ROUTE)?.parse().ok()?, mtu))
+    }
+
     /// Makes the settings what the values say.
     pub fn apply(&self, config: &mut Config) {
         freebsd::apply(self, config);
@@ -67,7 +80,21 @@ impl Knobs {
         self.switch("net.ipv4.tcp_syncookies", &mut tcp.syn_cookies);
         self.switch("net.ipv4.tcp_slow_start_after_idle", &mut tcp.habits.restart_after_idle);
         self.switch("net.ipv4.tcp_early_retrans", &mut tcp.habits.tail_loss_probes);
-        self.switch("net.ipv4.tcp_mtu_probing", &mut tcp.habits.leave_black_holes);
+        if let Some(mode) = self.number("net.ipv4.tcp_mtu_probing") {
+            tcp.habits.mtu_search = match mode {
+                0 => MtuSearch::Never,
+                1 => MtuSearch::BlackHoles,
+                _ => MtuSearch::Always,
+            };
+        }
+        match self.number("net.ipv4.tcp_invalid_ratelimit").and_then(|millis| u16::try_from(millis).ok()) {
+            Some(0) => tcp.challenge_acks_per_second = u8::MAX,
+            Some(millis) => tcp.habits.challenge_eighths = (millis / 125).max(1),
+            None => {}
+        }
+        let mss = |name: &str| self.number(name).and_then(|mss| u16::try_from(mss).ok()).filter(|&mss| mss > 0);
+        tcp.habits.base_mss = mss("net.ipv4.tcp_base_mss").unwrap_or(tcp.habits.base_mss);
+        tcp.announce_at_most = mss(ROUTE_ADVMSS);
         if let (Some(burst), Some(least)) = (&mut tcp.habits.burst, self.number("net.ipv4.tcp_min_tso_segs")) {
             *burst = u16::try_from(least).unwrap_or(*burst).max(1);
         }
@@ -78,8 +105,14 @@ impl Knobs {
                 _ => EcnMode::Accept,
             };
         }
-        if let Some(largest) = self.list("net.ipv4.tcp_rmem").get(2) {
-            tcp.receive_tuning = (*tcp.receive_tuning.start()).min(*largest)..=*largest;
+        if let [_, first, largest] = self.list("net.ipv4.tcp_rmem")[..] {
+            // Where windows are told, a half of the buffer is for its own records.
+            let told = tcp.habits.windows == Windows::Told;
+            let first = if told { first / 2 } else { *tcp.receive_tuning.start() };
+            tcp.receive_tuning = first.min(largest).max(1)..=largest.max(1);
+        }
+        if let Some(millis) = self.number("net.ipv4.tcp_rto_max_ms").and_then(|millis| u64::try_from(millis).ok()) {
+            tcp.max_rto = Duration::from_millis(millis.clamp(1_000, 120_000));
         }
         if let Some(retries) = self.number("net.ipv4.tcp_syn_retries") {
             tcp.give_up_syn = patience(tcp.initial_rto, retries, tcp.max_rto);

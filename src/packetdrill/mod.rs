@@ -8,7 +8,9 @@
 //! | `epoll` | sets of sockets that somebody waits for |
 //! | `calls` | socket, bind, listen, accept, connect, shutdown, close, poll |
 //! | `transfer` | read, write and their kin |
+//! | `receive_memory` | how much may be received, as Linux counts it |
 //! | `send_memory` | how much may be written, as Linux counts it |
+//! | `notices` | the error queue: when text left, and that the memory of a write is free again |
 //! | `watch` | what is remembered of connections for those who ask |
 //! | `socket_options` | getsockopt and setsockopt, by level and name |
 //! | `tcp_info` | `struct tcp_info` as Linux lays it out |
@@ -16,6 +18,7 @@
 //! | `freebsd` | the habits of FreeBSD, and its sysctls |
 //! | `knobs` | the names of sysctls, and the settings that they stand for |
 //! | `sources` | where they come from while a script runs |
+//! | `shut_device` | a device that takes nothing |
 //! | `settings` | what a host is told at its start, also as a line of text |
 //! | `errno` | what a call answers instead of a result |
 //!
@@ -29,9 +32,12 @@ mod errno;
 mod freebsd;
 mod host;
 mod knobs;
+mod notices;
 mod persona;
+mod receive_memory;
 mod send_memory;
 mod settings;
+mod shut_device;
 mod socket_options;
 pub mod sources;
 mod tcp_info;
@@ -46,5 +52,7 @@ pub use epoll::Interest;
 pub use errno::{Answer, Errno};
 pub use host::Host;
 pub use knobs::Knobs;
+pub use notices::{MSG_ZEROCOPY, PIECES_PER_RECORD};
 pub use persona::Persona;
+pub use receive_memory::Refused;
 pub use settings::Settings;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
-use crate::tcp::habits::Habits;
+use crate::tcp::habits::{AfterFin, Habits, MtuSearch, Windows};
 
 /// A set of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,15 +48,18 @@ fn linux(config: &mut Config) {
     let tcp = &mut config.tcp;
     tcp.ecn = EcnMode::Off;
     // The largest receive buffer is 15 MiB: a shift count of 8.
-    tcp.receive_tuning = 65_535..=15 << 20;
+    tcp.receive_tuning = 270_000..=15 << 20;
+    // One in half a second.
+    tcp.challenge_acks_per_second = 1;
     // The host counts (see `counts_send_memory`).
     tcp.send_capacity = Some(1 << 30);
     tcp.habits = Habits {
         acknowledge_pairs: false,
-        whole_segments: false,
-        repeat_crossed_fin: false,
+        windows: Windows::Told,
+        after_fin: AfterFin::LateAck,
         burst: Some(2),
         floor_on_variation: true,
+        least_rto_cap: Duration::from_secs(1),
         empty_window_probes: true,
         quick_acks_end_with_reply: true,
         min_loss_probe: Duration::from_millis(2),
@@ -68,13 +71,35 @@ fn linux(config: &mut Config) {
         take_missing_timestamps: true,
         silent_on_future_acks: false,
         restart_after_idle: false,
-        leave_black_holes: false,
+        challenge_eighths: 4,
+        mtu_search: MtuSearch::Never,
+        base_mss: 1_024,
     };
 }
 
 impl Persona {
+    /// The receive buffer is counted as Linux does it (see the module `receive_memory`).
+    pub(super) fn counts_receive_memory(self) -> bool {
+        self == Persona::Linux
+    }
+
     /// The send buffer is counted as Linux does it (see the module `send_memory`).
     pub(super) fn counts_send_memory(self) -> bool {
+        self == Persona::Linux
+    }
+
+    /// The last urgent octet is read out of band, unless `SO_OOBINLINE` says otherwise.
+    pub(super) fn takes_urgent_out(self) -> bool {
+        matches!(self, Persona::Linux | Persona::FreeBsd)
+    }
+
+    /// A reset behind the peer's FIN is a broken pipe.
+    pub(super) fn reset_breaks_pipe(self) -> bool {
+        self == Persona::Linux
+    }
+
+    /// A segment that is signed (RFC 2385) is dropped where no key was set.
+    pub(super) fn drops_signed_segments(self) -> bool {
         self == Persona::Linux
     }
 

@@ -38,11 +38,11 @@ pub(super) struct SendMemory {
     pub waits: bool,
 }
 
-/// Octets of one piece: half of the largest window at most, in whole segments, but two of them at least.
+/// Octets of one piece: half of the largest window at most, in whole segments, but one of them at least.
 fn piece(connection: &Connection) -> u32 {
     let mss = connection.segment_payload();
     let most = LARGEST_PIECE.min((connection.snd.max_wnd / 2).max(1));
-    (most - most % mss).max(2 * mss)
+    (most - most % mss).max(mss)
 }
 
 /// Octets of memory that text and records take.
@@ -152,7 +152,9 @@ impl Host {
                 entry.send_memory.pushed = Some(end);
             }
             let more = if pushes { 0 } else { libc::MSG_MORE };
-            match self.write_part(fd, handle, part, flags | more) {
+            // A record ends with the last part.
+            let kept = if done + part.len() == data.len() { flags } else { flags & !libc::MSG_EOR };
+            match self.write_part(fd, handle, part, kept | more) {
                 Ok(sent) => done += sent,
                 Err(_) if done > 0 => return Ok(done),
                 Err(errno) => return Err(errno),

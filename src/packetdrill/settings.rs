@@ -14,6 +14,8 @@ pub struct Settings {
     pub local: Vec<IpCidr>,
     /// The largest packet, in octets.
     pub mtu: usize,
+    /// Octets of text in each segment that a larger packet was made of by the device, where it says so.
+    pub segment: Option<u16>,
     /// What decides all that is random.
     pub seed: u64,
     /// Settings by the names of sysctls.
@@ -29,6 +31,7 @@ impl Default for Settings {
             persona: Persona::default(),
             local: LOCAL.iter().filter_map(|text| text.parse().ok()).collect(),
             mtu: 1_500,
+            segment: None,
             seed: 1,
             knobs: Knobs::default(),
         }

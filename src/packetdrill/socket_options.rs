@@ -89,6 +89,16 @@ impl Host {
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => {
                 let octets = (integer(value)?.max(1_152) as u32).min(1 << 29);
                 self.change(fd, |options| options.receive_capacity = Some(octets))?;
+                if let Socket::Tcp(handle) = self.descriptor(fd)?.socket
+                    && self.settings.persona.counts_receive_memory()
+                {
+                    self.receive_buffer_set(handle, octets);
+                }
+            }
+            libc::SO_TIMESTAMPING => {
+                integer(value)?;
+                self.begin_timestamping(fd);
+                self.note(fd, libc::SOL_SOCKET, name, value)?;
             }
             _ => self.note(fd, libc::SOL_SOCKET, name, value)?,
         }
@@ -198,6 +208,11 @@ impl Host {
         self.descriptor(fd)?.noted.get(&(level, name)).cloned().ok_or(Errno::ENOPROTOOPT)
     }
 
+    /// A number that was set, else 0.
+    pub(super) fn noted_number(&self, fd: Fd, level: i32, name: i32) -> i32 {
+        self.noted(fd, level, name).ok().and_then(|value| integer(&value).ok()).unwrap_or(0)
+    }
+
     /// What is set on a socket now.
     fn options(&self, fd: Fd) -> Answer<SocketOptions> {
         let descriptor = self.descriptor(fd)?;
@@ -230,10 +245,20 @@ impl Host {
                 let secs = options.linger.map_or(0, |linger| linger.as_secs() as i32);
                 return Ok([i32::from(options.linger.is_some()).to_ne_bytes(), secs.to_ne_bytes()].concat());
             }
-            tcp_info::SO_MEMINFO => return Ok(vec![0; 9 * 4]),
+            tcp_info::SO_MEMINFO => return self.memory_info(fd),
             _ => return self.noted(fd, libc::SOL_SOCKET, name),
         };
         Ok(number.to_ne_bytes().to_vec())
+    }
+
+    /// `SO_MEMINFO`: what is charged for receiving, what may be, and what may be for sending.
+    fn memory_info(&mut self, fd: Fd) -> Answer<Vec<u8>> {
+        let sending = self.send_limit(fd).unwrap_or(0);
+        let (charged, buffer) = match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) => self.receive_memory_of(handle).unwrap_or_default(),
+            _ => (0, 0),
+        };
+        Ok([charged, buffer, 0, sending, 0, 0, 0, 0, 0].iter().flat_map(|number| number.to_ne_bytes()).collect())
     }
 
     /// `SO_ERROR`: why the connection ended, or what it survived; told once.
@@ -292,7 +317,12 @@ impl Host {
             Socket::Tcp(handle) => {
                 let connection = self.stack.tcp_connection(handle).ok_or(Errno::EBADF)?;
                 let snapshot = self.stack.tcp_snapshot(handle).ok_or(Errno::EBADF)?;
-                Ok(tcp_info::encode(connection, &snapshot, self.stack.config(), self.now, &self.watched(fd)))
+                let mut info =
+                    tcp_info::encode(connection, &snapshot, self.stack.config(), self.now, &self.watched(fd));
+                if let Some(waiting) = self.descriptor(fd)?.waiting {
+                    info[tcp_info::PROBES] = waiting.probes;
+                }
+                Ok(info)
             }
             Socket::Listener(_) => Ok(tcp_info::of_state(tcp_info::LISTEN)),
             Socket::Fresh => Ok(tcp_info::of_state(tcp_info::CLOSE)),

@@ -16,7 +16,7 @@ pub const FILE_VARIABLE: &str = "GLASSTCP_SYSCTL_FILE";
 const COMMON_RMEM: &str = "4096 540000 15728640";
 
 /// What is read below `/proc/sys` (not the congestion control: a namespace has that of its machine), and how what a new network namespace has there begins (Linux 6).
-const STOCK: [(&str, &str); 39] = [
+const STOCK: [(&str, &str); 40] = [
     ("net.ipv4.tcp_rmem", "4096 131072 "),
     ("net.ipv4.tcp_wmem", "4096 16384 "),
     ("net.ipv4.tcp_sack", "1"),
@@ -56,6 +56,7 @@ const STOCK: [(&str, &str); 39] = [
     ("net.ipv4.tcp_moderate_rcvbuf", "1"),
     ("net.ipv4.tcp_comp_sack_nr", "44"),
     ("net.ipv4.tcp_thin_linear_timeouts", "0"),
+    ("net.ipv4.tcp_rto_max_ms", "120000"),
 ];
 
 /// What is found in both places. What is below `/proc/sys` wins: our `sysctl` writes there, too, where it may.

@@ -20,6 +20,9 @@ pub const CLOSE: u8 = 7;
 /// Octets of the struct, as of Linux 6 and of packetdrill, which insists on all of them.
 const LEN: usize = 280;
 
+/// Where `tcpi_probes` stands.
+pub const PROBES: usize = 3;
+
 /// A struct that is written field by field.
 struct Layout {
     bytes: Vec<u8>,

@@ -36,6 +36,9 @@ impl Host {
     pub fn recv_from(&mut self, fd: Fd, buffer: &mut [u8], flags: i32) -> Answer<(usize, Option<SocketAddr>)> {
         let descriptor = self.descriptor(fd)?;
         let domain = descriptor.domain;
+        if flags & libc::MSG_ERRQUEUE != 0 {
+            return self.next_notice(fd).map(|_| (0, None));
+        }
         match descriptor.socket {
             Socket::Fresh | Socket::Listener(_) => Err(Errno::ENOTCONN),
             Socket::Tcp(handle) => {
@@ -54,19 +57,20 @@ impl Host {
     }
 
     fn tcp_read(&mut self, fd: Fd, handle: TcpHandle, buffer: &mut [u8], flags: i32) -> Answer<usize> {
-        if flags & libc::MSG_ERRQUEUE != 0 {
-            return Err(Errno::EAGAIN);
-        }
         if flags & libc::MSG_OOB != 0 {
-            return Err(Errno::EINVAL);
+            return self.read_urgent(fd, handle, buffer, flags);
         }
         if matches!(self.stack.tcp_state(handle), Some(State::SynSent | State::SynReceived)) {
             return Err(Errno::EAGAIN);
         }
+        self.take_urgent_out(fd, handle)?;
         let read = match flags & libc::MSG_PEEK {
             0 => self.stack.tcp_receive(self.now, handle, buffer),
             _ => self.stack.tcp_peek(handle, buffer),
         };
+        if self.settings.persona.counts_receive_memory() && read.is_ok_and(|read| read > 0) {
+            self.reader_came(handle);
+        }
         match read {
             Ok(read) => Ok(read),
             Err(SocketError::WouldBlock) if self.descriptor(fd)?.read_shut => Ok(0),
@@ -74,6 +78,46 @@ impl Host {
             Err(SocketError::NotConnected) => Ok(0),
             // An error is told once; behind it the stream has ended.
             Err(_) => self.take_error(fd, handle).map_or(Ok(0), Err),
+        }
+    }
+
+    /// The next octet is the last urgent one, and is not to be read in line.
+    fn is_at_urgent(&self, fd: Fd, handle: TcpHandle) -> bool {
+        self.settings.persona.takes_urgent_out()
+            && self.stack.tcp_connection(handle).is_some_and(Connection::at_mark)
+            && self.noted_number(fd, libc::SOL_SOCKET, libc::SO_OOBINLINE) == 0
+    }
+
+    /// As a reader comes to it, the urgent octet is put aside for `MSG_OOB`.
+    fn take_urgent_out(&mut self, fd: Fd, handle: TcpHandle) -> Answer<()> {
+        let mut octet = [0];
+        if self.is_at_urgent(fd, handle) && self.stack.tcp_receive(self.now, handle, &mut octet) == Ok(1) {
+            self.descriptor_mut(fd)?.urgent = Some(octet[0]);
+        }
+        Ok(())
+    }
+
+    /// `recv` with `MSG_OOB`.
+    fn read_urgent(&mut self, fd: Fd, handle: TcpHandle, buffer: &mut [u8], flags: i32) -> Answer<usize> {
+        if self.noted_number(fd, libc::SOL_SOCKET, libc::SO_OOBINLINE) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.take_urgent_out(fd, handle)?;
+        let descriptor = self.descriptor_mut(fd)?;
+        let octet = if flags & libc::MSG_PEEK == 0 { descriptor.urgent.take() } else { descriptor.urgent };
+        let octet = octet.ok_or(Errno::EINVAL)?;
+        buffer.iter_mut().take(1).for_each(|first| *first = octet);
+        Ok(buffer.len().min(1))
+    }
+
+    /// What `splice` moves out of a socket: nothing where the urgent octet is next.
+    ///
+    /// # Errors
+    /// Those of [`Host::recv`].
+    pub fn splice_out(&mut self, fd: Fd, buffer: &mut [u8]) -> Answer<usize> {
+        match self.descriptor(fd)?.socket {
+            Socket::Tcp(handle) if self.is_at_urgent(fd, handle) => Ok(0),
+            _ => self.recv(fd, buffer, 0),
         }
     }
 
@@ -98,9 +142,30 @@ impl Host {
     /// # Errors
     /// Those of [`Host::send`], `EDESTADDRREQ`.
     pub fn send_to(&mut self, fd: Fd, data: &[u8], flags: i32, to: Option<SocketAddr>) -> Answer<usize> {
+        self.send_pieces(fd, data, &[], flags, to)
+    }
+
+    /// The same for text whose first records end at these offsets, in order.
+    ///
+    /// # Errors
+    /// Those of [`Host::send_to`].
+    pub fn send_pieces(
+        &mut self,
+        fd: Fd,
+        data: &[u8],
+        ends: &[usize],
+        flags: i32,
+        to: Option<SocketAddr>,
+    ) -> Answer<usize> {
         let sent = match self.descriptor(fd)?.socket {
             Socket::Fresh | Socket::Listener(_) => Err(Errno::EPIPE),
-            Socket::Tcp(handle) => self.tcp_write(fd, handle, data, flags),
+            Socket::Tcp(handle) => {
+                let sent = self.tcp_write_records(fd, handle, data, ends, flags);
+                if sent.is_ok_and(|sent| sent > 0) {
+                    self.note_write(fd, flags);
+                }
+                sent
+            }
             Socket::Udp(handle) => {
                 self.stack.udp_send(self.now, handle, to.map(canonical), data).map_err(|error| match error {
                     SocketError::NotConnected => Errno::EDESTADDRREQ,
@@ -110,6 +175,31 @@ impl Host {
         };
         self.settle();
         sent
+    }
+
+    fn tcp_write_records(
+        &mut self,
+        fd: Fd,
+        handle: TcpHandle,
+        data: &[u8],
+        ends: &[usize],
+        flags: i32,
+    ) -> Answer<usize> {
+        let mut done = 0;
+        for &end in ends.iter().filter(|&&end| end < data.len()) {
+            match self.tcp_write(fd, handle, &data[done..end], flags | libc::MSG_EOR | libc::MSG_MORE) {
+                Ok(sent) => done += sent,
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => return Ok(done),
+            }
+            if done < end {
+                return Ok(done);
+            }
+        }
+        match self.tcp_write(fd, handle, &data[done..], flags) {
+            Err(_) if done > 0 => Ok(done),
+            sent => sent.map(|sent| sent + done),
+        }
     }
 
     fn tcp_write(&mut self, fd: Fd, handle: TcpHandle, data: &[u8], flags: i32) -> Answer<usize> {
@@ -126,6 +216,9 @@ impl Host {
     pub(super) fn write_part(&mut self, fd: Fd, handle: TcpHandle, data: &[u8], flags: i32) -> Answer<usize> {
         let sent = if flags & libc::MSG_OOB != 0 {
             self.stack.tcp_send_urgent(self.now, handle, data)
+        } else if flags & libc::MSG_EOR != 0 {
+            // Where more follows it is pushed by what does.
+            self.stack.tcp_send_record(self.now, handle, data)
         } else if flags & libc::MSG_MORE != 0 {
             self.stack.tcp_send_more(self.now, handle, data)
         } else {
@@ -226,7 +319,7 @@ impl Host {
 const TCP_INQ: i32 = 36;
 
 /// One control message, padded to whole words.
-fn control_message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
+pub(super) fn control_message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
     const WORD: usize = size_of::<usize>();
     let mut message = (WORD + 8 + data.len()).to_ne_bytes().to_vec();
     message.extend_from_slice(&level.to_ne_bytes());

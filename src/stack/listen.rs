@@ -127,9 +127,14 @@ impl Stack {
 
     /// What is remembered of a SYN.
     pub(super) fn record_of_syn(&self, segment: &Segment<'_>, iss: SeqNumber, options: &SocketOptions) -> HalfOpen {
-        let announced = self.announced_mss_for(options.max_segment, segment.tuple.remote_addr);
+        let remote = segment.tuple.remote_addr;
+        let announced = self.announced_mss_for(options.max_segment, remote);
         let offset = self.sequence.timestamp_offset(&segment.tuple);
-        HalfOpen::new(segment, iss, offset, announced, options, &self.config.tcp)
+        let mut record = HalfOpen::new(segment, iss, offset, announced, options, &self.config.tcp);
+        if let Some(most) = self.config.tcp.announce_at_most {
+            record.announced = announced.min(most);
+        }
+        record
     }
 
     /// The MSS to announce.

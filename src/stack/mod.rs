@@ -359,6 +359,27 @@ impl Stack {
         self.is_inside(address) || self.config.any_address && is_connectable(address, &self.config.addresses)
     }
 
+    /// The connection between these two ends.
+    #[cfg(feature = "packetdrill")]
+    pub(crate) fn tcp_between(&self, local: std::net::SocketAddr, remote: std::net::SocketAddr) -> Option<TcpHandle> {
+        match self.flow(&FourTuple::new(local, remote))? {
+            Flow::Connection(key) => Some(TcpHandle(key)),
+            _ => None,
+        }
+    }
+
+    /// A connection as it is, for a host that does with it what no application can.
+    #[cfg(feature = "packetdrill")]
+    pub(crate) fn with_tcp<R>(
+        &mut self,
+        handle: TcpHandle,
+        call: impl FnOnce(&mut Connection, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let result = self.with_connection(handle.0, self.now, call);
+        self.touch(handle.0);
+        result
+    }
+
     /// One connection, with all that its functions may use.
     fn with_connection<R>(
         &mut self,

@@ -12,6 +12,7 @@ use crate::counters::DropReason;
 use crate::ip::path_mtu;
 use crate::ip::sent_datagrams::Cause;
 use crate::tcp::connection::Connection;
+use crate::tcp::habits::MtuSearch;
 use crate::tcp::sequence::SeqNumber;
 use crate::wire::icmp::{self, IcmpError};
 use crate::wire::quoted::Quoted;
@@ -63,6 +64,20 @@ impl Stack {
         connection.snd.path_changes = self.paths.changes() as u8;
         if let Some((mtu, until)) = self.paths.get(connection.tuple.remote_addr, self.now) {
             connection.begin_on_path(mtu, until);
+        }
+        let habits = &self.config.tcp.habits;
+        if habits.mtu_search == MtuSearch::Always {
+            connection.search_path(habits.base_mss, self.now);
+        }
+    }
+
+    /// Somebody who knows says how large packets to `destination` may be, in octets: for new connections, and at once for
+    /// those that send larger ones. What is as large as our link takes is nothing to remember.
+    pub fn set_path_mtu(&mut self, destination: IpAddr, mtu: u32) {
+        let link = u32::try_from(self.mtu_towards(destination)).unwrap_or(u32::MAX);
+        self.paths.raise(destination, mtu, link);
+        if mtu < link {
+            self.paths.lower(destination, mtu, self.now);
         }
     }
 

@@ -246,6 +246,19 @@ impl Stack {
         self.call(now, handle, |connection, cx| connection.send_more(data, cx))
     }
 
+    /// SEND of what ends a record; see [`Connection::send_record`].
+    ///
+    /// # Errors
+    /// See [`Connection::send`].
+    pub fn tcp_send_record(&mut self, now: Instant, handle: TcpHandle, data: &[u8]) -> Result<usize, SocketError> {
+        self.promise_kept(handle);
+        let sent = self.call(now, handle, |connection, cx| connection.send_record(data, cx));
+        if sent == Err(SocketError::WouldBlock) {
+            self.note_starved(handle);
+        }
+        sent
+    }
+
     /// What is held back leaves as it is; see [`Connection::release`].
     pub fn tcp_release(&mut self, now: Instant, handle: TcpHandle) {
         self.call(now, handle, |connection, _| {

@@ -56,7 +56,7 @@ impl Stack {
 
     /// The SYN-ACK once more, or the end of the record.
     fn half_open_deadline(&mut self, key: SlabKey, now: Instant) {
-        let initial = self.config.tcp.initial_rto;
+        let (initial, most) = (self.config.tcp.initial_rto, self.config.tcp.max_rto);
         let Some(entry) = self.half_open.get_mut(key) else { return };
         let undecided = entry.verdict != Verdict::Accepted;
         if undecided
@@ -70,7 +70,7 @@ impl Stack {
         entry.record.syn_losses += 1;
         entry.record.sent_at = now;
         let (timer, reply) = (entry.timer, entry.record.syn_ack(entry.tuple, now, Why::SynAckTimeout));
-        let next = now + initial * (1 << entry.record.syn_losses);
+        let next = now + (initial * (1 << entry.record.syn_losses)).min(most);
         self.wheel.reschedule(timer, next);
         self.counters.retransmits += 1;
         self.push_reply(reply);

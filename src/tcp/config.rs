@@ -62,6 +62,9 @@ pub struct TcpConfig {
     pub ecn: EcnMode,
     /// The order of the options of a SYN. Default: as Linux.
     pub option_order: OptionOrder,
+    /// The largest MSS to announce, whatever the device takes, in octets. It limits what comes, not what is sent. Default
+    /// `None`.
+    pub announce_at_most: Option<u16>,
     /// Drop SYNs that carry a FIN (`drop_synfin` of FreeBSD). Default off: both count, as RFC 9293 says.
     pub drop_syn_fin: bool,
     /// Half-open records over all listeners; beyond it SYN cookies answer. Default 4,096.
@@ -118,6 +121,7 @@ impl Default for TcpConfig {
             window_scaling: true,
             ecn: EcnMode::default(),
             option_order: OptionOrder::default(),
+            announce_at_most: None,
             drop_syn_fin: false,
             max_half_open: 4_096,
             syn_cookies: true,

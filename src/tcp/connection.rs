@@ -454,6 +454,13 @@ impl Connection {
         self.text_una() + self.send_buffer.len() as u32
     }
 
+    /// Octets from `seq` to the end of the record that it belongs to, where the application wants that kept apart from what
+    /// follows, and something does.
+    pub fn record_rest(&self, seq: SeqNumber) -> Option<u32> {
+        let end = self.send_buffer.record_end(seq.saturating_since(self.text_una()) as usize)?;
+        (end < self.send_buffer.len()).then(|| (self.text_una() + end as u32).saturating_since(seq))
+    }
+
     /// Octets of text that have never been sent.
     pub fn unsent(&self) -> u32 {
         let nxt = if self.syn_waits() { self.snd.iss + 1 } else { self.snd.nxt };

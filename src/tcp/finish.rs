@@ -1,6 +1,7 @@
 //! The eighth step of SEGMENT ARRIVES: the FIN bit.
 
 use super::connection::{Connection, Context, Events};
+use super::habits::AfterFin;
 use super::receiver::AckOwed;
 use super::segment::Segment;
 use super::state::{Cause, State};
@@ -31,10 +32,17 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
     // 9293-3.10.7.4-41, 9293-3.10.7.4-42, 9293-3.10.7.4-43, 9293-3.10.7.4-44: by the table. The ACK of our own FIN, if
     // this segment carries it, was seen in the fifth step.
     connection.advance(Cause::Fin);
-    if connection.state() == State::Closing && cx.config.habits.repeat_crossed_fin {
-        connection.retransmit_all();
+    match cx.config.habits.after_fin {
+        AfterFin::LateAck if connection.state() == State::CloseWait && connection.statistics.octets_received > 0 => {
+            (connection.rcv.quick_acks, connection.owed.dsack) = (0, None);
+            connection.owe_ack_in_order(cx);
+        }
+        AfterFin::AckAndFin if connection.state() == State::Closing => {
+            connection.retransmit_all();
+            connection.owed.ack(AckOwed::Now, Why::FinAck);
+        }
+        _ => connection.owed.ack(AckOwed::Now, Why::FinAck),
     }
-    connection.owed.ack(AckOwed::Now, Why::FinAck);
     connection.events.add(Events::READ);
     if connection.state() == State::TimeWait {
         connection.stop_timers();

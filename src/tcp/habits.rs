@@ -3,6 +3,45 @@
 
 use std::time::Duration;
 
+/// What follows a FIN of the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterFin {
+    /// Its ACK, at once.
+    #[default]
+    Ack,
+    /// The same; where both sides close at the same time, with our FIN once more.
+    AckAndFin,
+    /// In ESTABLISHED, once there was text, an ACK that waits as long as that of text may, for an application that closes, too;
+    /// it reports nothing that was received twice.
+    LateAck,
+}
+
+/// What window a receive buffer offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Windows {
+    /// Its free part; the right edge moves by whole segments (RFC 9293 section 3.8.6.2.2).
+    #[default]
+    Steps,
+    /// The buffer is so many whole segments, its free part is the window, whatever the window field can say of it, and the
+    /// right edge moves by whatever is read.
+    WholeSegments,
+    /// The same with a first window of whole segments in the buffer; whoever sets the buffer's size while text arrives and is
+    /// read decides about windows, and about their updates.
+    Told,
+}
+
+/// When larger segments are tried than the path is known to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MtuSearch {
+    /// Never, and segments of full size that seem to vanish do not become smaller.
+    Never,
+    /// Where segments of full size seem to vanish: smaller ones first (RFC 4821 section 7.7).
+    #[default]
+    BlackHoles,
+    /// By halves from the start of each connection; what the path is known to take is sent meanwhile.
+    Always,
+}
+
 /// See the module's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Habits {
@@ -13,6 +52,8 @@ pub struct Habits {
     /// The floor of the RTO bounds its term of variation, so that the RTO is always that much longer than SRTT. Default off:
     /// it bounds the whole (RFC 6298 (2.4)).
     pub floor_on_variation: bool,
+    /// The least cap of the RTO that can be set. Default 60 s (RFC 6298 (2.5)).
+    pub least_rto_cap: Duration,
     /// A probe of a closed window carries no text: SEG.SEQ = SND.UNA - 1, which the peer must answer as a keep-alive. Default
     /// off: one octet of text (RFC 9293 section 3.8.6.1).
     pub empty_window_probes: bool,
@@ -22,11 +63,10 @@ pub struct Habits {
     /// Every second segment is acknowledged at once, however short it is. Default off: once there are two full ones (RFC 9293
     /// section 3.8.6.3).
     pub acknowledge_pairs: bool,
-    /// The receive buffer is so many whole segments, its free part is the window, whatever the window field can say of it, and
-    /// the right edge moves by whatever is read. Default off: it moves by whole segments (RFC 9293 section 3.8.6.2.2).
-    pub whole_segments: bool,
-    /// Where both sides close at the same time, our FIN is sent again with the ACK of the peer's. Default off.
-    pub repeat_crossed_fin: bool,
+    /// What window a receive buffer offers. Default: its free part, in steps of whole segments.
+    pub windows: Windows,
+    /// What follows a FIN of the peer. Default: its ACK, at once.
+    pub after_fin: AfterFin,
     /// No tail loss probe leaves sooner than this. Default 10 ms.
     pub min_loss_probe: Duration,
     /// Tail loss probes are sent (RFC 8985 section 7). Default on.
@@ -49,8 +89,13 @@ pub struct Habits {
     pub silent_on_future_acks: bool,
     /// After an idle time of an RTO sending starts again with the initial window (RFC 5681 section 4.1). Default on.
     pub restart_after_idle: bool,
-    /// Where segments of full size seem to vanish, smaller ones are tried (RFC 4821 section 7.7). Default on.
-    pub leave_black_holes: bool,
+    /// The time for which challenge ACKs are counted, in eighths of a second. Default 8.
+    pub challenge_eighths: u16,
+    /// When larger segments are tried than the path is known to take (RFC 4821). Default: in search of a way out of a black
+    /// hole.
+    pub mtu_search: MtuSearch,
+    /// The MSS over IPv4 from which a search begins, in octets. Default 1,024.
+    pub base_mss: u16,
 }
 
 impl Default for Habits {
@@ -58,11 +103,12 @@ impl Default for Habits {
         Habits {
             burst: None,
             floor_on_variation: false,
+            least_rto_cap: Duration::from_secs(60),
             empty_window_probes: false,
             quick_acks_end_with_reply: false,
             acknowledge_pairs: false,
-            whole_segments: false,
-            repeat_crossed_fin: false,
+            windows: Windows::Steps,
+            after_fin: AfterFin::Ack,
             min_loss_probe: Duration::from_millis(10),
             tail_loss_probes: true,
             override_after_rto: false,
@@ -72,7 +118,9 @@ impl Default for Habits {
             take_missing_timestamps: false,
             silent_on_future_acks: false,
             restart_after_idle: true,
-            leave_black_holes: true,
+            challenge_eighths: 8,
+            mtu_search: MtuSearch::BlackHoles,
+            base_mss: 1_024,
         }
     }
 }

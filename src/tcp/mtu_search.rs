@@ -51,6 +51,11 @@ impl Search {
         Search { low, high: high.max(low), fresh: true, lost: 0, next: now }
     }
 
+    /// The same, with halves from the start: nothing speaks for the whole.
+    pub fn halving(low: u16, high: u16, now: Instant) -> Search {
+        Search { fresh: false, ..Search::between(low, high, now) }
+    }
+
     /// The size that is sent.
     pub fn size(&self) -> u16 {
         self.low

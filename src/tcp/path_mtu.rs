@@ -11,6 +11,7 @@
 //! kept and nothing is asked.
 
 use super::connection::{Connection, Context};
+use super::habits::MtuSearch;
 use super::mtu_search::Search;
 use super::option::{DEFAULT_MSS_V6, MIN_MSS};
 use super::recovery::new_reno::{NewReno, Phase};
@@ -22,9 +23,6 @@ use crate::time::Instant;
 /// threshold (`tcp_retries1`) and RFC 9293 R1.
 // 4821-7.7
 const BLACK_HOLE: u8 = 3;
-
-/// The MSS with which a connection leaves a black hole (`tcp_base_mss` of Linux). IPv6 passes 1,280 octets anywhere.
-const BASE_MSS_V4: u16 = 1_024;
 
 /// Full segments behind a probe that must be there to be sent, so that its loss shows by their arrival, and one more.
 // 4821-7.4
@@ -64,6 +62,12 @@ impl Connection {
             self.narrow_path().search = Some(Search::settled(mss, until));
             self.snd.mss = mss;
         }
+    }
+
+    /// A new connection that tries larger segments from the start.
+    pub(crate) fn search_path(&mut self, base: u16, now: Instant) {
+        let path = self.narrow_path();
+        path.search = Some(Search::halving(base.min(path.limit), path.limit, now));
     }
 
     /// What is kept of the path, from now on if nothing was: then SND.MSS is still what peer and link allow.
@@ -204,7 +208,7 @@ impl Connection {
         }
         let stuck = &mut self.narrow_path().stuck;
         *stuck = (una, if stuck.0 == una { stuck.1.saturating_add(1) } else { 1 });
-        if stuck.1.is_multiple_of(BLACK_HOLE) && cx.config.habits.leave_black_holes {
+        if stuck.1.is_multiple_of(BLACK_HOLE) && cx.config.habits.mtu_search != MtuSearch::Never {
             self.leave_black_hole(cx);
         }
     }
@@ -214,7 +218,8 @@ impl Connection {
     fn leave_black_hole(&mut self, cx: &mut Context<'_>) {
         let ipv6 = self.tuple.remote_addr.is_ipv6();
         let floor = self.mss_for(cx.paths.settings().floor(ipv6));
-        let base = if ipv6 { DEFAULT_MSS_V6 } else { BASE_MSS_V4.max(floor) };
+        // IPv6 passes 1,280 octets anywhere.
+        let base = if ipv6 { DEFAULT_MSS_V6 } else { cx.config.habits.base_mss.max(floor) };
         let mss = if self.snd.mss > base { base } else { floor };
         let options = self.option_octets();
         let sent = self.transfer.as_ref().and_then(|transfer| transfer.sent.segment_at(self.snd.una));
@@ -243,7 +248,7 @@ impl Connection {
     pub(super) fn mtu_probe(&self, now: Instant) -> Option<u32> {
         let path = self.path.as_deref().filter(|path| path.probe.is_none())?;
         // 8201-5.4: whatever the path takes, no more than the peer does.
-        let size = path.search?.candidate(path.limit, now)?;
+        let size = path.search?.candidate(path.limit, now).filter(|&size| size > self.snd.mss)?;
         let mss = self.segment_payload();
         let octets = u32::from(size - self.option_octets());
         let behind = octets + BEHIND_PROBE * mss;
@@ -255,7 +260,8 @@ impl Connection {
             && self.usable_window() >= behind
             && self.congestion.get().window() >= behind
             && self.usable_congestion_window() >= octets;
-        (clear && room && self.snd.syn_acknowledged && self.snd.up.is_none()).then_some(octets)
+        let whole = self.record_rest(self.snd.nxt).is_none_or(|rest| rest >= octets);
+        (clear && room && whole && self.snd.syn_acknowledged && self.snd.up.is_none()).then_some(octets)
     }
 
     /// A probe has left, up to SND.NXT.

@@ -210,6 +210,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     }
     // By habit, what left in one piece is sent again as such.
     let run = if limits.burst.is_some() { run.min(sent.run_of_record(seq)) } else { run };
+    let run = connection.record_rest(seq).map_or(run, |rest| rest.min(run));
     let octets = run.min(allowed).min(in_window).min(max_payload(connection, limits));
     if octets == 0 || (octets < mss.min(run) && octets < in_window) {
         return None;
@@ -269,15 +270,19 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
     }
     let mss = connection.segment_payload();
     let usable = window.min(allowed);
+    // Of a record with others behind it nothing is gained by holding back its last segment: it gets no longer.
+    let record = connection.record_rest(connection.snd.nxt);
+    let queued = record.map_or(queued, |rest| rest.min(queued));
+    let fin_waits = fin_waits && record.is_none();
     let offer = Offer {
         queued,
         usable,
         mss,
         max_wnd: connection.snd.max_wnd,
-        idle: connection.snd.short_end.le(connection.snd.una),
+        idle: connection.snd.short_end.le(connection.snd.una) || record.is_some(),
         // Nothing is gained by holding back the last segment of all.
         no_delay: (connection.options.nodelay || fin_waits || connection.snd.up.is_some()) && !is_crowded(connection),
-        cork: connection.holds_back() && !fin_waits,
+        cork: connection.holds_back() && !fin_waits && record.is_none(),
         overridden: connection.overridden,
     };
     if !may_send(&offer) || (queued > usable && is_deferred(connection, usable, limits)) {
@@ -374,6 +379,8 @@ fn pushed(mut plan: Plan, mss: u32, limits: &Limits) -> Plan {
 
 /// `octets` of sequence space from `seq` on: text, and the FIN where it lies in them.
 fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -> Plan {
+    let rest = connection.record_rest(seq);
+    let octets = rest.map_or(octets, |rest| rest.min(octets));
     let end = seq + octets;
     let fin = connection.snd.fin.is_some_and(|fin| end.gt(fin));
     // 9293-3.10.2-4: every segment of text acknowledges.
@@ -382,8 +389,10 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
     if fin {
         flags |= Flags::FIN;
     }
-    // 9293-MUST-61, 9293-SHLD-27: PSH on the segment that empties the queue, however many writes filled it.
-    if len > 0 && (seq + len) == connection.text_end() && connection.send_buffer.more == More::Nothing {
+    // 9293-MUST-61, 9293-SHLD-27: PSH on the segment that empties the queue, however many writes filled it; and at the end of
+    // each record.
+    let empties = (seq + len) == connection.text_end() && connection.send_buffer.more == More::Nothing;
+    if len > 0 && (empties || rest == Some(len)) {
         flags |= Flags::PSH;
     }
     // 9293-3.10.2-5: URG while the pointer is ahead.

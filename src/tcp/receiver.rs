@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::config::TcpConfig;
 use super::connection::{Connection, Context, ReceiveSpace};
+use super::habits::Windows;
 use super::option::DEFAULT_MSS_V4;
 use super::sequence::SeqNumber;
 use super::why::Why;
@@ -119,7 +120,7 @@ impl Connection {
     // 5961-7-1, 5961-7-2: the limit is per connection, so that nobody learns anything from another one's.
     pub(super) fn owe_challenge(&mut self, cx: &mut Context<'_>) {
         let eighths = (cx.now.as_millis() / 125) as u16;
-        if eighths.wrapping_sub(self.challenges_since) >= 8 {
+        if eighths.wrapping_sub(self.challenges_since) >= cx.config.habits.challenge_eighths {
             self.challenges_since = eighths;
             self.rcv.challenges = 0;
         }
@@ -151,7 +152,7 @@ impl Connection {
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
     fn next_edge(&self, capacity: u32, config: &TcpConfig) -> SeqNumber {
         let free = self.free_window(capacity);
-        if config.habits.whole_segments {
+        if config.habits.windows != Windows::Steps {
             return self.rcv.edge.max(self.rcv.nxt + free);
         }
         let candidate = self.rcv.nxt + free.min(self.largest_window(capacity));
@@ -176,6 +177,9 @@ impl Connection {
     /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the largest window too.
     /// When the reader has taken everything, a closed window grows by more, so the peer cannot be left waiting.
     pub(super) fn owe_window_update(&mut self, cx: &Context<'_>) {
+        if cx.config.habits.windows == Windows::Told {
+            return;
+        }
         let capacity = self.shown_capacity(cx.config, cx.pool);
         let growth = self.next_edge(capacity, cx.config).saturating_since(self.rcv.edge);
         let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Context};
+use super::habits::Windows;
 use super::recovery::rtt;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
@@ -110,13 +111,20 @@ impl ReaderTuning {
 impl TcpConfig {
     /// Octets that the receive buffer of such a connection may hold, at first and at most, and whether it is tuned.
     pub(super) fn receive_bounds(&self, options: &SocketOptions, mss: u16) -> (u32, u32, bool) {
-        if let Some(capacity) = options.receive_capacity.or(self.receive_capacity) {
+        let set = options.receive_capacity.or(self.receive_capacity);
+        if self.habits.windows == Windows::Told {
+            let first = set.unwrap_or(*self.receive_tuning.start());
+            let whole = first - first % u32::from(mss.max(1));
+            let first = if whole > 0 { whole } else { first };
+            return (first, first, false);
+        }
+        if let Some(capacity) = set {
             return (capacity, capacity, false);
         }
         let most = self.largest_receive_capacity(options).min(self.queue_capacity(mss));
-        let first = match self.habits.whole_segments {
-            true => self.receive_tuning.start().next_multiple_of(u32::from(mss.max(1))),
-            false => *self.receive_tuning.start(),
+        let first = match self.habits.windows {
+            Windows::WholeSegments => self.receive_tuning.start().next_multiple_of(u32::from(mss.max(1))),
+            Windows::Steps | Windows::Told => *self.receive_tuning.start(),
         };
         (most.min(first), most, true)
     }

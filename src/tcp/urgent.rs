@@ -41,6 +41,14 @@ impl Connection {
         self.urgent_remaining() == Some(1)
     }
 
+    /// Of `len` octets to read, those before the last urgent one, where there are any.
+    pub(super) fn until_mark(&self, len: usize) -> usize {
+        match self.urgent_remaining() {
+            Some(octets) if octets > 1 => len.min(octets as usize - 1),
+            _ => len,
+        }
+    }
+
     /// Leaves urgent mode once the reader has passed the pointer.
     pub(super) fn leave_urgent_mode(&mut self) {
         if self.rcv.urgent && self.urgent_remaining().is_none() {

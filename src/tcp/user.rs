@@ -53,12 +53,28 @@ impl Connection {
         Ok(written)
     }
 
+    /// SEND of what ends a record (`MSG_EOR`): no segment carries any of it together with what is sent later, not even when
+    /// it is sent again. A hint for what looks at segments on the way: to the reader the stream has no records.
+    ///
+    /// The end counts once all of `data` has found room.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send_record(&mut self, data: &[u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
+        let written = self.send(data, cx)?;
+        if written > 0 && written == data.len() {
+            self.send_buffer.end_record();
+        }
+        Ok(written)
+    }
+
     /// What was held back leaves as it is.
     pub fn release(&mut self) {
         if self.send_buffer.more == More::Held {
             self.send_buffer.more = More::Unpushed;
         }
-        self.overridden |= self.unsent() > 0;
+        // What the window cuts short is no whole of anything.
+        self.overridden |= self.unsent() > 0 && self.unsent() <= self.usable_window();
     }
 
     /// SEND with the urgent flag: the last octet becomes the last urgent one.
@@ -84,8 +100,10 @@ impl Connection {
         if self.receive_buffer.readable() == 0 {
             return self.nothing_to_read();
         }
-        // 6093-6: urgent octets are in line, where they were sent.
-        let read = self.receive_buffer.read(cx.pool, buffer);
+        // 6093-6: urgent octets are in line, where they were sent. A call does not read past the mark, so that the reader can
+        // find it (`at_mark`).
+        let most = self.until_mark(buffer.len());
+        let read = self.receive_buffer.read(cx.pool, &mut buffer[..most]);
         self.leave_urgent_mode();
         self.tune_reader(cx);
         self.owe_window_update(cx);
@@ -100,7 +118,8 @@ impl Connection {
         if self.receive_buffer.readable() == 0 {
             return self.nothing_to_read();
         }
-        Ok(self.receive_buffer.peek(buffer))
+        let most = self.until_mark(buffer.len());
+        Ok(self.receive_buffer.peek(&mut buffer[..most]))
     }
 
     /// What a RECEIVE answers when nothing is there.

@@ -9,7 +9,8 @@ use super::machine::{blocking, call};
 use super::memory::{
     address, answer, answer_int, buffer, gather, number, octets, pieces, room, scatter, store, tell_address, tell_value,
 };
-use crate::packetdrill::{Answer, Domain, Errno, Fd, Host, Kind};
+use super::mirror;
+use crate::packetdrill::{Answer, Domain, Errno, Fd, Host, Kind, MSG_ZEROCOPY, PIECES_PER_RECORD};
 
 /// `socket`.
 pub extern "C" fn socket(_: *mut c_void, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
@@ -47,7 +48,11 @@ pub extern "C" fn bind(_: *mut c_void, fd: c_int, target: *const sockaddr, len: 
 /// `listen`.
 pub extern "C" fn listen(_: *mut c_void, fd: c_int, backlog: c_int) -> c_int {
     let backlog = u32::try_from(backlog).unwrap_or(u32::MAX);
-    answer_int(call(|host| host.listen(fd, backlog)).map(|()| 0))
+    let listens = call(|host| host.listen(fd, backlog));
+    if listens.is_ok() {
+        mirror::listens(fd);
+    }
+    answer_int(listens.map(|()| 0))
 }
 
 /// `accept`.
@@ -161,6 +166,15 @@ pub extern "C" fn recvmsg(_: *mut c_void, fd: c_int, message: *mut msghdr, flags
     let receive = || {
         // SAFETY: as for the call of libc.
         let mut header = unsafe { number(message)? };
+        if flags & libc::MSG_ERRQUEUE != 0 {
+            let (control, kind) = call(|host| host.next_notice(fd))?;
+            // SAFETY: as for the call of libc.
+            unsafe { tell_control(&mut header, &control)? };
+            (header.msg_namelen, header.msg_flags) = (0, header.msg_flags | kind);
+            // SAFETY: as for the call of libc.
+            unsafe { store(message, header)? };
+            return Ok(0);
+        }
         // SAFETY: as for the call of libc.
         let targets = unsafe { pieces(header.msg_iov, header.msg_iovlen)? };
         let mut data = vec![0; room(targets)];
@@ -177,15 +191,8 @@ pub extern "C" fn recvmsg(_: *mut c_void, fd: c_int, message: *mut msghdr, flags
             _ => 0,
         };
         let control = call(|host| host.control(fd))?;
-        header.msg_flags = 0;
-        header.msg_controllen = if control.len() <= header.msg_controllen {
-            // SAFETY: as for the call of libc.
-            unsafe { buffer(header.msg_control, control.len())? }.copy_from_slice(&control);
-            control.len()
-        } else {
-            header.msg_flags |= libc::MSG_CTRUNC;
-            0
-        };
+        // SAFETY: as for the call of libc.
+        unsafe { tell_control(&mut header, &control)? };
         // SAFETY: as for the call of libc.
         unsafe { store(message, header)? };
         Ok(read)
@@ -193,8 +200,28 @@ pub extern "C" fn recvmsg(_: *mut c_void, fd: c_int, message: *mut msghdr, flags
     answer(receive())
 }
 
+/// Control messages for a caller, or the word that there was no room for them.
+///
+/// # Safety
+/// The header says how much room there is where.
+unsafe fn tell_control(header: &mut msghdr, control: &[u8]) -> Answer<()> {
+    let fits = control.len() <= header.msg_controllen;
+    if fits {
+        // SAFETY: as the caller says.
+        unsafe { buffer(header.msg_control, control.len())? }.copy_from_slice(control);
+    }
+    header.msg_controllen = if fits { control.len() } else { 0 };
+    header.msg_flags = if fits { 0 } else { libc::MSG_CTRUNC };
+    Ok(())
+}
+
 /// Sends all of it, as far as the socket may wait.
 pub fn send_all(fd: Fd, data: &[u8], flags: c_int, to: Option<SocketAddr>) -> Answer<usize> {
+    send_pieces(fd, data, &[], flags, to)
+}
+
+/// The same for text whose records end at these offsets.
+fn send_pieces(fd: Fd, data: &[u8], ends: &[usize], flags: c_int, to: Option<SocketAddr>) -> Answer<usize> {
     let limit = call(|host| Ok(host.send_timeout(fd)))?;
     let mut done = 0;
     let sent = blocking(
@@ -202,7 +229,8 @@ pub fn send_all(fd: Fd, data: &[u8], flags: c_int, to: Option<SocketAddr>) -> An
         limit,
         |host| loop {
             let rest = &data[done..];
-            match host.send_to(fd, rest, flags, to) {
+            let ends: Vec<usize> = ends.iter().filter_map(|end| end.checked_sub(done)).filter(|&end| end > 0).collect();
+            match host.send_pieces(fd, rest, &ends, flags, to) {
                 Ok(sent) => {
                     done += sent;
                     if done >= data.len() {
@@ -267,15 +295,31 @@ pub extern "C" fn sendmsg(_: *mut c_void, fd: c_int, message: *const msghdr, fla
         // SAFETY: as for the call of libc.
         let header = unsafe { number(message)? };
         // SAFETY: as for the call of libc.
-        let data = unsafe { gather(pieces(header.msg_iov, header.msg_iovlen)?)? };
+        let parts = unsafe { pieces(header.msg_iov, header.msg_iovlen)? };
+        // SAFETY: as for the call of libc.
+        let data = unsafe { gather(parts)? };
         let target = match header.msg_name.is_null() {
             true => None,
             // SAFETY: as for the call of libc.
             false => unsafe { address(header.msg_name.cast(), header.msg_namelen)? },
         };
-        send_all(fd, &data, flags, target)
+        send_pieces(fd, &data, &record_ends(parts, flags), flags, target)
     };
     answer(send())
+}
+
+/// Memory that is not copied lies in a record as it is, in so many pieces at most: then another one begins.
+fn record_ends(parts: &[iovec], flags: c_int) -> Vec<usize> {
+    if flags & MSG_ZEROCOPY == 0 {
+        return Vec::new();
+    }
+    let mut end = 0;
+    let filled = parts.iter().map(|part| part.iov_len).filter(|&len| len > 0);
+    let ends = filled.map(|len| {
+        end += len;
+        end
+    });
+    ends.skip(PIECES_PER_RECORD - 1).step_by(PIECES_PER_RECORD).collect()
 }
 
 /// `fcntl`, with an argument or what happens to be in its place.
@@ -310,6 +354,7 @@ pub extern "C" fn ioctl(_: *mut c_void, fd: c_int, request: c_ulong, target: *mu
 
 /// `close`; with a linger time it waits until the connection is over.
 pub extern "C" fn close(_: *mut c_void, fd: c_int) -> c_int {
+    mirror::closed(fd);
     let closed = call(|host| Ok(host.linger_time(fd))).and_then(|linger| match linger {
         None => call(|host| host.close(fd)),
         Some(time) => {

@@ -9,6 +9,9 @@ use super::machine;
 use super::memory::{answer_int, buffer, number, octets, store};
 use crate::packetdrill::Errno;
 
+/// Nothing leaves at the very moment of its cause: scripts may ask for a packet after what it answers.
+const ON_ITS_WAY: Duration = Duration::from_micros(5);
+
 /// The end: the process will end, too.
 pub extern "C" fn free(_: *mut c_void) {}
 
@@ -34,7 +37,7 @@ pub extern "C" fn netdev_receive(_: *mut c_void, target: *mut c_void, len: *mut 
             }
             buffer(target, packet.len())?.copy_from_slice(&packet);
             store(len, packet.len())?;
-            store(micros, at.as_micros() as i64)?;
+            store(micros, (at + ON_ITS_WAY).as_micros() as i64)?;
         }
         Ok(0)
     };

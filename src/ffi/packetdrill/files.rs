@@ -112,7 +112,7 @@ pub extern "C" fn splice(
         let mut data = vec![0; len];
         if from_host {
             let waits = flags & libc::SPLICE_F_NONBLOCK == 0;
-            let read = blocking(|host| waits && host.blocks(from), None, |host| host.recv(from, &mut data, 0))?;
+            let read = blocking(|host| waits && host.blocks(from), None, |host| host.splice_out(from, &mut data))?;
             // SAFETY: the buffer is ours, and so long.
             let written = unsafe { libc::write(to, data.as_ptr().cast(), read) };
             return usize::try_from(written).map_err(|_| Errno::EPIPE);

@@ -5,11 +5,12 @@
 //! the main thread goes on only when the other one waits again or has looked at the clock: packetdrill takes that time for
 //! the end of the call, and the clock must not have moved on.
 
+use std::fs;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::memory::raw_close;
-use crate::packetdrill::{Answer, Errno, Fd, Host, Numbers, Settings, sources};
+use crate::packetdrill::{Answer, Errno, Fd, Host, Numbers, Refused, Settings, sources};
 use crate::time::Instant;
 
 /// How long the main thread waits for the other one, in real time: it may have ended.
@@ -58,11 +59,25 @@ impl Numbers for SystemNumbers {
 
 /// Starts the host of this process.
 pub fn start(line: &str) -> Result<(), String> {
-    let settings = Settings::parse(line)?;
+    let mut settings = Settings::parse(line)?;
+    if !line.split(',').any(|item| item.trim().starts_with("mtu=")) {
+        settings.mtu = option_of_packetdrill("mtu").unwrap_or(settings.mtu);
+    }
+    settings.segment = option_of_packetdrill("mss").and_then(|mss| u16::try_from(mss).ok());
     let host = Host::with_numbers(settings, Box::new(SystemNumbers))?;
     let state = State { host, waiting: 0, to_look: 0, happened: 0, to_read_clock: Vec::new() };
     let machine = Machine { state: Mutex::new(state), changed: Condvar::new() };
     MACHINE.set(machine).map_err(|_| "there is a host in this process already".to_owned())
+}
+
+/// An option of packetdrill, which it keeps to itself: from the command line, or from the head of the script.
+fn option_of_packetdrill(name: &str) -> Option<usize> {
+    let value = |text: &str| text.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=')?.trim().parse().ok();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    arguments.iter().find_map(|argument| value(argument)).or_else(|| {
+        let script = arguments.iter().find(|argument| argument.ends_with(".pkt"))?;
+        fs::read_to_string(script).ok()?.lines().find_map(value)
+    })
 }
 
 fn thread() -> i64 {
@@ -206,9 +221,30 @@ pub fn inject(packet: &[u8]) -> Answer<()> {
     let machine = machine()?;
     let mut state = machine.lock();
     refresh(&mut state.host);
+    let before = state.host.refused();
     state.host.inject(packet);
+    let refused = state.host.refused();
+    if refused != before {
+        tell_counters(&refused);
+    }
     drop(machine.tell(state));
     Ok(())
+}
+
+/// The variable that names the file in which our `nstat` looks.
+const STATUS_VARIABLE: &str = "GLASSTCP_STATUS_FILE";
+
+/// Writes counters where our `nstat` finds them.
+fn tell_counters(refused: &Refused) {
+    let Some(path) = std::env::var_os(STATUS_VARIABLE) else { return };
+    let counters = [
+        ("TcpExtBeyondWindow", refused.beyond_window),
+        ("TcpExtTCPZeroWindowDrop", refused.zero_window),
+        ("TcpExtTCPRcvQDrop", refused.no_memory),
+    ];
+    let lines = counters.map(|(name, value)| format!("{name:<32}{value:<19}0.0\n"));
+    // Without the file a script only misses what it looks for.
+    let _ = fs::write(path, lines.concat());
 }
 
 /// The next packet that leaves: the clock moves on until there is one, or nothing will happen any more.

@@ -9,6 +9,7 @@
 //! | `files` | those that are about other descriptors: epoll, pipe, splice |
 //! | `device` | those that carry packets and time |
 //! | `memory` | what lies behind the pointers of a caller |
+//! | `mirror` | listeners for those who look into `/proc/net/tcp` |
 //! | `preload` | functions of libc, for the descriptors of the host |
 
 mod calls;
@@ -17,4 +18,5 @@ mod files;
 mod interface;
 mod machine;
 mod memory;
+mod mirror;
 mod preload;
