@@ -69,6 +69,7 @@ fn linux(config: &mut Config) {
         grow_by_delivery: true,
         reset_as_closed: true,
         take_missing_timestamps: true,
+        reset_after_timeout: false,
         silent_on_future_acks: false,
         restart_after_idle: false,
         challenge_eighths: 4,

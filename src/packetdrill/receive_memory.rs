@@ -424,6 +424,10 @@ impl Host {
             }
             tell(memory, connection);
             delay_ack(memory, connection, cx);
+            if incoming.fin && memory.charged() > memory.buffer && connection.fin_received() {
+                // There is no memory even for its record.
+                connection.owed.ack(AckOwed::Now, Why::FinAck);
+            }
         });
     }
 

@@ -4,6 +4,7 @@
 use super::descriptor::{Fd, Socket};
 use super::errno::{Answer, Errno};
 use super::host::Host;
+use crate::buffer::More;
 use crate::stack::TcpHandle;
 use crate::tcp::connection::Connection;
 use crate::tcp::sequence::SeqNumber;
@@ -141,6 +142,10 @@ impl Host {
             if room == 0 {
                 entry.send_memory.waits = true;
                 self.stack.tcp_release(self.now, handle);
+                if done > 0 && flags & libc::MSG_MORE == 0 {
+                    // What was taken is all that there is for now.
+                    self.stack.with_tcp(handle, |connection, _| connection.send_buffer.more = More::Nothing);
+                }
                 break;
             }
             let part = &data[done..data.len().min(done + room)];

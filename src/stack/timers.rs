@@ -43,7 +43,8 @@ impl Stack {
             timer::expire(connection, cx);
             let ended = connection.error.is_some() && connection.state() == crate::tcp::state::State::Closed;
             // A peer that does not answer may live: it should not wait for us.
-            (was_open && ended).then_some(reset)
+            let told = cx.config.habits.reset_after_timeout || connection.keep_alive_probes > 0;
+            (was_open && ended && told).then_some(reset)
         });
         if let Some(Some(reset)) = reset {
             if orphan {

@@ -85,6 +85,9 @@ pub struct Habits {
     /// Where timestamps were agreed on, segments without one are taken all the same. Default off: they are dropped, as RFC 7323
     /// section 3.2 recommends.
     pub take_missing_timestamps: bool,
+    /// The peer of a connection that is given up, as nothing was acknowledged for too long, gets a RST. Default on: it may live,
+    /// and should not wait.
+    pub reset_after_timeout: bool,
     /// An ACK of what was never sent is dropped without a word. Default off: it is answered (RFC 9293 section 3.10.7.4).
     pub silent_on_future_acks: bool,
     /// After an idle time of an RTO sending starts again with the initial window (RFC 5681 section 4.1). Default on.
@@ -116,6 +119,7 @@ impl Default for Habits {
             grow_by_delivery: false,
             reset_as_closed: false,
             take_missing_timestamps: false,
+            reset_after_timeout: true,
             silent_on_future_acks: false,
             restart_after_idle: true,
             challenge_eighths: 8,
