@@ -151,7 +151,7 @@ fn the_probe_timeout_by_what_is_in_flight() {
             },
             600,
         ),
-        ("one, and never later than the RTO", ms(20), |script, handle| drop(script.send(handle, &text(MSS))), 200),
+        ("one, and never later than the RTO", ms(20), |script, handle| drop(script.send(handle, &text(MSS))), 220),
         ("not too soon", ms(1), |script, handle| drop(script.send(handle, &text(2 * MSS))), 10),
     ];
     for (name, round_trip, write, expected) in cases {
@@ -197,7 +197,7 @@ fn a_repeated_ack_does_not_put_the_probe_off() {
 fn a_probe_needs_a_new_round_trip_time() {
     let mut ten = Ten::new(0);
     ten.ack(9);
-    assert_eq!(ten.pass(ms(200)), [9]);
+    assert_eq!(ten.pass(ms(220)), [9]);
     // The original or the probe: nobody knows, so there is no sample.
     ten.ack(10);
     let now = ten.script.now;
@@ -285,7 +285,7 @@ fn any_lost_tail_is_repaired_without_a_timeout() {
             let mut sent = ten.script.pass(ms(41));
             if sent.is_empty() {
                 // One segment is given the time of a delayed ACK.
-                sent = ten.script.pass(ms(160));
+                sent = ten.script.pass(ms(180));
             }
             let mut rounds = 0;
             while ten.look().flight > 0 {

@@ -140,9 +140,9 @@ fn prr_with_fifteen_losses_of_twenty() {
 #[test]
 fn the_threshold_after_several_timeouts() {
     let mut ten = Ten::with(0, NO_SACK);
-    assert_eq!(ten.pass(ms(201)), [0]);
+    assert_eq!(ten.pass(ms(221)), [0]);
     assert_eq!((ten.look().cwnd, ten.look().ssthresh), (SEGMENT, 5 * SEGMENT));
-    assert_eq!(ten.pass(ms(401)), [0]);
+    assert_eq!(ten.pass(ms(441)), [0]);
     assert_eq!((ten.look().cwnd, ten.look().ssthresh, ten.look().statistics.timeouts), (SEGMENT, 5 * SEGMENT, 2));
     ten.script.now += RTT;
     assert_eq!(ten.ack(1), [1, 2]);

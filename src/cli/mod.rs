@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 pub mod chargen;
+mod chart;
 mod json;
 mod log;
 mod nc;

@@ -58,7 +58,6 @@ fn linux(config: &mut Config) {
         windows: Windows::Told,
         after_fin: AfterFin::LateAck,
         burst: Some(2),
-        floor_on_variation: true,
         least_rto_cap: Duration::from_secs(1),
         empty_window_probes: true,
         quick_acks_end_with_reply: true,

@@ -31,7 +31,8 @@ pub struct TcpConfig {
     pub queue_limit: Option<u32>,
     /// RTO before the first RTT sample (RFC 6298 (2.1)). Default 1 s.
     pub initial_rto: Duration,
-    /// Floor of the RTO. RFC 6298 (2.4) says 1 s; deployed stacks use 200 ms, which is the default here.
+    /// Floor of the RTO: it is SRTT + max(4 RTTVAR, this). RFC 6298 (2.4) says that the whole is 1 s at least; deployed stacks use
+    /// 200 ms, which is the default here.
     pub min_rto: Duration,
     /// Cap of the RTO, at least 60 s (RFC 6298 (2.5)). Default 120 s.
     pub max_rto: Duration,

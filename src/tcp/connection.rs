@@ -489,12 +489,7 @@ impl Connection {
         let syn_timed_out = self.snd.syn_losses > 0 && self.state.is_synchronized();
         let floor = if syn_timed_out { Duration::from_secs(3) } else { Duration::ZERO };
         let initial = config.initial_rto.max(floor);
-        let bounds = RtoBounds {
-            initial,
-            min: config.min_rto,
-            max: config.max_rto,
-            on_variation: config.habits.floor_on_variation,
-        };
+        let bounds = RtoBounds { initial, min: config.min_rto, max: config.max_rto };
         Rto::new(&self.rtt, &bounds, self.backoff)
     }
 

@@ -49,9 +49,6 @@ pub struct Habits {
     /// cwnd at most; of more than one segment the last one is pushed. `None`, the default: as much as the windows and the
     /// device allow, and what empties the queue is pushed.
     pub burst: Option<u16>,
-    /// The floor of the RTO bounds its term of variation, so that the RTO is always that much longer than SRTT. Default off:
-    /// it bounds the whole (RFC 6298 (2.4)).
-    pub floor_on_variation: bool,
     /// The least cap of the RTO that can be set. Default 60 s (RFC 6298 (2.5)).
     pub least_rto_cap: Duration,
     /// A probe of a closed window carries no text: SEG.SEQ = SND.UNA - 1, which the peer must answer as a keep-alive. Default
@@ -105,7 +102,6 @@ impl Default for Habits {
     fn default() -> Habits {
         Habits {
             burst: None,
-            floor_on_variation: false,
             least_rto_cap: Duration::from_secs(60),
             empty_window_probes: false,
             quick_acks_end_with_reply: false,

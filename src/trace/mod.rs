@@ -13,7 +13,6 @@
 //! | [`describe`] | a segment in a line, and an object of JSON |
 //! | [`differ`] | what differs between two captures, by kinds |
 //! | [`explain`](mod@explain) | what a correct TCP makes of what an end received, and where the end departs from it |
-//! | [`normal`], [`compare`] | the normal form of a connection, and how two of them differ |
 
 pub mod annotate;
 pub mod change;
@@ -21,8 +20,6 @@ pub mod note;
 
 #[cfg(feature = "trace")]
 pub mod capture;
-#[cfg(feature = "trace")]
-pub mod compare;
 #[cfg(feature = "trace")]
 pub mod connection;
 #[cfg(feature = "trace")]
@@ -33,7 +30,5 @@ pub mod differ;
 pub mod explain;
 #[cfg(feature = "trace")]
 pub mod link;
-#[cfg(feature = "trace")]
-pub mod normal;
 #[cfg(feature = "trace")]
 pub mod segment;

@@ -7,6 +7,8 @@
 //! GLASSTCP_ONLY=text runs the scenarios with such a name alone; GLASSTCP_TRACES=directory keeps the captures, for
 //! `glasstcp trace diff` or Wireshark.
 
+mod compare_tests;
+mod normal_tests;
 mod shared;
 mod smol;
 #[path = "../smoltcp_device/mod.rs"]
@@ -16,8 +18,8 @@ use std::collections::BTreeSet;
 
 use glasstcp::tcp::config::TcpConfig;
 use glasstcp::time::Instant;
-use glasstcp::trace::compare::{self, Kind, kinds};
 use glasstcp::trace::segment::Side;
+use shared::compare::{self, Kind, kinds};
 use shared::endpoint::{Endpoint, Setup};
 use shared::findings::{Findings, check_streams};
 use shared::list;

@@ -39,9 +39,9 @@ fn check_capture(device: &str) -> Option<(Namespace, PathBuf)> {
         "nft add table inet lossy",
         "nft 'add chain inet lossy in { type filter hook input priority 0; }'",
         "nft 'add chain inet lossy out { type filter hook output priority 0; }'",
-        "nft 'add rule inet lossy in iifname glass0 tcp dport != 0 numgen random mod 100 < 3 drop'",
-        "nft 'add rule inet lossy in iifname glass0 tcp sport != 0 numgen random mod 100 < 3 drop'",
-        "nft 'add rule inet lossy out oifname glass0 tcp dport 7 numgen random mod 100 < 3 drop'",
+        "nft 'add rule inet lossy in iifname glass0 tcp dport != 0 numgen inc mod 29 == 11 drop'",
+        "nft 'add rule inet lossy in iifname glass0 tcp sport != 0 numgen inc mod 31 == 17 drop'",
+        "nft 'add rule inet lossy out oifname glass0 tcp dport 7 numgen inc mod 37 == 19 drop'",
         "head -c 3000000 /dev/zero | nc -N -w 60 10.0.0.2 7 | wc -c",
         "nc -w 5 10.0.0.2 19 < /dev/null | head -c 3000000 | wc -c",
     ] {

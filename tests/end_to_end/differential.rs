@@ -11,13 +11,13 @@ pub mod shared;
 use std::path::Path;
 
 use glasstcp::time::Instant;
-use glasstcp::trace::normal;
 
 use super::differential_kernel::{Kernel, Real, Tun};
 use super::namespace::{Namespace, namespace};
 use shared::endpoint::{Endpoint, Setup};
 use shared::findings::{Findings, check_streams};
 use shared::list;
+use shared::normal;
 use shared::ours::Ours;
 use shared::run::{Outcome, capture_name, keep, run};
 use shared::scenario::{Class, Scenario, all};

@@ -3,23 +3,20 @@
 
 use std::time::Duration;
 
-use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
-use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
-use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::chart::SeriesLabelPosition;
+use plotters::drawing::IntoDrawingArea;
 use plotters::element::{Circle, PathElement};
-use plotters::prelude::{Cartesian2d, SVGBackend};
+use plotters::prelude::SVGBackend;
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{BLACK, Color, RGBColor, ShapeStyle, WHITE};
 
 use super::report::bits;
 use crate::cli::Failure;
+use crate::cli::chart::{Area, Axis, WIDTH, key, legend, panel};
 use crate::sim::series::{FlowSeries, Mark, MarkKind, Sample, Series};
 use crate::sim::{Outcome, Plan};
 
-/// Pixels.
-const WIDTH: u32 = 1_200;
-/// Heights of the panels.
+/// Heights of the panels, in pixels.
 const SEQUENCE: u32 = 560;
 const WINDOWS: u32 = 370;
 const PACING: u32 = 260;
@@ -36,9 +33,6 @@ const COLOURS: [RGBColor; 6] = [
 const RETRANSMISSION: RGBColor = RGBColor(210, 20, 40);
 /// Columns into which marks are put together: more than there are pixels show nothing more.
 const COLUMNS: u64 = 1_000;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The picture.
 pub(super) fn draw(plan: &Plan, outcome: &Outcome, series: &Series) -> Result<String, Failure> {
@@ -66,58 +60,8 @@ fn seconds(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e9
 }
 
-/// A panel with its title and axes.
-fn chart<'a, 'b>(
-    area: &'a Area<'b>,
-    title: &str,
-    duration: Duration,
-    top: f64,
-    unit: &str,
-) -> Result<Chart<'a, 'b>, Failure> {
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 18))
-        .margin_left(8)
-        .margin_right(24)
-        .margin_top(8)
-        .x_label_area_size(40)
-        .y_label_area_size(70)
-        .build_cartesian_2d(0.0..seconds(duration).max(1e-9), 0.0..(top * 1.05).max(1e-9))?;
-    chart
-        .configure_mesh()
-        .x_desc("time, s")
-        .y_desc(unit)
-        .x_labels(11)
-        .y_labels(8)
-        .x_label_formatter(&|x| label(*x))
-        .y_label_formatter(&|y| label(*y))
-        .bold_line_style(BLACK.mix(0.12))
-        .light_line_style(BLACK.mix(0.03))
-        .axis_desc_style(("sans-serif", 15))
-        .label_style(("sans-serif", 13))
-        .draw()?;
-    Ok(chart)
-}
-
-/// A number on an axis: no more digits than it needs.
-fn label(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, position: SeriesLabelPosition) -> Result<(), Failure> {
-    chart
-        .configure_series_labels()
-        .position(position)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 13))
-        .draw()?;
-    Ok(())
-}
-
-/// The line beside a name in the legend.
-fn key(style: ShapeStyle) -> impl Fn((i32, i32)) -> PathElement<(i32, i32)> {
-    move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style)
+fn time(series: &Series) -> Axis<'static> {
+    Axis(seconds(series.duration), "s")
 }
 
 /// The flows that are drawn, with their numbers and colours.
@@ -139,7 +83,7 @@ fn sequence(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), F
     if missing > 0 {
         title += &format!(" ({missing} more flows are not drawn)");
     }
-    let mut chart = chart(area, &title, series.duration, top as f64 / scale, unit)?;
+    let mut chart = panel(area, &title, time(series), Axis(top as f64 / scale, unit))?;
     let height = top as f64 / scale / 250.0;
     let vertical = |mark: &Mark, style: ShapeStyle| {
         let at = seconds(mark.at);
@@ -215,7 +159,7 @@ fn steps(points: impl Iterator<Item = (f64, f64)>, duration: Duration) -> Vec<(f
 fn windows(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), Failure> {
     let samples = || drawn(series).flat_map(|(_, flow, _)| &flow.samples);
     let top = samples().map(|sample| sample.cwnd.max(sample.in_flight)).max().unwrap_or(0);
-    let mut chart = chart(area, "Windows of the senders", series.duration, f64::from(top) / 1e3, "kB")?;
+    let mut chart = panel(area, "Windows of the senders", time(series), Axis(f64::from(top) / 1e3, "kB"))?;
     for (number, flow, colour) in drawn(series) {
         let line = |value: fn(&Sample) -> u32| {
             flow.samples.iter().map(move |sample| (seconds(sample.at), f64::from(value(sample)) / 1e3))
@@ -251,7 +195,7 @@ fn pacing(area: &Area<'_>, outcome: &Outcome, series: &Series) -> Result<(), Fai
     // The first rate of a flow is a guess, far above everything that follows; it is not worth the scale.
     let line = outcome.line.rate.map_or(f64::INFINITY, |rate| rate as f64 / 1e6 * 3.0);
     let top = drawn(series).flat_map(|(_, flow, _)| rates(flow)).map(|(_, rate)| rate.min(line)).fold(0.0, f64::max);
-    let mut chart = chart(area, "Pacing rates", series.duration, top, "Mb/s")?;
+    let mut chart = panel(area, "Pacing rates", time(series), Axis(top, "Mb/s"))?;
     for (number, flow, colour) in drawn(series) {
         let points: Vec<_> = rates(flow).into_iter().filter(|&(_, rate)| rate <= top).collect();
         if !points.is_empty() {
@@ -278,7 +222,7 @@ fn queue(area: &Area<'_>, plan: &Plan, outcome: &Outcome, series: &Series) -> Re
         title += &format!(", {}", bits(rate));
     }
     let top = limit.unwrap_or(0.0).max(most) * 1.08;
-    let mut chart = chart(area, &title, series.duration, top, "kB")?;
+    let mut chart = panel(area, &title, time(series), Axis(top, "kB"))?;
     let points = series.line.iter().map(|sample| (seconds(sample.at), sample.bytes as f64 / 1e3));
     let style = BLACK.mix(0.75).stroke_width(1);
     chart.draw_series(LineSeries::new(points, style))?.label("waiting, with the packet on the line").legend(key(style));

@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
-use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
-use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::chart::SeriesLabelPosition;
+use plotters::drawing::IntoDrawingArea;
 use plotters::element::{Circle, Cross, PathElement};
-use plotters::prelude::{Cartesian2d, SVGBackend};
+use plotters::prelude::SVGBackend;
 use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{BLACK, Color, IntoFont, RGBColor, ShapeStyle, WHITE};
 
 use super::course::{Course, Mark, course};
 use super::{CaptureFile, choose, load, title};
+use crate::cli::chart::{Area, Axis, Chart, WIDTH, key, label, legend, panel};
 use crate::cli::{Failure, say};
 use crate::trace::connection::Connection;
 use crate::trace::segment::Side;
@@ -50,9 +49,7 @@ fn side(text: &str) -> Result<Side, String> {
     Side::BOTH.into_iter().find(|side| side.as_str() == text).ok_or_else(|| "client or server".to_owned())
 }
 
-/// Pixels.
-const WIDTH: u32 = 1_200;
-/// Heights of the panels.
+/// Heights of the panels, in pixels.
 const SEQUENCE: u32 = 560;
 const SEQUENCE_OF_TWO: u32 = 400;
 const WINDOWS: u32 = 330;
@@ -66,9 +63,6 @@ const SACKED: RGBColor = RGBColor(60, 160, 60);
 const ACKED: RGBColor = RGBColor(40, 120, 70);
 const EDGE: RGBColor = RGBColor(222, 140, 20);
 const FLIGHT: RGBColor = RGBColor(130, 80, 170);
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Runs the command.
 pub(super) fn run(args: &Plot) -> Result<ExitCode, Failure> {
@@ -126,12 +120,6 @@ fn draw(connection: &Connection, chosen: Option<Side>, file: &Path) -> Result<St
     Ok(svg)
 }
 
-/// A number on an axis: no more digits than it needs.
-fn label(value: f64) -> String {
-    let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// A unit in which the largest number is not long.
 fn unit(top: f64, small: (&'static str, f64), large: (&'static str, f64)) -> (&'static str, f64) {
     if top >= 2.0 * large.1 { large } else { small }
@@ -158,44 +146,8 @@ fn chart<'a, 'b>(
     (top, name): (f64, &str),
 ) -> Result<(Chart<'a, 'b>, f64), Failure> {
     let (unit, scale) = time(course.duration);
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 17))
-        .margin_left(8)
-        .margin_right(24)
-        .margin_top(6)
-        .x_label_area_size(42)
-        .y_label_area_size(78)
-        .build_cartesian_2d(0.0..(course.duration * scale * 1.01).max(1e-9), 0.0..(top * 1.05).max(1e-9))?;
-    chart
-        .configure_mesh()
-        .x_desc(format!("time, {unit}"))
-        .y_desc(name)
-        .x_labels(11)
-        .y_labels(8)
-        .x_label_formatter(&|x| label(*x))
-        .y_label_formatter(&|y| label(*y))
-        .bold_line_style(BLACK.mix(0.12))
-        .light_line_style(BLACK.mix(0.03))
-        .axis_desc_style(("sans-serif", 15))
-        .label_style(("sans-serif", 13))
-        .draw()?;
+    let chart = panel(area, title, Axis(course.duration * scale * 1.01, unit), Axis(top, name))?;
     Ok((chart, scale))
-}
-
-fn legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, position: SeriesLabelPosition) -> Result<(), Failure> {
-    chart
-        .configure_series_labels()
-        .position(position)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 13))
-        .draw()?;
-    Ok(())
-}
-
-/// The line beside a name in the legend.
-fn key(style: ShapeStyle) -> impl Fn((i32, i32)) -> PathElement<(i32, i32)> {
-    move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style)
 }
 
 /// A line that stays where it is until it steps.

@@ -9,15 +9,16 @@ use super::rtt::RttEstimator;
 pub struct RtoBounds {
     /// Before the first sample.
     pub initial: Duration,
-    /// Floor.
+    /// Floor: by so much at least it is longer than SRTT.
     pub min: Duration,
     /// Cap.
     pub max: Duration,
-    /// The floor bounds the term of variation, not the whole.
-    pub on_variation: bool,
 }
 
 /// A retransmission timeout: by construction never below the floor nor above the cap.
+///
+/// The floor bounds the term of variation and so the whole, too. A floor of the whole alone would be met by a steady path whose
+/// SRTT comes near it: there the timer would expire as soon as an ACK is delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rto(Duration);
 
@@ -25,8 +26,7 @@ impl Rto {
     /// The timeout of this estimate, doubled `backoff` times.
     pub fn new(rtt: &RttEstimator, bounds: &RtoBounds, backoff: u8) -> Rto {
         // 6298-2.1: the initial value until there is a sample. 6298-2.4: the floor.
-        let floor = if bounds.on_variation { bounds.min } else { Duration::ZERO };
-        let base = rtt.timeout(floor).unwrap_or(bounds.initial).clamp(bounds.min, bounds.max);
+        let base = rtt.timeout(bounds.min).unwrap_or(bounds.initial).clamp(bounds.min, bounds.max);
         // This is asked with every segment, and multiplying a Duration costs divisions.
         if backoff == 0 {
             return Rto(base);
@@ -48,7 +48,7 @@ mod tests {
 
     fn bounds() -> RtoBounds {
         let config = TcpConfig::default();
-        RtoBounds { initial: config.initial_rto, min: config.min_rto, max: config.max_rto, on_variation: false }
+        RtoBounds { initial: config.initial_rto, min: config.min_rto, max: config.max_rto }
     }
 
     /// 6298-2.1, 8961-4.1
@@ -72,8 +72,16 @@ mod tests {
     fn the_floor_holds_on_a_short_path() {
         let mut rtt = RttEstimator::default();
         rtt.sample(Duration::from_micros(10));
-        assert_eq!(Rto::new(&rtt, &bounds(), 0).duration(), Duration::from_millis(200));
-        let on_variation = RtoBounds { on_variation: true, ..bounds() };
-        assert_eq!(Rto::new(&rtt, &on_variation, 0).duration(), Duration::from_micros(200_010));
+        assert_eq!(Rto::new(&rtt, &bounds(), 0).duration(), Duration::from_micros(200_010));
+    }
+
+    /// 6298-2.4: nor does it come near SRTT where RTTVAR has gone to nothing and SRTT is about the floor.
+    #[test]
+    fn the_floor_holds_on_a_steady_path() {
+        let mut rtt = RttEstimator::default();
+        for _ in 0..200 {
+            rtt.sample(Duration::from_millis(210));
+        }
+        assert_eq!(Rto::new(&rtt, &bounds(), 0).duration(), Duration::from_millis(410));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use glasstcp::trace::compare::{Kind, compare};
+use super::compare::{Kind, compare};
 use glasstcp::trace::segment::Side;
 
 use super::run::Outcome;

@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use glasstcp::trace::compare::Kind;
-
+use super::compare::Kind;
 use super::findings::Findings;
 use super::scenario::Class;
 

@@ -4,9 +4,11 @@
 //! tests/end_to_end/differential.rs uses it too.
 #![allow(dead_code)]
 
+pub mod compare;
 pub mod endpoint;
 pub mod findings;
 pub mod list;
+pub mod normal;
 pub mod ours;
 pub mod run;
 pub mod scenario;

@@ -9,9 +9,9 @@ use glasstcp::device::pcapng::{Direction, PcapngWriter};
 use glasstcp::sim::invariant::stream_octet;
 use glasstcp::sim::{Pair, Side};
 use glasstcp::time::Instant;
-use glasstcp::trace::normal::{self, Conversation};
 
 use super::endpoint::{Endpoint, Read};
+use super::normal::{self, Conversation};
 use super::scenario::{App, Close, Scenario};
 
 /// The ports of the opener and the acceptor.

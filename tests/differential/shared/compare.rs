@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use glasstcp::trace::segment::Side;
+use glasstcp::wire::tcp::Flags;
+
 use super::normal::{Conversation, Item, Segment};
-use super::segment::Side;
-use crate::wire::tcp::Flags;
 
 /// Defines [`Kind`] with the name and the meaning of each.
 macro_rules! kinds {
@@ -390,7 +391,3 @@ impl Found {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "compare_tests.rs"]
-mod tests;

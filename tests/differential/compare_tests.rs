@@ -1,7 +1,13 @@
 //! Each kind of difference is found, and nothing else with it.
 
-use super::*;
-use crate::trace::segment::Side::{Client, Server};
+use std::collections::BTreeSet;
+
+use glasstcp::trace::segment::Side;
+use glasstcp::trace::segment::Side::{Client, Server};
+use glasstcp::wire::tcp::Flags;
+
+use super::shared::compare::{Kind, compare, kinds};
+use super::shared::normal::{Conversation, Item, Segment};
 
 const ACK: Flags = Flags::ACK;
 
