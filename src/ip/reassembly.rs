@@ -5,7 +5,7 @@
 //! that one that floods throws out what is its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::fragment::{MAX_LEN, UNIT};
@@ -38,7 +38,7 @@ const OFFSET_FIELD_AT: usize = 2;
 
 /// What all fragments of a datagram have in common.
 // 791-3.2-1, 8200-4.5-1: over IPv6 the protocol is not a part of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Source address.
     pub source: IpAddr,
@@ -56,6 +56,32 @@ impl Key {
         let identification = packet.fragment?.identification;
         let protocol = if packet.source.is_ipv6() { 0 } else { packet.protocol };
         Some(Key { source: packet.source, destination: packet.destination, identification, protocol })
+    }
+
+    fn order(&self) -> Order {
+        let family = u16::from(self.source.is_ipv6()) << 8;
+        (self.identification, bits(self.source), bits(self.destination), family | u16::from(self.protocol))
+    }
+}
+
+/// A [`Key`] in numbers: a flood of fragments spends most of its time in comparing them.
+type Order = (u32, u128, u128, u16);
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits().into(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// Who sends something, as far as limits are concerned: an IPv4 address, or an IPv6 network of 64 bits, which a host has for
+/// itself.
+type Source = u128;
+
+fn source_of(key: &Key) -> Source {
+    match key.source {
+        IpAddr::V4(v4) => 1 << 64 | u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits() >> 64,
     }
 }
 
@@ -83,9 +109,9 @@ pub struct Reassembly {
     /// By age: each has the number after that of the one before.
     datagrams: BTreeMap<u64, (Key, Partial)>,
     next: u64,
-    numbers: BTreeMap<Key, u64>,
-    by_source: BTreeSet<(IpAddr, u64)>,
-    sources: BTreeMap<IpAddr, Usage>,
+    numbers: BTreeMap<Order, u64>,
+    by_source: BTreeSet<(Source, u64)>,
+    sources: BTreeMap<Source, Usage>,
     evicted: u64,
     failed: u64,
 }
@@ -146,7 +172,7 @@ impl Reassembly {
             return Err(DropReason::Fragment.into());
         };
         check(packet, place)?;
-        let number = match self.numbers.get(&key) {
+        let number = match self.numbers.get(&key.order()) {
             Some(&number) => number,
             None => self.open(key, unicast, now),
         };
@@ -208,7 +234,7 @@ impl Reassembly {
         let partial = Partial::new(now, unicast);
         let memory = partial.memory;
         self.datagrams.insert(number, (key, partial));
-        self.numbers.insert(key, number);
+        self.numbers.insert(key.order(), number);
         self.by_source.insert((source, number));
         self.sources.entry(source).or_default().datagrams += 1;
         self.charge(source, memory);
@@ -217,7 +243,7 @@ impl Reassembly {
 
     /// Makes room for `cost` octets of the datagram `number`: its source's oldest ones go, then the oldest of all. False if
     /// the datagram itself takes more than its source may have.
-    fn make_room(&mut self, number: u64, source: IpAddr, cost: usize) -> bool {
+    fn make_room(&mut self, number: u64, source: Source, cost: usize) -> bool {
         while self.sources.get(&source).is_some_and(|usage| usage.memory + cost > self.limit / SOURCE_MEMORY_PART) {
             if !self.evict(self.oldest_of(source, number)) {
                 return false;
@@ -237,7 +263,7 @@ impl Reassembly {
     }
 
     /// The oldest datagram of a source but this one.
-    fn oldest_of(&self, source: IpAddr, but: u64) -> Option<u64> {
+    fn oldest_of(&self, source: Source, but: u64) -> Option<u64> {
         let own = self.by_source.range((source, 0)..=(source, u64::MAX));
         own.map(|&(_, number)| number).find(|&number| number != but)
     }
@@ -267,7 +293,7 @@ impl Reassembly {
         }
     }
 
-    fn charge(&mut self, source: IpAddr, octets: usize) {
+    fn charge(&mut self, source: Source, octets: usize) {
         self.memory += octets;
         self.sources.entry(source).or_default().memory += octets;
     }
@@ -275,7 +301,7 @@ impl Reassembly {
     fn remove(&mut self, number: u64) -> Option<Partial> {
         let (key, partial) = self.datagrams.remove(&number)?;
         let source = source_of(&key);
-        self.numbers.remove(&key);
+        self.numbers.remove(&key.order());
         self.by_source.remove(&(source, number));
         self.memory -= partial.memory;
         if let Some(usage) = self.sources.get_mut(&source) {
@@ -286,14 +312,6 @@ impl Reassembly {
             }
         }
         Some(partial)
-    }
-}
-
-/// Who sends this, as far as limits are concerned: a host has a network of 64 bits for itself over IPv6.
-fn source_of(key: &Key) -> IpAddr {
-    match key.source {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-        v4 => v4,
     }
 }
 
