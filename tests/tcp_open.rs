@@ -3,6 +3,7 @@
 mod fsm_support;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fsm_support::*;
 use glasstcp::SocketError;
@@ -285,6 +286,28 @@ fn two_stacks_open_at_once() {
             assert_eq!(world.stack(side).table_sizes(), (0, 1, 0));
         }
     }
+}
+
+/// 9293-MUST-20, 9293-MUST-23: until our SYN is acknowledged no window is closed, and nobody is probed: a peer whose SYN has a
+/// window of 0, and who then sends anything but an ACK, is not waited for without end.
+#[test]
+fn a_syn_without_a_window_does_not_make_us_patient() {
+    let mut script = Script::new();
+    let (handle, _) = script.connect();
+    script.window = 0;
+    let syn = script.header(SYN);
+    script.inject(&syn, &[]);
+    script.seq = script.seq.wrapping_add(1);
+    let mut passed = 0;
+    while state(&script, handle) == State::SynReceived {
+        let header = script.header(PSH);
+        assert_eq!(script.inject(&header, b"x").len(), 0);
+        script.pass(Duration::from_secs(10));
+        passed += 10;
+        assert!(passed <= 200, "it waits for ever");
+    }
+    let connection = script.stack.tcp_connection(handle).unwrap();
+    assert_eq!((connection.state(), connection.error), (State::Closed, Some(SocketError::TimedOut)));
 }
 
 /// 9293-3.10.7.3-8: the window of the SYN,ACK that completes a simultaneous open stands as it is, also with scaling agreed

@@ -169,7 +169,8 @@ impl Connection {
         self.last_received = cx.now;
         self.keep_alive_probes = 0;
         // 9293-MUST-37, docs/decisions.md: an answered probe counts for nothing, unless the application has set its own limit.
-        if self.snd.wnd == 0 && self.options.user_timeout.is_none() {
+        // A SYN is no probe, whatever window the peer's had.
+        if self.snd.wnd == 0 && self.snd.syn_acknowledged && self.options.user_timeout.is_none() {
             self.deadlines.user_timeout.cancel();
         }
     }

@@ -152,6 +152,17 @@ fn capture() {
     fuzz("capture");
 }
 
+/// 1122-3.2.1.2: a receiver adds up, and takes either form of zero (RFC 1071 section 2).
+#[test]
+fn a_sum_of_zero_has_two_forms() {
+    for packet in targets::seeds::sums_of_zero() {
+        let ip = glasstcp::wire::parse_ip(&packet).expect("a sound header");
+        let message = glasstcp::wire::icmp::parse(ip.source, ip.destination, ip.payload);
+        assert!(matches!(message, Ok(glasstcp::wire::icmp::IcmpMessage::EchoReply(_))), "{message:?}");
+        targets::packet::play(&[&[0][..], &packet].concat());
+    }
+}
+
 /// Every target of fuzz/ is here, and every one here is there.
 #[test]
 fn targets_are_complete() {
