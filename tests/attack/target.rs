@@ -24,6 +24,9 @@ pub const CLOSED: u16 = 999;
 /// Where a connection is accepted and closed at once.
 pub const CLOSES: u16 = 9;
 
+/// As many as the table of half-open records has places in floods, so that it fills.
+const BACKLOG: u32 = 1_024;
+
 /// What a packet costs is counted in functions of this name (scripts/security.sh).
 #[inline(never)]
 pub fn measured_packet(stack: &mut Stack, now: Instant, packet: &[u8], meta: &RxMeta) {
@@ -77,7 +80,7 @@ impl Target {
         let options = config.tcp.socket;
         let mut stack = Stack::new(config, KeyedRng::from_seed(7), now).unwrap();
         let served = "[::]:7".parse().unwrap();
-        let listener = stack.tcp_listen(served, 128, options).unwrap();
+        let listener = stack.tcp_listen(served, BACKLOG, options).unwrap();
         let closes = stack.tcp_listen("[::]:9".parse().unwrap(), 128, options).unwrap();
         let socket = stack.udp_bind(served).unwrap();
         let traffic = Traffic::default();
