@@ -60,6 +60,8 @@ impl Canon<'_> {
         for app in &host.apps {
             self.app(side, app);
         }
+        // Of those before nobody asks any more.
+        self.add(host.apps.last().and_then(|app| app.let_go));
         for connection in host.stack.tcp_connections() {
             self.connection(side, connection);
         }

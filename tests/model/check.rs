@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use glasstcp::error::SocketError;
 use glasstcp::tcp::connection::Connection;
 use glasstcp::tcp::state::State;
 
@@ -49,6 +50,11 @@ fn pairs<'a>(world: &'a World<'_>) -> impl Iterator<Item = (usize, &'a App, &'a 
     })
 }
 
+/// The connection of an application, if it is the current one and has not let go.
+fn own<'a>(world: &'a World<'_>, at: usize, app: &App) -> Option<&'a Connection> {
+    world.hosts[at].connection().filter(|connection| connection.snd.iss.0 == app.iss)
+}
+
 /// What holds in every state.
 ///
 /// # Errors
@@ -66,6 +72,11 @@ pub fn always(world: &World<'_>) -> Result<(), String> {
             let closed = if sender.write_closed { "has closed" } else { "has not closed" };
             let (given, sent) = (&receiver.received, &sender.sent);
             return Err(format!("{y} was told the end after {given:?}, but {x} has sent {sent:?} and {closed}"));
+        }
+        // Whoever has let go can read no more: what comes then is refused, so that its sender learns of it.
+        let acknowledged = own(world, from, sender).map_or(0, |connection| connection.statistics.octets_acknowledged);
+        if receiver.let_go.is_some_and(|taken| acknowledged > taken) {
+            return Err(format!("{x} takes for acknowledged what came to {y} after its reader had let go"));
         }
     }
     for at in 0..2 {
@@ -100,6 +111,10 @@ fn host(world: &World<'_>, at: usize) -> Result<(), String> {
     let lost = connection.statistics.octets_acknowledged < app.sent.len() as u64;
     if connection.state() == State::Closed && lost && connection.error.is_none() {
         return Err(format!("{name}: the connection is over, {:?} may be lost, and there is no error", app.sent));
+    }
+    // The link has not enough faults to give: who is there answers each segment, with an ACK or a RST.
+    if connection.error == Some(SocketError::TimedOut) || app.ended == Some(End::Error(SocketError::TimedOut)) {
+        return Err(format!("{name}: timed out, though the other side was there all the time"));
     }
     if world.has_news(at) && !app.awake {
         return Err(format!("{name}: reading would not block, but the reader was never told"));
@@ -146,10 +161,13 @@ pub fn finish(world: &mut World<'_>, how: Finish) -> Result<Duration, String> {
             calm(world, LIMIT)?;
         }
     }
+    let orderly = !world.disorder;
     for side in order {
         told(world, side)?;
+        if orderly {
+            ended_well(world, usize::from(side))?;
+        }
     }
-    let orderly = !world.disorder;
     for side in order {
         world.apply(Action::Close(side));
         calm(world, LIMIT)?;
@@ -238,6 +256,22 @@ fn told(world: &World<'_>, side: Side) -> Result<(), String> {
     Err(format!("{} waits for the end of the stream for ever, in {state:?}", NAMES[at]))
 }
 
+/// Nobody has aborted or turned away: the socket, too, knows of no error, and the other side has said that our FIN came.
+fn ended_well(world: &World<'_>, at: usize) -> Result<(), String> {
+    let (name, Some(connection)) = (NAMES[at], world.hosts[at].connection()) else { return Ok(()) };
+    if let Some(error) = connection.error {
+        return Err(format!("{name} has done nothing wrong, but its socket says {error:?}"));
+    }
+    let state = connection.state();
+    if !matches!(state, State::Closed | State::TimeWait) {
+        return Err(format!("{name} has come to {state}, though both sides are done"));
+    }
+    if connection.snd.fin.is_none_or(|fin| connection.snd.una.le(fin)) {
+        return Err(format!("{name}: the connection is over, but its FIN was not acknowledged"));
+    }
+    Ok(())
+}
+
 /// Everything is over: nothing is left, and nobody was lied to.
 fn over(world: &World<'_>, orderly: bool) -> Result<(), String> {
     always(world)?;
@@ -255,6 +289,10 @@ fn over(world: &World<'_>, orderly: bool) -> Result<(), String> {
     // Nobody has aborted or turned away: not even a bad link may show.
     for at in 0..2 {
         let name = NAMES[at];
+        let given_up = world.hosts[at].stack.counters().orphans_aborted;
+        if given_up > 0 {
+            return Err(format!("{name} has given up {given_up} connections that were let go in order"));
+        }
         let connects = world.scenario.roles[at] == Role::Active;
         for app in &world.hosts[at].apps {
             if app.ended != Some(End::Eof) {

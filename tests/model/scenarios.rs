@@ -85,6 +85,14 @@ pub const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "forgotten and opened again",
+        opens: 2,
+        octets: [0, 1],
+        calls: [call::ABORT, call::SEND | call::HALF_CLOSE],
+        faults_of: fault::LOSE,
+        ..PLAIN
+    },
+    Scenario {
         name: "a window of one octet",
         octets: [1, 0],
         calls: [call::SEND | call::HALF_CLOSE | call::AT_ONCE, call::HALF_CLOSE],

@@ -103,6 +103,8 @@ pub struct App {
     pub ended: Option<End>,
     /// It was told that reading is worth while since it last found nothing.
     pub awake: bool,
+    /// It has let go, and how many octets had come in order by then.
+    pub let_go: Option<u64>,
 }
 
 impl App {
@@ -117,6 +119,7 @@ impl App {
             aborted: false,
             ended: None,
             awake: false,
+            let_go: None,
         }
     }
 }
@@ -487,11 +490,11 @@ impl<'a> World<'a> {
         let host = &mut self.hosts[usize::from(side)];
         let Some(app) = host.apps.last_mut() else { return };
         let Some(handle) = app.handle.take() else { return };
-        let unread =
-            host.stack.tcp_connection(handle).is_some_and(|connection| connection.receive_buffer.readable() > 0);
+        let unread = host.stack.tcp_connection(handle).map_or(0, |connection| connection.receive_buffer.readable());
+        app.let_go = Some((app.received.len() + unread) as u64);
         let forgets = host.stack.tcp_state(handle) == Some(State::SynSent);
         host.stack.tcp_close(self.now, handle);
-        app.aborted |= unread || forgets;
+        app.aborted |= unread > 0 || forgets;
         app.write_closed |= !app.aborted;
         // Whoever has not read to the end may be sent what nobody reads.
         self.disorder |= app.ended != Some(End::Eof);
