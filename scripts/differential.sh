@@ -11,6 +11,7 @@
 #
 # Options:
 #   --only TEXT        the scenarios whose name has this in it
+#   --seeds N          against smoltcp, seeds 1 to N: for each but the first, the matrix and conversations by chance (5)
 #   --traces DIRECTORY keep the captures there
 #   --refresh          bring docs/differences.md up to date: new rows say TODO until somebody explains them
 #   --no-kernel        smoltcp alone: needs no root
@@ -21,11 +22,12 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib.sh
 source "$ROOT/scripts/lib.sh"
 
-ONLY='' TRACES='' REFRESH=0 KERNEL=1 INSTALL=1
+ONLY='' SEEDS=5 TRACES='' REFRESH=0 KERNEL=1 INSTALL=1
 while [[ $# -gt 0 ]]; do
     case $1 in
         -h | --help) print_help && exit 0 ;;
         --only | --only=*) take_value ONLY "$@" && shift "$TAKEN" ;;
+        --seeds | --seeds=*) take_value SEEDS "$@" && shift "$TAKEN" ;;
         --traces | --traces=*) take_value TRACES "$@" && shift "$TAKEN" ;;
         --refresh) REFRESH=1 && shift ;;
         --no-kernel) KERNEL=0 && shift ;;
@@ -33,11 +35,12 @@ while [[ $# -gt 0 ]]; do
         *) usage_error "unknown argument $1" ;;
     esac
 done
+[[ $SEEDS =~ ^[1-9][0-9]{0,5}$ ]] || usage_error "--seeds needs a number above 0, not '$SEEDS'"
 cd "$ROOT"
 find_user
 require_tools cargo cc ip || exit 1
 [[ $KERNEL -eq 0 || $(id -u) -eq 0 ]] || die "network namespaces need root: sudo scripts/differential.sh, or --no-kernel"
-export GLASSTCP_LONG=1
+export GLASSTCP_LONG=1 GLASSTCP_SEEDS=$SEEDS
 [[ -z $ONLY ]] || export GLASSTCP_ONLY=$ONLY
 [[ -z $TRACES ]] || export GLASSTCP_TRACES=$TRACES
 [[ $REFRESH -eq 0 ]] || export GLASSTCP_REFRESH=1

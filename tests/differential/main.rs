@@ -5,8 +5,9 @@
 //! docs/differences.md explains.
 //!
 //! GLASSTCP_ONLY=text runs the scenarios with such a name alone; GLASSTCP_TRACES=directory keeps the captures, for
-//! `glasstcp trace diff` or Wireshark.
+//! `glasstcp trace diff` or Wireshark; GLASSTCP_SEEDS=5 runs all with the seeds 1 to 5, of which the test has the first.
 
+mod chance;
 mod compare_tests;
 mod normal_tests;
 mod shared;
@@ -47,36 +48,40 @@ fn setups(scenario: &Scenario) -> [Setup; 2] {
     })
 }
 
-fn conversation(scenario: &Scenario, stacks: [&'static str; 2]) -> Outcome {
+fn conversation(scenario: &Scenario, stacks: [&'static str; 2], seed: u64) -> Outcome {
     let setups = setups(scenario);
     let [mut opener, mut acceptor] = [0, 1].map(|side| -> Box<dyn Endpoint> {
         match stacks[side] {
-            "ours" => Box::new(Ours::new(setups[side], SEED + side as u64, START)),
-            _ => Box::new(Smol::new(setups[side], SEED + side as u64, START)),
+            "ours" => Box::new(Ours::new(setups[side], seed + side as u64, START)),
+            _ => Box::new(Smol::new(setups[side], seed + side as u64, START)),
         }
     });
-    let outcome = run(scenario, [&mut *opener, &mut *acceptor], Virtual(START), SEED);
+    let outcome = run(scenario, [&mut *opener, &mut *acceptor], Virtual(START), seed);
     keep(scenario, stacks, &outcome);
     check_streams(scenario, stacks, &outcome);
     outcome
 }
 
-fn differ(scenario: &Scenario, findings: &mut Findings) {
-    let reference = conversation(scenario, ["ours", "ours"]);
+fn differ(scenario: &Scenario, seed: u64, findings: &mut Findings) {
+    let reference = conversation(scenario, ["ours", "ours"], seed);
     for stacks in [["ours", "smoltcp"], ["smoltcp", "ours"]] {
-        findings.compare(scenario, stacks, &reference, &conversation(scenario, stacks));
+        findings.compare(scenario, stacks, &reference, &conversation(scenario, stacks, seed));
     }
 }
 
 #[test]
 fn every_difference_from_smoltcp_is_explained() {
     let only = std::env::var("GLASSTCP_ONLY").ok();
-    let mut scenarios = all();
-    scenarios.retain(|scenario| only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str())));
-    let halves = scenarios.split_at(scenarios.len() / 2);
-    let of = |part: &[Scenario]| {
+    let seeds = std::env::var("GLASSTCP_SEEDS").map_or(SEED, |text| text.parse().expect("GLASSTCP_SEEDS is a number"));
+    let mut jobs: Vec<(Scenario, u64)> = all().into_iter().map(|scenario| (scenario, SEED)).collect();
+    for seed in SEED + 1..=seeds {
+        jobs.extend(chance::scenarios(seed).into_iter().map(|scenario| (scenario, seed)));
+    }
+    jobs.retain(|(scenario, _)| only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str())));
+    let halves = jobs.split_at(jobs.len() / 2);
+    let of = |part: &[(Scenario, u64)]| {
         let mut findings = Findings::default();
-        part.iter().for_each(|scenario| differ(scenario, &mut findings));
+        part.iter().for_each(|(scenario, seed)| differ(scenario, *seed, &mut findings));
         findings
     };
     let findings = std::thread::scope(|scope| {
@@ -96,7 +101,7 @@ fn two_runs_of_a_conversation_do_not_differ() {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name).expect(name);
         for stacks in [["ours", "ours"], ["ours", "smoltcp"]] {
             let mut findings = Findings::default();
-            let outcomes = [0, 1].map(|_| conversation(scenario, stacks));
+            let outcomes = [0, 1].map(|_| conversation(scenario, stacks, SEED));
             findings.compare(scenario, stacks, &outcomes[0], &outcomes[1]);
             assert!(findings.found.is_empty(), "{name}: {:?}", findings.found.keys());
             assert_eq!(outcomes[0].captures, outcomes[1].captures);
@@ -108,7 +113,7 @@ fn two_runs_of_a_conversation_do_not_differ() {
 fn kinds_of(name: &str, change: impl FnOnce(&mut TcpConfig)) -> BTreeSet<Kind> {
     let scenarios = all();
     let scenario = scenarios.iter().find(|scenario| scenario.name == name).expect(name);
-    let reference = conversation(scenario, ["ours", "ours"]);
+    let reference = conversation(scenario, ["ours", "ours"], SEED);
     let setups = setups(scenario);
     let mut opener = Ours::new(setups[0], SEED, START);
     let mut acceptor = Ours::changed(setups[1], SEED + 1, START, change);

@@ -103,7 +103,9 @@ impl Endpoint for Smol {
     }
 
     fn has_failed(&mut self) -> bool {
-        self.started && !self.eof && self.socket().state() == tcp::State::Closed
+        // An application that reads late may still find text, and the end of the stream, in what is closed.
+        let refused = |socket: &mut tcp::Socket<'_>| socket.recv_slice(&mut []) == Err(tcp::RecvError::InvalidState);
+        self.started && !self.eof && self.socket().state() == tcp::State::Closed && refused(self.socket())
     }
 
     fn read(&mut self, _: Instant, buffer: &mut [u8]) -> Read {

@@ -1,7 +1,7 @@
 //! The differences that are explained: the tables of docs/differences.md.
 //!
 //! A row says who sends otherwise, the kind, and in which sorts of scenarios: there it must be found, and nowhere else. A
-//! question mark behind a sort says that it is not found each time, as it hangs on the real clock.
+//! question mark behind a sort says that it is not found each time, as it hangs on the real clock or on the seeds.
 //!
 //! With GLASSTCP_REFRESH set, the sorts are brought up to date and new rows are added, to be explained.
 
@@ -89,17 +89,17 @@ fn refresh(text: &str, against: &str, findings: &Findings, real: bool) -> String
             Row { who, kind, classes: BTreeMap::new(), rfc, right, why }
         });
         if !real {
-            row.classes.clear();
+            row.classes.retain(|name, _| name == Class::Chance.name());
         }
-        for class in classes.keys() {
-            row.classes.entry(class.name().to_owned()).or_insert(!real);
+        for &class in classes.keys() {
+            row.classes.entry(class.name().to_owned()).or_insert(!real && class != Class::Chance);
         }
     }
     // In the order of the kinds, and by who.
     let place = |row: &Row| (row.who.clone(), Kind::ALL.iter().position(|kind| kind.name() == row.kind));
     let mut rows: Vec<Row> = rows.into_values().collect();
     let found = |row: &Row| findings.found.keys().any(|&(who, kind)| (who, kind.name()) == (&row.who, &row.kind));
-    rows.retain(|row| real || found(row));
+    rows.retain(|row| real || found(row) || !row.classes.is_empty());
     rows.sort_by_key(place);
     let head = "| who | kind | where | section | right | why |\n|---|---|---|---|---|---|";
     let lines: Vec<String> = rows.iter().map(Row::shown).collect();

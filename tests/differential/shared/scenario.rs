@@ -20,10 +20,13 @@ pub enum Class {
     Directed,
     /// A path of the simulator's matrix, where chance decides.
     Matrix,
+    /// The same with other seeds, and conversations of which everything is by chance: in longer runs alone.
+    Chance,
 }
 
 impl Class {
-    pub const ALL: [Class; 5] = [Class::Clean, Class::Slow, Class::Ending, Class::Directed, Class::Matrix];
+    pub const ALL: [Class; 6] =
+        [Class::Clean, Class::Slow, Class::Ending, Class::Directed, Class::Matrix, Class::Chance];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -32,6 +35,7 @@ impl Class {
             Class::Ending => "ending",
             Class::Directed => "directed",
             Class::Matrix => "matrix",
+            Class::Chance => "chance",
         }
     }
 }
@@ -138,7 +142,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    fn new(name: &str, class: Class, opener: App, acceptor: App) -> Scenario {
+    /// Over a perfect path of 10 ms, there and back.
+    pub fn new(name: &str, class: Class, opener: App, acceptor: App) -> Scenario {
         let path = Impairment::perfect().delay(ms(5));
         Scenario {
             name: name.to_owned(),
