@@ -6,6 +6,7 @@ mod flow_support;
 use std::time::Duration;
 
 use flow_support::*;
+use glasstcp::device::RxMeta;
 use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Script, Sent, Side};
 use glasstcp::stack::TcpHandle;
@@ -55,6 +56,19 @@ fn a_young_connection_acknowledges_quickly() {
     }
     assert!(script.peer_sends(b"x").is_empty());
     assert_eq!(script.pass(ms(40)).len(), 1);
+}
+
+/// 9293-SHLD-19: two segments that a device has merged are two, however small the peer makes them.
+#[test]
+fn two_small_segments_in_one_are_two() {
+    for (segments, answers) in [(1, 0), (2, 1)] {
+        let (mut script, _) = patient();
+        let text = vec![7; segments * 600];
+        let packet = script.packet(&script.header(Flags::ACK), &text);
+        let meta = RxMeta { gso_size: 600, ..RxMeta::plain(packet.len()) };
+        assert_eq!(script.stack.handle_packet(script.now, &packet, &meta), None);
+        assert_eq!(script.sent().len(), answers, "{segments}");
+    }
 }
 
 /// 9293-SHLD-19: every second full-sized segment, or 2 * RMSS octets.

@@ -234,12 +234,17 @@ fn a_probe_only_with_enough_behind_it() {
         assert_eq!(sizes(&sent).contains(&1_460), probed, "{segments} segments: {:?}", sizes(&sent));
         assert_eq!(script.stack.counters().path_mtu_probes, u64::from(probed));
     }
-    // Not while something seems lost.
-    let (mut script, handle, sent) = ready_to_probe(0);
-    assert!(sent.is_empty());
-    script.window = 4_000;
-    script.peer_acks(script.ack);
-    assert!(!sizes(&script.send(handle, &text(30 * 1_360))).contains(&1_460), "no room in the window");
+    // To the octet: the probe, and four segments behind it, as the application has written and as the window takes them.
+    let enough = 1_460 + 4 * 1_360;
+    for (octets, probed) in [(enough - 1, false), (enough, true)] {
+        let (_, _, sent) = ready_to_probe(octets);
+        assert_eq!(sizes(&sent).contains(&1_460), probed, "{octets} octets");
+        let (mut script, handle, sent) = ready_to_probe(0);
+        assert!(sent.is_empty());
+        script.window = octets as u16;
+        script.peer_acks(script.ack);
+        assert_eq!(sizes(&script.send(handle, &text(30 * 1_360))).contains(&1_460), probed, "a window of {octets}");
+    }
 }
 
 /// 4821-4: the probe alone is lost.

@@ -5,6 +5,7 @@ mod flow_support;
 use flow_support::ten::*;
 use flow_support::*;
 use glasstcp::tcp::recovery::new_reno::Phase;
+use glasstcp::tcp::timer::Purpose;
 use glasstcp::wire::tcp::Flags;
 use std::net::Shutdown;
 
@@ -129,4 +130,63 @@ fn a_recovery_does_not_end_in_a_burst() {
     ten.script.peer_acks(end);
     let look = ten.look();
     assert_eq!((look.phase, look.cwnd, look.ssthresh), (Phase::Open, 10 * SEGMENT, ssthresh));
+}
+
+/// 8985-6.2-4, 9937-6.4: what a D-SACK has taught of the path is forgotten after sixteen recoveries without another one.
+#[test]
+fn sixteen_recoveries_wear_the_reordering_window_off() {
+    let mut ten = Ten::new(600 * MSS);
+    let mut una = 0;
+    for recovery in 0..=16 {
+        let end = una + ten.look().flight / SEGMENT;
+        ten.script.now += RTT;
+        ten.sack(&[(una + 1, end)]);
+        ten.pass(RTT / 2 + ms(1));
+        assert_eq!((ten.look().phase, ten.look().statistics.retransmits), (Phase::FastRecovery, recovery + 1));
+        // And whatever has left meanwhile.
+        let end = una + ten.look().flight / SEGMENT;
+        ten.ack(end);
+        assert_eq!(ten.look().phase, Phase::Open, "{recovery}");
+        if recovery == 0 {
+            // The first has come twice.
+            ten.script.now += ms(1);
+            ten.ack_and_sack(end, &[(una, una + 1)]);
+        }
+        assert_eq!(ten.look().reordering_multiplier, if recovery < 16 { 2 } else { 1 }, "{recovery}");
+        una = end;
+    }
+}
+
+/// 5681-4.3-1, 8985-9.3: what is sent again is lost, and so sent once more. That this copy has come twice in the end says
+/// nothing of the first loss: no reduction is taken back.
+#[test]
+fn the_second_reduction_of_a_recovery_stands() {
+    let mut ten = Ten::new(30 * MSS);
+    assert_eq!(ten.sack(&[(1, 5)]), [0]);
+    let mut right = 5;
+    while ten.look().flight <= 10 * SEGMENT {
+        right += 1;
+        ten.sack(&[(1, right)]);
+    }
+    ten.script.now += RTT + ms(1);
+    assert_eq!(ten.sack(&[(1, 11)]).first(), Some(&0));
+    let (ssthresh, end) = (ten.look().ssthresh, ten.look().flight / SEGMENT);
+    assert!(ssthresh < 5 * SEGMENT);
+    ten.script.now += RTT;
+    ten.ack(end);
+    ten.ack_and_sack(end, &[(0, 1)]);
+    assert_eq!((ten.look().ssthresh, ten.look().statistics.spurious), (ssthresh, 0));
+}
+
+/// 6298-5.3, 8985-7.2-1: a probe is due, but the device takes nothing before an ACK comes: it does not leave, as the timer has
+/// started afresh.
+#[test]
+fn an_ack_takes_the_place_of_a_probe_that_is_due() {
+    let mut ten = Ten::new(0);
+    ten.script.now = retransmit_at(&ten.script, ten.handle).expect("the probe timer");
+    let now = ten.script.now;
+    ten.script.stack.handle_deadline(now);
+    assert_eq!((ten.ack(9), ten.purpose()), (vec![], Some(Purpose::Probe)));
+    assert!(retransmit_at(&ten.script, ten.handle).is_some_and(|at| at > now));
+    assert_eq!(ten.pass(ms(300)).first(), Some(&9));
 }

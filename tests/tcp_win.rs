@@ -3,6 +3,7 @@
 mod flow_support;
 
 use flow_support::*;
+use glasstcp::buffer::{LARGE, SMALL};
 use glasstcp::device::impair::Impairment;
 use glasstcp::error::SocketError;
 use glasstcp::sim::{Script, Sent, Side};
@@ -694,4 +695,20 @@ fn probes_that_cross_do_not_stop_both() {
         read.iter().all(|read| read.len() >= data.len())
     });
     assert!(done && read.iter().all(|read| *read == data), "{} {}", read[0].len(), read[1].len());
+}
+
+/// 9293-SHLD-31: where memory runs out, what waits out of order goes first, as the peer still has it; and of what is next as
+/// much is taken as there is room for.
+#[test]
+fn what_is_next_comes_before_what_waits() {
+    for (memory, taken) in [(LARGE + SMALL - 1, 1_000), (SMALL, 1_000)] {
+        let (mut script, handle) = accepted(|config| config.tcp.buffer_memory = memory);
+        peer_sends_at(&mut script, 5_000, &[2; 1_000]);
+        let held = look(&script, handle).out_of_order;
+        assert_eq!(held, if memory > LARGE { 1_000 } else { 0 }, "{memory}");
+        script.peer_sends(&[1; 1_000]);
+        let seen = look(&script, handle);
+        assert_eq!((seen.unread, seen.out_of_order), (taken, 0), "{memory}");
+        assert_eq!(script.receive(handle), vec![1; 1_000]);
+    }
 }
