@@ -23,6 +23,7 @@
 #
 # Options:
 #   --file PART        only files whose path contains PART
+#   --first PART       files whose path contains PART come before the others (may be given again)
 #   --sample N         at most N changes
 #   --seed N           which of them, and the order (1)
 #   --minutes N        stop after so many minutes
@@ -41,10 +42,10 @@ WORK="$ROOT/target/mutants" FRESH=0 PASSED_ON=()
 while [[ $# -gt 0 ]]; do
     case $1 in
         -h | --help) print_help && exit 0 ;;
-        --file | --file=* | --sample | --sample=* | --seed | --seed=* | --minutes | --minutes=*)
+        --file | --file=* | --first | --first=* | --sample | --sample=* | --seed | --seed=* | --minutes | --minutes=*)
             name=${1%%=*}
             take_value VALUE "$@" && shift "$TAKEN"
-            [[ $name == --file || $VALUE =~ ^[0-9]+$ ]] || usage_error "$name needs a number, not '$VALUE'"
+            [[ $name == --file || $name == --first || $VALUE =~ ^[0-9]+$ ]] || usage_error "$name needs a number, not '$VALUE'"
             PASSED_ON+=("$name" "$VALUE")
             ;;
         --all-tests | --list | --report) PASSED_ON+=("$1") && shift ;;

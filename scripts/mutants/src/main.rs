@@ -24,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 struct Arguments {
     files: Vec<String>,
+    first: Vec<String>,
     sample: Option<usize>,
     seed: u64,
     list: bool,
@@ -38,6 +39,7 @@ struct Arguments {
 fn arguments() -> Arguments {
     let mut found = Arguments {
         files: Vec::new(),
+        first: Vec::new(),
         sample: None,
         seed: 1,
         list: false,
@@ -53,6 +55,7 @@ fn arguments() -> Arguments {
         let mut value = || words.next().unwrap_or_else(|| fail(&format!("{word} needs a value")));
         match word.as_str() {
             "--file" => found.files.push(value()),
+            "--first" => found.first.push(value()),
             "--sample" => found.sample = Some(number(&value())),
             "--seed" => found.seed = number(&value()) as u64,
             "--minutes" => found.minutes = number(&value()) as u64,
@@ -195,6 +198,7 @@ fn main() {
     let mut mutants = tree.change(root, &files, &wanted);
     shuffle(&mut mutants, arguments.seed);
     mutants.truncate(arguments.sample.unwrap_or(usize::MAX));
+    mutants.sort_by_key(|mutant| !arguments.first.iter().any(|part| mutant.file.contains(part.as_str())));
     if arguments.list {
         mutants.sort_by_key(|mutant| mutant.number);
         mutants.iter().for_each(|mutant| println!("{}", mutant.name()));
