@@ -322,7 +322,7 @@ pub const ALL: &[Family] = &[
         aim: "a cookie guessed, and time for checking",
         defence: "24 bits of a keyed hash, 64 to 128 s; RSTs are limited: `tcp/syn_cookie.rs`, `ip/rate_limit.rs`",
         rows: "4987-3.6",
-        test: "tcp_sec::forged_cookies",
+        test: "tcp_flood::forged_cookies",
         most: 190 << 10,
         start: forged_cookies,
     },
