@@ -424,9 +424,9 @@ impl Host {
             }
             tell(memory, connection);
             delay_ack(memory, connection, cx);
-            if incoming.fin && memory.charged() > memory.buffer && connection.fin_received() {
-                // There is no memory even for its record.
-                connection.owed.ack(AckOwed::Now, Why::FinAck);
+            if memory.charged() > memory.buffer && incoming.end().le(connection.rcv.nxt) {
+                // There was no memory for it, and it was taken all the same.
+                connection.owed.ack(AckOwed::Now, Why::NoRoomAck);
             }
         });
     }

@@ -1,5 +1,7 @@
 //! What a host is told at its start.
 
+use std::net::IpAddr;
+
 use super::knobs::Knobs;
 use super::persona::Persona;
 use crate::config::Config;
@@ -53,6 +55,15 @@ impl Settings {
             settings.set(key.trim(), value.trim())?;
         }
         Ok(settings)
+    }
+
+    /// Its address of a family, in place of the one that it has, with the prefix that packetdrill's have.
+    pub fn set_local(&mut self, address: IpAddr) {
+        let prefix = if address.is_ipv6() { 48 } else { 16 };
+        if let Ok(cidr) = format!("{address}/{prefix}").parse::<IpCidr>() {
+            self.local.retain(|other| other.address.is_ipv6() != address.is_ipv6());
+            self.local.push(cidr);
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {

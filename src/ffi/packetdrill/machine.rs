@@ -60,10 +60,17 @@ impl Numbers for SystemNumbers {
 /// Starts the host of this process.
 pub fn start(line: &str) -> Result<(), String> {
     let mut settings = Settings::parse(line)?;
-    if !line.split(',').any(|item| item.trim().starts_with("mtu=")) {
-        settings.mtu = option_of_packetdrill("mtu").unwrap_or(settings.mtu);
+    let is_set = |key: &str| line.split(',').any(|item| item.trim().split('=').next() == Some(key));
+    let number = |name| option_of_packetdrill(name)?.parse::<u16>().ok();
+    if !is_set("mtu") {
+        settings.mtu = number("mtu").map_or(settings.mtu, usize::from);
     }
-    settings.segment = option_of_packetdrill("mss").and_then(|mss| u16::try_from(mss).ok());
+    settings.segment = number("mss");
+    if let Some(local) =
+        option_of_packetdrill("local_ip").and_then(|text| text.parse().ok()).filter(|_| !is_set("local"))
+    {
+        settings.set_local(local);
+    }
     let host = Host::with_numbers(settings, Box::new(SystemNumbers))?;
     let state = State { host, waiting: 0, to_look: 0, happened: 0, to_read_clock: Vec::new() };
     let machine = Machine { state: Mutex::new(state), changed: Condvar::new() };
@@ -71,8 +78,8 @@ pub fn start(line: &str) -> Result<(), String> {
 }
 
 /// An option of packetdrill, which it keeps to itself: from the command line, or from the head of the script.
-fn option_of_packetdrill(name: &str) -> Option<usize> {
-    let value = |text: &str| text.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=')?.trim().parse().ok();
+fn option_of_packetdrill(name: &str) -> Option<String> {
+    let value = |text: &str| Some(text.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=')?.trim().to_owned());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     arguments.iter().find_map(|argument| value(argument)).or_else(|| {
         let script = arguments.iter().find(|argument| argument.ends_with(".pkt"))?;
