@@ -181,6 +181,22 @@ fn mapped_addresses_are_those_of_ipv4() {
     assert!(parse_ip(&script.packets()[0]).unwrap().destination.is_ipv4());
 }
 
+/// 6056-3.1: a listener that leaves the port to us gets none from which connections are there, as they would refuse it.
+#[test]
+fn a_listener_of_any_port_gets_a_free_one() {
+    let mut script = Script::with(|config| config.ephemeral_ports = 50_000..=50_001);
+    let (now, options) = (script.now, SocketOptions::default());
+    script.stack.tcp_connect(now, None, script.peer, options).unwrap();
+    let other = SocketAddr::new(script.local.ip(), 50_000 + (50_001 - script.sent_one().header.source_port));
+    for _ in 0..20 {
+        let listener = script.stack.tcp_listen(address("10.0.0.2:0"), 1, options).unwrap();
+        assert_eq!(script.stack.listener_local(listener), Some(other));
+        script.stack.listener_close(now, listener);
+    }
+    script.stack.tcp_listen(other, 1, options).unwrap();
+    assert_eq!(script.stack.tcp_listen(address("10.0.0.2:0"), 1, options), Err(SocketError::AddressInUse));
+}
+
 /// 6056-3.1, 6056-3.2: ports are chosen from the range that is set, never one that makes a tuple that is there, TIME-WAIT
 /// included, and running out is a clean error.
 #[test]

@@ -232,6 +232,23 @@ fn broadcasts() {
     }
 }
 
+/// 6056-3.3: from whichever port a socket sends, nobody can tell from which the next one will.
+#[test]
+fn chosen_ports_do_not_tell_the_next() {
+    let mut script = Script::new();
+    let mut last = 0;
+    let distances: std::collections::BTreeSet<i32> = (0..300)
+        .map(|_| {
+            let socket = script.stack.udp_bind(end("10.0.0.2", 0)).unwrap();
+            script.stack.udp_send(script.now, socket, Some(end("10.0.0.1", 53)), b"question").unwrap();
+            let port = i32::from(read(&script.packets()[0]).0.port());
+            port - std::mem::replace(&mut last, port)
+        })
+        .collect();
+    assert!(distances.len() > 290, "{distances:?}");
+    assert!(distances.iter().filter(|distance| distance.abs() < 16).count() < 10, "{distances:?}");
+}
+
 /// 1112-6.1: to a group with a TTL of 1, whatever that of the socket is, unless the application says otherwise; 0 stays here.
 #[test]
 fn the_ttl_of_multicast() {

@@ -217,14 +217,18 @@ impl Stack {
         Ok(local)
     }
 
-    /// A port for a socket that did not ask for one.
+    /// A port for a socket that did not ask for one: not one of those that are taken, nor one that is `busy` in another way.
     ///
     /// # Errors
     /// `AddressInUse` when there is none left.
     // 6056-3.3: unpredictable for UDP and for listeners too.
-    pub(super) fn free_port<H: Copy + Eq>(&self, local: SocketAddr, taken: &Bindings<H>) -> Result<u16, SocketError> {
-        let is_free = |port| self.share.owns(port) && !taken.has_port(port);
-        self.ports.pick(local.ip(), (local.ip(), 0), is_free).ok_or(SocketError::AddressInUse)
+    pub(super) fn free_port<H: Copy + Eq>(
+        &self,
+        taken: &Bindings<H>,
+        busy: impl Fn(u16) -> bool,
+    ) -> Result<u16, SocketError> {
+        let is_free = |port| self.share.owns(port) && !taken.has_port(port) && !busy(port);
+        self.ports.pick_without_peer(self.share.index(), is_free).ok_or(SocketError::AddressInUse)
     }
 }
 

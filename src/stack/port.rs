@@ -23,6 +23,8 @@ pub struct PortAllocator {
     counter_hash: SipHasher24,
     /// Steps made, modulo the number of ports. Cells, so that `is_free` can look at what owns the allocator.
     counters: Box<[Cell<u16>; COUNTERS]>,
+    /// How many ports were given to sockets without a peer.
+    drawn: Cell<u64>,
     first: u16,
     /// Ports in the range, 0 to 65,535.
     ports: u32,
@@ -41,6 +43,7 @@ impl PortAllocator {
             offset_hash: SipHasher24::new_with_key(&key1),
             counter_hash: SipHasher24::new_with_key(&key2),
             counters: Box::new([const { Cell::new(0) }; COUNTERS]),
+            drawn: Cell::new(0),
             first,
             ports,
         }
@@ -69,6 +72,21 @@ impl PortAllocator {
             }
         }
         None
+    }
+
+    /// A port for a socket that has no peer yet, the first for which `is_free` is true.
+    ///
+    /// Without a peer there is nothing by which walks could be told apart, and the next step of one walk for all would be
+    /// known to everybody who has been sent a datagram: so each search begins elsewhere (RFC 6056 section 3.3.1). `share`
+    /// tells stacks apart that have the same keys.
+    // 6056-3.3: where it begins is a keyed hash, so no port tells anything about the next one.
+    pub fn pick_without_peer(&self, share: u16, mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
+        let number = self.drawn.replace(self.drawn.get().wrapping_add(1));
+        let mut block = [0; 10];
+        block[..8].copy_from_slice(&number.to_be_bytes());
+        block[8..].copy_from_slice(&share.to_be_bytes());
+        let start = (self.offset_hash.hash(&block) % u64::from(self.ports.max(1))) as u32;
+        (0..self.ports).map(|step| self.first + ((start + step) % self.ports) as u16).find(|&port| is_free(port))
     }
 }
 
@@ -176,6 +194,38 @@ mod tests {
         let (host, _) = peer(0);
         let of_ports: BTreeSet<i64> = (1..=1_000).map(|port| pick((host, port)) - pick(peer(0))).collect();
         assert!(of_ports.len() > 980, "the peer's port counts as well");
+    }
+
+    /// 6056-3.3: without a peer, as for UDP, neither the last port nor that of a sibling tells the next one; each is found that
+    /// is free.
+    #[test]
+    fn a_port_without_a_peer_does_not_tell_the_next() {
+        let ports = allocator(PortAllocator::EPHEMERAL);
+        let mut last = 0;
+        let distances: BTreeSet<i64> = (0..1_000)
+            .map(|_| {
+                let port = i64::from(ports.pick_without_peer(0, |_| true).unwrap());
+                port - std::mem::replace(&mut last, port)
+            })
+            .collect();
+        assert!(distances.len() > 980, "only {} of 1,000 distances differ", distances.len());
+        assert!(distances.iter().filter(|distance| distance.abs() < 16).count() < 10);
+        let of = |keys, share| -> Vec<u16> {
+            let ports = PortAllocator::new(keys, [2; 16], PortAllocator::EPHEMERAL);
+            (0..1_000).filter_map(|_| ports.pick_without_peer(share, |_| true)).collect()
+        };
+        let base = of([1; 16], 0);
+        for other in [of([1; 16], 1), of([3; 16], 0)] {
+            assert!(base.iter().zip(&other).filter(|(a, b)| a.abs_diff(**b) < 16).count() < 10);
+        }
+        assert_eq!(base, of([1; 16], 0));
+        let few = allocator(7..=9);
+        let mut taken = BTreeSet::new();
+        while let Some(port) = few.pick_without_peer(0, |port| !taken.contains(&port)) {
+            assert!(taken.insert(port));
+        }
+        assert!(taken.into_iter().eq(7..=9));
+        assert_eq!(allocator(0..=0).pick_without_peer(0, |_| true), None);
     }
 
     /// 6056-3.3

@@ -43,6 +43,11 @@ impl Share {
         number % self.count == self.index
     }
 
+    /// Which part it is, from 0.
+    pub(super) fn index(self) -> u16 {
+        self.index
+    }
+
     fn has_siblings(self) -> bool {
         self.count > 1
     }

@@ -1,5 +1,6 @@
 //! The calls of the application on listeners and connections.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,7 +61,9 @@ impl Stack {
         if bind.any_port {
             local.set_port(0);
         } else if local.port() == 0 {
-            local.set_port(self.free_port(local, &self.listening)?);
+            // 6056-3.1: nor one from which connections are there, which would refuse it.
+            let busy: BTreeSet<u16> = self.tuples_in_use().map(|tuple| tuple.local_port).collect();
+            local.set_port(self.free_port(&self.listening, |port| busy.contains(&port))?);
         }
         if !self.listening.is_free(local, bind) || !bind.reuse_address && self.port_has_connections(local, bind) {
             return Err(SocketError::AddressInUse);
@@ -80,11 +83,16 @@ impl Stack {
     fn port_has_connections(&self, local: SocketAddr, bind: &BindOptions) -> bool {
         let mut flows = Bindings::<()>::new(Kind::Listeners, self.hasher.clone());
         flows.insert(local, bind, ());
+        self.tuples_in_use().any(|tuple| flows.find(tuple.local(), || 0).is_some())
+    }
+
+    /// The four-tuples of all records.
+    fn tuples_in_use(&self) -> impl Iterator<Item = FourTuple> {
         let half_open = self.half_open.iter().map(|(_, entry)| entry.tuple);
         let live =
             self.connections.iter().filter(|(_, entry)| !entry.detached).map(|(_, entry)| entry.connection.tuple);
         let over = self.time_wait.iter().map(|(_, entry)| entry.tuple);
-        half_open.chain(live).chain(over).any(|tuple| flows.find(tuple.local(), || 0).is_some())
+        half_open.chain(live).chain(over)
     }
 
     /// Takes the next connection of a listener.

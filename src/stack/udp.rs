@@ -29,7 +29,7 @@ impl Stack {
         if bind.any_port {
             local.set_port(0);
         } else if local.port() == 0 {
-            local.set_port(self.free_port(local, &self.bound)?);
+            local.set_port(self.free_port(&self.bound, |_| false)?);
         }
         if !self.bound.is_free(local, bind) {
             return Err(SocketError::AddressInUse);
