@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Context, Donor, Events};
 use super::ecn;
+use super::finish;
 use super::input::Rejected;
 use super::receiver::AckOwed;
 use super::segment::Segment;
@@ -16,6 +17,9 @@ use crate::wire::tcp::Flags;
 /// # Errors
 /// How and why the segment was rejected.
 pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) -> Result<(), Rejected> {
+    if segment.fin() {
+        finish::note_end(connection, segment, cx);
+    }
     let mut payload = segment.payload;
     if let Some(fin) = connection.rcv.fin {
         // 9293-3.10.7.4-38: nothing follows a FIN, wherever it stands.
