@@ -426,6 +426,9 @@ fn errors_about_echo_requests() {
     for (own, peer) in FAMILIES {
         let mut script = Script::new();
         let sender = script.stack.echo_open().unwrap();
+        // 1122-3.2.1.7-1
+        let refused = script.stack.echo_send(script.now, sender, ip(peer), 7, 0, b"data");
+        assert_eq!((refused, script.packets().len()), (Err(SocketError::InvalidArgument), 0));
         script.stack.echo_send(script.now, sender, ip(peer), 7, 64, b"data").unwrap();
         let request = script.packets().remove(0);
         let error = IcmpError::TimeExceeded { code: 0 };
@@ -533,6 +536,7 @@ fn datagrams() {
         assert!(
             packets[0].len() >= 1_480 && packets[1..].len() > 44 && packets.iter().all(|packet| packet.len() <= 1_500)
         );
+        // 1122-3.2.1.7-1
         assert_eq!(script.stack.udp_set_hop_limit(socket, 0), Err(SocketError::InvalidArgument));
         script.stack.udp_set_hop_limit(socket, 3).unwrap();
         script.stack.udp_send(script.now, socket, Some(end(peer, 5)), b"x").unwrap();

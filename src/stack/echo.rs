@@ -103,7 +103,7 @@ impl Stack {
     /// Sends one echo request.
     ///
     /// # Errors
-    /// `InvalidArgument` for more data than [`max_echo_data`], `Unreachable` without an address of that family,
+    /// `InvalidArgument` for more data than [`max_echo_data`] or a hop limit of 0, `Unreachable` without an address of that family,
     /// `WouldBlock` when the queue is full.
     pub fn echo_send(
         &mut self,
@@ -117,7 +117,8 @@ impl Stack {
         self.advance_to(now);
         let identifier = self.echoes.sockets.get(handle.0).ok_or(SocketError::BadHandle)?.identifier;
         let source = self.own_source(to).ok_or(SocketError::Unreachable)?;
-        if data.len() > max_echo_data(to.is_ipv6()) {
+        // 1122-3.2.1.7-1
+        if hop_limit == 0 || data.len() > max_echo_data(to.is_ipv6()) {
             return Err(SocketError::InvalidArgument);
         }
         let echo = Echo { identifier, sequence, data };

@@ -12,6 +12,9 @@ pub const DEFAULT_MSS_V6: u16 = 1_220;
 /// A peer's MSS counts as at least this, so that a tiny one cannot make records without end (docs/decisions.md).
 pub const MIN_MSS: u16 = 88;
 
+/// The longest packet of IPv4, and what IPv6 is taken to be able to say too: reassembly knows none that is longer.
+const LARGEST_PACKET: usize = 65_535;
+
 /// What both sides agreed on in the handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {
@@ -34,11 +37,12 @@ pub struct Agreed {
 }
 
 /// The MSS to announce on a path of this MTU: without options (RFC 6691).
-// 9293-MUST-67: MTU - 40 over IPv4, MTU - 60 over IPv6.
+// 9293-MUST-67: MTU - 40 over IPv4, MTU - 60 over IPv6; reassembly takes all that an IP packet can be, and no more.
+// 9293-MUST-14
 // 6691-2: option space is not subtracted here.
 pub fn announced_mss(mtu: usize, ipv6: bool) -> u16 {
     let headers = if ipv6 { 60 } else { 40 };
-    u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(MIN_MSS)
+    (mtu.min(LARGEST_PACKET).saturating_sub(headers) as u16).max(MIN_MSS)
 }
 
 /// In which order a socket writes the options of its SYN, if it writes any.
@@ -62,6 +66,7 @@ pub fn for_syn(config: &TcpConfig, order: OptionOrder, mss: u16, shift: WindowSh
 }
 
 /// The options of our SYN-ACK: of what the SYN offered, what we want too.
+// 9293-MUST-14: and always an MSS.
 pub fn for_syn_ack(agreed: &Agreed, mss: u16, shift: WindowShift, timestamp: u32) -> TcpOptions {
     TcpOptions {
         mss: Some(mss),
@@ -92,7 +97,7 @@ pub fn agree(config: &TcpConfig, order: OptionOrder, peer: &TcpOptions, timestam
 }
 
 /// The largest segment to send, text and TCP options together: the smaller of what the peer takes and what the path takes.
-// 9293-MUST-15: 536 or 1220 without the option. 9293-MUST-16: bounded by both sides.
+// 9293-MUST-15, 9293-MUST-14: the peer's option, or 536 or 1220 without it. 9293-MUST-16: bounded by both sides.
 pub fn send_mss(peer: Option<u16>, own: u16, ipv6: bool) -> u16 {
     let default = if ipv6 { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 };
     peer.unwrap_or(default).min(own).max(MIN_MSS)
@@ -108,7 +113,8 @@ mod tests {
         for (mtu, v4, v6) in [(1_500, 1_460, 1_440), (576, 536, 516), (1_280, 1_240, 1_220), (65_535, 65_495, 65_475)] {
             assert_eq!((announced_mss(mtu, false), announced_mss(mtu, true)), (v4, v6));
         }
-        assert_eq!(announced_mss(1 << 20, false), u16::MAX);
+        // Nor for what no IP packet can hold.
+        assert_eq!((announced_mss(1 << 20, false), announced_mss(1 << 20, true)), (65_495, 65_475));
     }
 
     /// 9293-MUST-15, 9293-MUST-16, pitfall 13
