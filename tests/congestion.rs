@@ -43,7 +43,7 @@ fn every_controller_fills_an_ordinary_path() {
     }
 }
 
-/// Random loss of 1 % is not congestion: BBR keeps the path, whatever the seed, where Reno and CUBIC keep a small part.
+/// 9293-MAY-18: random loss of 1 % is not congestion: BBR keeps the path, whatever the seed, where Reno and CUBIC keep a small part.
 #[test]
 fn random_loss_slows_what_goes_by_loss() {
     let used = |algorithm, seed| {
@@ -144,7 +144,7 @@ fn the_model_follows_the_path() {
     }
 }
 
-/// Everything is lost for two seconds: all of them come back.
+/// 9293-MAY-18: everything is lost for two seconds: all of them come back from their timeouts.
 #[test]
 fn after_an_outage_the_flow_goes_on() {
     for algorithm in Algorithm::ALL {

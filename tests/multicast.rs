@@ -214,7 +214,7 @@ fn one(kind: u8, group: &str) -> Said {
 /// member's alone; the group of all, and groups that never leave a host, are never told.
 #[test]
 fn joins_and_leaves_are_told() {
-    for (group, quiet) in [(GROUP4, "224.0.0.1"), (GROUP6, "ff02::1"), (GROUP6, "ff01::9")] {
+    for (group, quiet) in [(GROUP4, "224.0.0.1"), (GROUP6, "ff02::1"), (GROUP6, "ff01::9"), (GROUP6, "ff00::9")] {
         let mut script = Script::new();
         let (one_socket, other) = (bind(&mut script, "[::]:9"), bind(&mut script, "[::]:10"));
         join(&mut script, one_socket, group).unwrap();
@@ -297,6 +297,60 @@ fn members_on_the_same_host() {
             assert_eq!(received.ok(), heard.then(|| (end(own, 9), b"hello".to_vec())));
         }
     }
+}
+
+/// 3376-5.1: the second telling comes at random within the interval, which is a second.
+#[test]
+fn changes_are_told_again_at_random() {
+    for group in [GROUP4, GROUP6] {
+        let mut script = Script::new();
+        let socket = bind(&mut script, "[::]:9");
+        let mut times = Vec::new();
+        for _ in 0..50 {
+            for change in [join, leave] {
+                change(&mut script, socket, group).unwrap();
+                assert_eq!(said(&mut script).len(), 1, "at once");
+                let again = said_within(&mut script, Duration::from_secs(10));
+                assert_eq!(again.len(), 1);
+                times.push(again[0].0);
+            }
+        }
+        times.sort_unstable();
+        assert!(times[0] < Duration::from_millis(100) && times[99] > Duration::from_millis(900), "spread: {times:?}");
+        assert!(times[99] <= Duration::from_secs(1), "{times:?}");
+    }
+}
+
+/// 3810-5: where there is a link-local address, all kinds of messages come from there.
+#[test]
+fn mld_comes_from_the_link_local_address() {
+    let mut script = Script::with(|config| config.addresses.push("fe80::2/64".parse().unwrap()));
+    let socket = bind(&mut script, "[::]:9");
+    let mut kinds = Vec::new();
+    let mut check = |script: &mut Script| {
+        for _ in 0..200 {
+            script.now += Duration::from_millis(100);
+            script.stack.handle_deadline(script.now);
+            for packet in script.packets() {
+                let parsed = parse_ip(&packet).unwrap();
+                assert_eq!((parsed.source, parsed.hop_limit), (ip("fe80::2"), 1));
+                assert_eq!(packet[40..48], [58, 0, 5, 2, 0, 0, 1, 0], "router alert");
+                let message = parsed.payload;
+                assert!(checksum::verifies_with_pseudo_header(parsed.source, parsed.destination, 58, message));
+                kinds.push(message[0]);
+            }
+        }
+    };
+    join(&mut script, socket, GROUP6).unwrap();
+    check(&mut script);
+    give(&mut script, &query6("::", 1_000, &[]));
+    check(&mut script);
+    let old = mld(ROUTER6, "ff02::1", 1, ALERT6, &query6_message("::", 1_000, &[])[..24]);
+    give(&mut script, &old);
+    check(&mut script);
+    leave(&mut script, socket, GROUP6).unwrap();
+    check(&mut script);
+    assert_eq!(kinds, [143, 143, 143, 131, 132], "joined, joined again, asked, asked by an old router, left");
 }
 
 /// 3376-5.2, 3810-6.2: queries are answered at random within the time that they give, once, and only about what was joined.

@@ -270,7 +270,7 @@ fn a_syn_stays_where_it_came_if_somebody_listens_there() {
     });
 }
 
-/// 6528-3: the next connection of a four-tuple is found by the record of the last one, on whatever queue its SYN comes.
+/// The next connection of a four-tuple is found by the record of the last one, on whatever queue its SYN comes.
 #[test]
 fn a_syn_meets_the_time_wait_record_of_its_four_tuple_on_another_queue() {
     watched(|| {

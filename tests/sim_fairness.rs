@@ -50,7 +50,7 @@ fn shares(algorithms: [Algorithm; 2], rtt_ms: u64, later_ms: u64) -> ([u64; 2], 
     (shares, jain)
 }
 
-/// Two flows of one window-based kind share evenly, whoever was there first.
+/// 9293-MAY-18: two flows of one window-based kind share evenly, whoever was there first.
 #[test]
 fn two_of_a_kind_share_evenly() {
     for rtt in [20, 60] {
@@ -63,7 +63,7 @@ fn two_of_a_kind_share_evenly() {
     }
 }
 
-/// Two of BBR agree where the queue is short, and are slower to do so the longer the round trip; nobody starves.
+/// 9293-MAY-18: two of BBR agree where the queue is short, and are slower to do so the longer the round trip; nobody starves.
 #[test]
 fn two_that_model_the_path() {
     for (rtt, least) in [(20, 9_500), (60, 7_500)] {
@@ -72,7 +72,7 @@ fn two_that_model_the_path() {
     }
 }
 
-/// Where a loss comes every few seconds CUBIC has more than Reno, by design; it leaves it a good part.
+/// 9293-MAY-18: where a loss comes every few seconds CUBIC has more than Reno, by design; it leaves it a good part.
 #[test]
 fn of_two_kinds_none_starves() {
     for (rtt, least) in [(20, RATE / 3), (60, RATE / 5)] {

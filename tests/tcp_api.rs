@@ -192,6 +192,28 @@ fn listening_alters_no_record() {
     script.silence();
     assert_eq!(format!("{:?} {:?}", script.stack.tcp_connection(established), script.stack.table_sizes()), before);
     assert_eq!(script.stack.tcp_listen(script.local, 5, SocketOptions::default()), Err(SocketError::AddressInUse));
+    // Whatever state a connection from that port is in.
+    for state in CONNECTED {
+        let (mut script, handle) = reach(state);
+        let before = portrait(&script, handle);
+        script.listen();
+        script.silence();
+        assert_eq!(portrait(&script, handle), before, "{state}");
+    }
+    // A half-open record of another listener on the port: the handshake goes on as it has begun.
+    let mut script = Script::new();
+    script.listen();
+    let syn_ack = script.peer_syn(TcpOptions::default()).remove(0);
+    let refused = script.stack.tcp_listen(address("[::]:80"), 5, SocketOptions::default());
+    assert_eq!(refused, Err(SocketError::AddressInUse), "fails");
+    let elsewhere = script.stack.tcp_listen(address("[fd00:67::2]:80"), 5, SocketOptions::default()).unwrap();
+    script.silence();
+    let syn = TcpHeader { seq: script.seq.wrapping_sub(1), ..script.header(Flags::SYN) };
+    assert_eq!(script.inject(&syn, &[]).remove(0).header, syn_ack.header, "the same record");
+    script.inject(&script.header(Flags::ACK), &[]);
+    let own = script.stack.listener_at(script.local).unwrap();
+    assert_eq!(script.stack.tcp_accept(elsewhere), Err(SocketError::WouldBlock));
+    assert_eq!(script.stack.tcp_accept(own).map(|(_, peer)| peer), Ok(script.peer));
 }
 
 /// 9293-MUST-42: a port may be listened on although a connection from it is being opened.

@@ -6,7 +6,7 @@ mod kit;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use flow_support::{Flow, accepted_with_sack, end, look, ms, octets, secs, text};
+use flow_support::{Flow, accepted_with_sack, duplicate_ack, end, look, ms, octets, secs, text};
 use glasstcp::config::Config;
 use glasstcp::counters::Counters;
 use glasstcp::device::RxMeta;
@@ -247,6 +247,34 @@ fn a_probe_only_with_enough_behind_it() {
     }
 }
 
+/// 4821-7.4: no probe while something seems lost, with time to tell or without; and once all is there, the next one.
+#[test]
+fn no_probe_while_something_seems_lost() {
+    for (segments, sacked) in [(2, false), (2, true), (4, true)] {
+        let (mut script, handle, sent) = ready_to_probe(segments * 1_360);
+        assert_eq!(sizes(&sent), vec![1_360; segments], "too little for a probe");
+        script.now += ms(20);
+        let mut all = sent.clone();
+        if sacked {
+            all.extend(duplicate_ack(&mut script, &[(end(&sent[..1]), end(&sent))]));
+        }
+        let recovers = look(&script, handle).phase == Phase::FastRecovery;
+        assert_eq!(recovers, segments == 4, "three that have arrived show it at once");
+        all.extend(script.send(handle, &text(60 * 1_360)));
+        assert!(all.len() > segments, "something leaves");
+        assert_eq!(sizes(&all).contains(&1_460), !sacked, "{segments} {sacked}: {:?}", sizes(&all));
+        for _ in 0..10 {
+            script.now += ms(20);
+            let right = all
+                .iter()
+                .map(|sent| end(std::slice::from_ref(sent)))
+                .max_by_key(|end| end.wrapping_sub(script.ack) as i32);
+            all.extend(script.peer_acks(right.unwrap()));
+        }
+        assert!(sizes(&all).contains(&1_460), "{segments} {sacked}");
+    }
+}
+
 /// 4821-4: the probe alone is lost.
 #[test]
 fn the_loss_of_a_probe_is_no_congestion() {
@@ -256,7 +284,7 @@ fn the_loss_of_a_probe_is_no_congestion() {
     let (before, right) = (look(&script, handle), end(&sent));
     script.now += ms(20);
     let left = at.wrapping_add(1_460);
-    let again = flow_support::duplicate_ack(&mut script, &[(left, right)]);
+    let again = duplicate_ack(&mut script, &[(left, right)]);
     let resent: Vec<&Sent> = again.iter().filter(|segment| segment.header.seq.wrapping_sub(at) < 1_460).collect();
     assert_eq!(resent.iter().map(|segment| segment.text.len()).collect::<Vec<_>>(), [1_360, 100], "in two pieces");
     let seen = look(&script, handle);
@@ -281,7 +309,7 @@ fn the_loss_of_a_probe_and_more_is_congestion() {
     let (cwnd, right) = (look(&script, handle).cwnd, end(&sent));
     script.now += ms(20);
     let left = sent[probe].header.seq.wrapping_add(1_460 + 1_360);
-    flow_support::duplicate_ack(&mut script, &[(left, right)]);
+    duplicate_ack(&mut script, &[(left, right)]);
     let seen = look(&script, handle);
     assert_eq!((seen.phase, script.stack.counters().path_mtu_probes_lost), (Phase::FastRecovery, 0));
     assert!(seen.ssthresh <= cwnd / 2 + 1_460);

@@ -85,6 +85,18 @@ fn a_retransmission_that_is_lost_twice() {
     assert_eq!((look.phase, look.statistics.timeouts, look.statistics.retransmits), (Phase::Open, 0, 4));
 }
 
+/// 8985-6.2-2: the original comes behind its retransmission, and its ACK sooner than a round trip after that: nothing behind
+/// it is lost for that.
+#[test]
+fn a_late_original_is_not_the_retransmission() {
+    let mut ten = Ten::new(0);
+    assert_eq!(ten.sack(&[(1, 4)]), [0]);
+    ten.script.now += ms(1);
+    assert!(ten.ack(4).is_empty());
+    let look = ten.look();
+    assert_eq!((look.lost, look.statistics.retransmits), (0, 1));
+}
+
 /// 8985-6.2-3, 8985-6.2-4: once the path is known to reorder, one segment may come behind any number of others.
 #[test]
 fn reordering_within_the_window_costs_nothing() {

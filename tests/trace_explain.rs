@@ -166,7 +166,7 @@ fn text_beyond_the_window() {
     assert_eq!(probe(2), [Fault::BeyondWindow]);
 }
 
-/// 9293-3.10.7.4-37, 9293-MUST-40, 9293-SHLD-14
+/// What is wrong by 9293-3.10.7.4-37 and 9293-MUST-40 and 9293-SHLD-14 is found in a capture.
 #[test]
 fn acknowledgments() {
     let text = |talk: &mut Talk| {
@@ -207,7 +207,7 @@ fn acknowledgments() {
     assert_eq!(shown, []);
 }
 
-/// 6298-5.0, 6298-2.1
+/// What is wrong by 6298-5.0 and 6298-2.1 is found in a capture.
 #[test]
 fn too_early_again() {
     let after = |millis: u64| {
@@ -231,7 +231,7 @@ fn too_early_again() {
     assert_eq!((syn(800), syn(1_000)), (vec![Fault::SynAgainEarly], vec![]));
 }
 
-/// 9293-3.5.2-1, 9293-3.10.7.4-19, 9293-3.10.7.4-27, 9293-3.10.7.1-2
+/// What is wrong by 9293-3.5.2-1 and 9293-3.10.7.4-19 and 9293-3.10.7.4-27 and 9293-3.10.7.1-2 is found in a capture.
 #[test]
 fn resets_where_none_is_due() {
     let reset = |change: fn(&mut Talk)| {
@@ -323,7 +323,8 @@ fn drops_by_rule() {
     assert_eq!(damaged, (out(DropReason::TcpChecksum), "9293-MUST-3"));
 }
 
-/// 7323-2.2-1, 7323-3.2-1, 2018-2, 2018-3, 2018-4-1, 9293-MUST-65, 9293-3.10.2-6, 9293-MUST-2
+/// What is wrong by 7323-2.2-1 and 7323-3.2-1 and 2018-2 and 2018-3 and 2018-4-1 is found in a capture, and what is wrong
+/// by 9293-MUST-65 and 9293-3.10.2-6 and 9293-MUST-2.
 #[test]
 fn options_and_the_rest() {
     let answers = |change: fn(&mut TcpHeader)| {

@@ -32,7 +32,7 @@ impl Persona {
     /// Makes the settings its own.
     pub fn apply(self, config: &mut Config) {
         match self {
-            // 9293-SHLD-18: an ACK waits for a second segment or for its timer, also at the start.
+            // As 9293-SHLD-18 says, an ACK waits for a second segment or for its timer, also at the start.
             Persona::Rfc => {
                 config.tcp.quick_acks = 0;
                 config.tcp.habits.acknowledge_pairs = true;

@@ -117,7 +117,7 @@ fn in_network(transfer: &Transfer) -> Option<u32> {
 }
 
 /// cwnd and ssthresh.
-// 5681-3.1-5
+// As 5681-3.1-5 says.
 fn windows(connection: &Connection) -> Result<(), &'static str> {
     if !connection.snd.syn_acknowledged || is_over(connection) {
         return Ok(());
@@ -137,10 +137,10 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
     let in_flight = connection.flight() > 0;
     let waits = connection.unsent() > 0 || (connection.snd.fin.is_some() && !connection.fin_sent());
     let closed = connection.snd.syn_acknowledged && connection.snd.wnd == 0;
-    // 6298-5.1, 6298-5.2
+    // As 6298-5.1 and 6298-5.2 say.
     hold(in_flight || !retransmit, "no retransmission timer with nothing in flight")?;
     if closed && (in_flight || waits) {
-        // 9293-SHLD-29
+        // As 9293-SHLD-29 says.
         hold(persist && !retransmit, "a closed window is probed, and nothing else")?;
     } else {
         // After a timeout what is sent again may wait for its turn, by pacing, and starts the timer when it leaves.
@@ -153,7 +153,7 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
         hold(waits || !persist, "no persist timer where nothing waits")?;
     }
     let patient = connection.options.user_timeout == Some(Duration::MAX);
-    // 9293-MUST-20
+    // As 9293-MUST-20 says.
     hold(!in_flight || closed || patient || deadlines.user_timeout.is_set(), "somebody will lose patience")?;
     let late = (connection.owed.ack == AckOwed::Delayed) == deadlines.delayed_ack.is_set();
     hold(late, "the timer of delayed acknowledgments runs while one is owed")?;

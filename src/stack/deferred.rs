@@ -36,7 +36,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(10);
 
 /// How old a SYN is at least that makes room for another, or its SYN-ACK if it has been accepted: by then honest peers have
 /// finished the handshake, or send their SYN again.
-// 6298-2.1
+// The first interval of their timer: 6298-2.1.
 const EVICTION_AGE: Duration = Duration::from_secs(1);
 
 /// How many SYN-ACKs that are on their way are passed over to find a record that can go.

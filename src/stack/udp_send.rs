@@ -247,7 +247,7 @@ impl Stack {
             destination: to,
             protocol: protocol::UDP,
             hop_limit,
-            // 1122-4.1.4
+            // 1122-4.1.4, 1122-3.2.1.6
             traffic_class: options.dscp << 2 | EcnCodepoint::bits(message.ecn),
             identification: 0,
             dont_fragment: options.fragmentation != Fragmentation::Allowed,

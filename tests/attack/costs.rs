@@ -14,7 +14,7 @@ use crate::target::{ATTACKER4, Client, SERVED, Target, from};
 /// Packets that may leave for one of an attacker: a SYN-ACK is sent six times to whoever does not answer it.
 const MOST_ANSWERS: u64 = 6;
 
-/// 4987-3.2, 4987-3.5, 9293-MUST-13: each family holds no more than it says, sends no more than it may, and shuts out nobody.
+/// 4987-3.2, 4987-3.5: each family holds no more than it says, sends no more than it may, and shuts out nobody.
 #[test]
 fn every_family_is_bounded() {
     let mut broken = Vec::new();

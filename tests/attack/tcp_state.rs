@@ -116,7 +116,7 @@ fn exact_reset() {
     target.serves_a_fresh_client("a reset");
 }
 
-/// 9293-3.10.7.4-24: SYN-RECEIVED, with everything but the right ACK.
+/// 9293-3.10.7.4-23, 9293-3.10.7.4-13: SYN-RECEIVED, with everything but the right ACK.
 #[test]
 fn half_open() {
     let mut target = Target::new();
@@ -325,7 +325,7 @@ fn dishonest_acks() {
     target.serves_a_fresh_client("dishonest ACKs");
 }
 
-/// 1337-F1: a reset does not end TIME-WAIT's duty, and an old ACK on a closed connection draws a reset.
+/// An old ACK on a closed connection draws a reset, and the port can be used again.
 #[test]
 fn after_the_end() {
     let mut target = Target::new();

@@ -73,7 +73,7 @@ fn trailing_octets() {
     host.check("option", &behind(&option), &refused(DropReason::IpOption, error(&option, 12, 0, 20 << 24)));
 }
 
-/// 1122-3.2.1.8, 9293-MUST-50: options that are stepped over, noted, or refused.
+/// 1122-3.2.1.8, 792-pp, 9293-MUST-50: options that are stepped over, noted, or refused.
 #[test]
 fn options() {
     let mut host = Host::new();

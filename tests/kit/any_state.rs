@@ -191,7 +191,7 @@ impl Play {
         let sent = self.script.sent();
         assert!(sent.len() <= MAX_ANSWERS, "{} segments at once", sent.len());
         assert!(sent.iter().all(|sent| sent.packet.len() <= 1_500));
-        // 9293-3.10.7.1-2
+        // As in CLOSED (9293-3.10.7.1-2).
         assert!(!self.closed || sent.iter().all(|sent| sent.flags().contains(Flags::RST)), "more than a RST");
         sender::check_all(&self.script.stack, self.script.now);
         let (half_open, connections, time_wait) = self.script.stack.table_sizes();

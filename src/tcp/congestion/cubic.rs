@@ -398,7 +398,7 @@ mod tests {
         }
     }
 
-    /// 9438-4.9
+    /// 9438-4.9: and what has grown since stays.
     #[test]
     fn a_spurious_loss_is_undone() {
         for timeout in [false, true] {
@@ -421,6 +421,13 @@ mod tests {
             cubic.undo();
             assert_eq!(cubic.window(), MSS);
         }
+        let mut cubic = after_loss(100);
+        let window = cubic.window();
+        cubic.loss(&loss(window));
+        let threshold = cubic.slow_start_threshold();
+        cubic.cwnd = window + MSS;
+        cubic.undo();
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (window + MSS, threshold));
     }
 
     /// 9438-4.10, 9406-4.2-3, 9406-4.3: the round-trip time rises: a quarter of the growth for five rounds, then avoidance.

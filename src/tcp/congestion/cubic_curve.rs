@@ -134,7 +134,7 @@ fn cube_root(n: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tcp::congestion::tests::MSS;
+    use crate::tcp::congestion::tests::{MSS, ack};
 
     /// 9438-4.2-1, 9438-5.1: W_cubic(t) for (W_max, cwnd_epoch) in segments at 0, 0.5, 1, 2, 5, 10, 20, 50 and 100 s, against
     /// values that were computed independently in floating point. The tolerance is what a millisecond is worth.
@@ -167,6 +167,28 @@ mod tests {
                 let slope = (12 * t.abs_diff(k.into()).pow(2) / 10_000_000) as u32;
                 let w = curve.w_cubic(t, MSS);
                 assert!(w.abs_diff(expected) <= slope + 1, "{w_max} at {t} ms: {w}, not {expected}");
+            }
+        }
+    }
+
+    /// 9438-4.2-1, 9438-4.4: each ACK adds its part of the way to where the curve is one round trip ahead, which is never
+    /// less than cwnd nor more than half of it further. W_max, K and cwnd in segments, milliseconds and segments.
+    #[test]
+    fn the_growth_of_one_ack() {
+        for (name, w_max, k, cwnd, t, rtt, growth) in [
+            ("convex: 0.4 of 3 s cubed", 100, 0, 100, 2_000, 1_000, 10_800),
+            ("concave", 100, 4_217, 70, 0, 500, 9_458),
+            ("half as much again", 10, 0, 10, 10_000, 100, 5_000),
+            ("just that", 10, 0, 10, 2_000, 300, 4_866),
+            ("the curve is behind", 100, 0, 200, 2_000, 1_000, 0),
+        ] {
+            for octets in [cwnd * MSS, MSS] {
+                let mut curve = Curve { epoch: Some(Instant::ZERO), w_max: w_max * MSS, k, ..Curve::default() };
+                let srtt = Some(Duration::from_millis(rtt));
+                let acked = Acked { now: Instant::from_millis(t), srtt, ..ack(octets, cwnd * MSS) };
+                let grown = curve.acked(cwnd * MSS, &acked, true) - cwnd * MSS;
+                let expected = growth * (octets / MSS) / cwnd;
+                assert!(grown.abs_diff(expected) <= 1, "{name}, {octets}: {grown}, not {expected}");
             }
         }
     }
