@@ -62,12 +62,19 @@ fn read(results: &Path) -> Vec<Outcome> {
     all
 }
 
-/// Writes docs/mutants-totals.csv and docs/mutants.csv; the reasons that the latter has already are kept.
+/// Writes docs/mutants-totals.csv and docs/mutants.csv; the reasons that the latter has already are kept, and so is what both
+/// say of files that the results have nothing of.
 pub fn write(root: &Path, results: &Path) {
     let all = read(results);
-    let mut totals: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    let tried: BTreeSet<&str> = all.iter().map(|outcome| outcome.file.as_str()).collect();
+    let before = fs::read_to_string(root.join("docs/mutants-totals.csv")).unwrap_or_default();
+    let mut totals: BTreeMap<String, [usize; 4]> = BTreeMap::new();
+    for row in before.lines().skip(1).map(fields).filter(|row| row.len() == 5 && !tried.contains(row[0].as_str())) {
+        let counts = [1, 2, 3, 4].map(|column| row[column].parse().unwrap_or(0));
+        totals.insert(row[0].clone(), counts);
+    }
     for outcome in &all {
-        let counts = totals.entry(&outcome.file).or_default();
+        let counts = totals.entry(outcome.file.clone()).or_default();
         counts[0] += 1;
         counts[match outcome.word.as_str() {
             "caught" => 1,
@@ -91,7 +98,14 @@ pub fn write(root: &Path, results: &Path) {
         .map(|row| ((row[0].clone(), row[1].clone()), row[3].clone()))
         .collect();
     let mut seen = BTreeSet::new();
-    let (mut text, mut open) = ("file,change,ids,why\n".to_string(), 0);
+    let mut rows: Vec<[String; 4]> = before
+        .lines()
+        .skip(1)
+        .map(fields)
+        .filter_map(|row| <[String; 4]>::try_from(row).ok())
+        .filter(|row| !tried.contains(row[0].as_str()))
+        .collect();
+    let mut open = 0;
     for outcome in all.iter().filter(|outcome| !["caught", "elsewhere"].contains(&outcome.word.as_str())) {
         let mut change = outcome.change.clone();
         let mut number = 1;
@@ -102,12 +116,13 @@ pub fn write(root: &Path, results: &Path) {
         let key = (outcome.file.clone(), change.clone());
         let why = known.get(&key).map_or("", String::as_str);
         open += usize::from(why.is_empty());
-        let row = [&outcome.file, &change, &outcome.ids, why].map(quoted);
-        text += &(row.join(",") + "\n");
+        rows.push([outcome.file.clone(), change, outcome.ids.clone(), why.to_string()]);
     }
-    fs::write(&list, text).expect("docs/mutants.csv");
-    println!(
-        "{} changes in docs/mutants-totals.csv; {open} survivors in docs/mutants.csv have no reason yet",
-        all.len()
-    );
+    // In the order of the files; those of one file stay in that of their places.
+    rows.sort_by(|one, other| one[0].cmp(&other[0]));
+    let lines = rows.iter().map(|row| row.each_ref().map(|field| quoted(field)).join(",") + "\n");
+    fs::write(&list, lines.fold("file,change,ids,why\n".to_string(), |text, line| text + &line))
+        .expect("docs/mutants.csv");
+    let changes: usize = totals.values().map(|counts| counts[0]).sum();
+    println!("{changes} changes in docs/mutants-totals.csv; {open} survivors in docs/mutants.csv have no reason yet");
 }
