@@ -1,12 +1,15 @@
 //! What other stacks do in another way, as settings (`tcp::habits`): how FreeBSD acknowledges, offers windows and closes.
 
+mod flow_support;
 mod fsm_support;
 
 use std::net::Shutdown;
 
+use flow_support::ms;
 use fsm_support::*;
 use glasstcp::sim::Script;
-use glasstcp::tcp::habits::{AfterFin, Windows};
+use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::tcp::habits::{AfterFin, Burst, CwndRules, Windows};
 use glasstcp::tcp::state::State;
 
 /// Of short segments every second one is acknowledged, where that is the habit.
@@ -84,5 +87,65 @@ fn the_ack_of_a_fin_may_wait_for_ours() {
         script.stack.tcp_shutdown(script.now, handle, Shutdown::Write).unwrap();
         let fin = script.sent_one();
         assert_eq!((fin.flags(), fin.header.ack), (FIN | ACK, script.seq));
+    }
+}
+
+/// An ACK of what was never sent is answered, or dropped without a word where that is the habit.
+#[test]
+fn an_ack_of_the_future() {
+    for silent in [false, true] {
+        let mut script = Script::with(|config| config.tcp.habits.silent_on_future_acks = silent);
+        script.accept();
+        let ahead = script.ack.wrapping_add(10_000);
+        assert_eq!(script.peer_acks(ahead).len(), usize::from(!silent));
+    }
+}
+
+/// A loss leaves half of what is in flight, or half of cwnd; the loss of what was sent again is one more, or is not.
+#[test]
+fn what_a_loss_leaves() {
+    for (rules, leaves) in [(CwndRules::Flight, [3, 2]), (CwndRules::Delivery, [5, 5])] {
+        let (mut script, handle) = flow_support::accepted_over(ms(40), flow_support::SACK, |config| {
+            config.tcp.socket.congestion = Algorithm::Reno;
+            config.tcp.habits.cwnd = rules;
+        });
+        let (start, segment) = (script.ack, flow_support::MSS as u32);
+        script.send(handle, &flow_support::text(6 * flow_support::MSS));
+        let at = |number: u32| start.wrapping_add(number * segment);
+        let threshold = |script: &Script| flow_support::look(script, handle).ssthresh / segment;
+        script.now += ms(40);
+        // The first and the fifth are missing, and what is sent again of the first is lost once more.
+        let resent = flow_support::duplicate_ack(&mut script, &[(at(1), at(4))]);
+        assert_eq!(resent.first().map(|one| one.header.seq), Some(at(0)));
+        assert_eq!(threshold(&script), leaves[0], "{rules:?}");
+        script.now += ms(10);
+        flow_support::duplicate_ack(&mut script, &[(at(1), at(4)), (at(5), at(6))]);
+        script.now += ms(50);
+        flow_support::duplicate_ack(&mut script, &[(at(1), at(6))]);
+        assert_eq!(flow_support::look(&script, handle).statistics.retransmits, 3, "{rules:?}");
+        assert_eq!(threshold(&script), leaves[1], "{rules:?}");
+    }
+}
+
+/// By habit a window is spread over the round trip, but for what a connection begins with.
+#[test]
+fn a_window_is_spread() {
+    for paced in [false, true] {
+        let (mut script, handle) = flow_support::accepted_over(ms(100), flow_support::SACK, |config| {
+            config.tcp.habits.burst = Some(Burst { least: 1, paced });
+        });
+        let segment = flow_support::MSS as u32;
+        let first = script.send(handle, &flow_support::text(40 * flow_support::MSS));
+        assert_eq!(flow_support::octets(&first), 10 * flow_support::MSS);
+        script.now += ms(100);
+        let ack = script.ack.wrapping_add(10 * segment);
+        let at_once = script.peer_acks(ack).len();
+        let window = (flow_support::look(&script, handle).cwnd / segment) as usize;
+        assert_eq!(at_once, if paced { 1 } else { window });
+        // At twice the rate of the window, it has left after half of a round trip.
+        let later = script.pass(ms(60));
+        assert_eq!(at_once + later.len(), window);
+        let apart = later.windows(2).all(|pair| pair[1].at - pair[0].at >= ms(2));
+        assert!(apart, "{later:?}");
     }
 }

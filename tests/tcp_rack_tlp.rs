@@ -97,6 +97,30 @@ fn a_late_original_is_not_the_retransmission() {
     assert_eq!((look.lost, look.statistics.retransmits), (0, 1));
 }
 
+/// 8985-6.2-2: the time of the last segment that an ACK covers counts, so that others which left with it have as long.
+#[test]
+fn the_time_of_the_highest_segment_counts() {
+    let mut ten = Ten::new(0);
+    ten.sack(&[(1, 3)]);
+    assert_eq!(ten.sack(&[(1, 3), (8, 9)]), [0]);
+    assert_eq!(ten.look().lost, 5 * SEGMENT);
+    // The first, sent again, and the fourth, which was only late: the tenth may be as late.
+    ten.script.now += RTT + RTT / 8;
+    let resent = ten.ack_and_sack(4, &[(8, 9)]).len() as u32;
+    assert_eq!(ten.look().in_flight, (1 + resent) * SEGMENT);
+    assert_eq!(ten.purpose(), Some(Purpose::Reorder));
+    // But not for ever: a quarter of a round trip is enough.
+    ten.pass(RTT / 4 + ms(1));
+    assert!(ten.look().in_flight <= (1 + resent) * SEGMENT && ten.look().lost > 0);
+}
+
+/// 8985-6.2-1: the handshake gives the first sample of the least round trip, on both sides.
+#[test]
+fn the_handshake_measures_the_least_round_trip() {
+    let (script, handle) = over(ms(70));
+    assert_eq!(look(&script, handle).min_rtt, Some(ms(70)));
+}
+
 /// 8985-6.2-3, 8985-6.2-4: once the path is known to reorder, one segment may come behind any number of others.
 #[test]
 fn reordering_within_the_window_costs_nothing() {

@@ -14,6 +14,9 @@ const ROUTE: &str = "glasstcp.route";
 const ROUTE_ADVMSS: &str = "glasstcp.route_advmss";
 const ROUTE_MTU: &str = "glasstcp.route_mtu";
 
+/// What our `tc qdisc` has noted: the kind of queue before the device. `fq` paces.
+const QUEUE: &str = "glasstcp.queue";
+
 /// Values by the names of sysctls (`net.ipv4.tcp_sack`). A name that means nothing here is kept and has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Knobs {
@@ -96,7 +99,10 @@ impl Knobs {
         tcp.habits.base_mss = mss("net.ipv4.tcp_base_mss").unwrap_or(tcp.habits.base_mss);
         tcp.announce_at_most = mss(ROUTE_ADVMSS);
         if let (Some(burst), Some(least)) = (&mut tcp.habits.burst, self.number("net.ipv4.tcp_min_tso_segs")) {
-            *burst = u16::try_from(least).unwrap_or(*burst).max(1);
+            burst.least = u16::try_from(least).unwrap_or(burst.least).max(1);
+        }
+        if let (Some(burst), Some(queue)) = (&mut tcp.habits.burst, self.get(QUEUE)) {
+            burst.paced = queue == "fq";
         }
         if let Some(mode) = self.number("net.ipv4.tcp_ecn") {
             tcp.ecn = match mode {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
-use crate::tcp::habits::{AfterFin, Habits, MtuSearch, Windows};
+use crate::tcp::habits::{AfterFin, Burst, CwndRules, Habits, MtuSearch, Windows};
 
 /// A set of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ fn linux(config: &mut Config) {
         acknowledge_pairs: false,
         windows: Windows::Told,
         after_fin: AfterFin::LateAck,
-        burst: Some(2),
+        burst: Some(Burst { least: 2, paced: false }),
         least_rto_cap: Duration::from_secs(1),
         empty_window_probes: true,
         quick_acks_end_with_reply: true,
@@ -65,11 +65,11 @@ fn linux(config: &mut Config) {
         tail_loss_probes: true,
         override_after_rto: true,
         reluctant_window_updates: true,
-        grow_by_delivery: true,
+        cwnd: CwndRules::Delivery,
         reset_as_closed: true,
         take_missing_timestamps: true,
         reset_after_timeout: false,
-        silent_on_future_acks: false,
+        silent_on_future_acks: true,
         restart_after_idle: false,
         challenge_eighths: 4,
         mtu_search: MtuSearch::Never,

@@ -129,7 +129,7 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
         if snapshot.ssthresh == u32::MAX { 0x7fff_ffff } else { snapshot.ssthresh / mss },
         window / mss,
         u32::from(snapshot.announced_mss),
-        3,
+        u32::from(snapshot.reordering_degree),
         0,
         snapshot.rcv_wnd,
         statistics.retransmits,
@@ -148,7 +148,7 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     info.u64s(&[0, in_micros(times.busy), in_micros(times.window), in_micros(times.buffer)]);
     info.u32s(&[0, 0]);
     info.u64s(&[0, 0]);
-    info.u32s(&[0, u32::from(snapshot.reordering), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
+    info.u32s(&[0, u32::from(snapshot.reordering_times), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
     info.bytes.resize(LEN, 0);
     info.bytes
 }

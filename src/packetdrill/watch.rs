@@ -44,13 +44,18 @@ pub(super) struct Times {
     pub buffer: Duration,
 }
 
+/// The window has no room for what is to be sent next.
+fn is_window_full(connection: &Connection, unsent: u32) -> bool {
+    unsent > 0 && connection.usable_window() < unsent.min(connection.segment_payload())
+}
+
 fn held(connection: &Connection, waits: bool) -> Held {
     let unsent = connection.unsent();
     if !connection.state().is_synchronized() || (unsent == 0 && connection.flight() == 0) {
         Held::Idle
     } else if unsent == 0 && waits {
         Held::Buffer
-    } else if unsent > 0 && connection.usable_window() < unsent.min(connection.segment_payload()) {
+    } else if is_window_full(connection, unsent) && connection.usable_congestion_window() > 0 {
         Held::Window
     } else {
         Held::Busy

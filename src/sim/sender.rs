@@ -159,7 +159,7 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
     hold(late, "the timer of delayed acknowledgments runs while one is owed")?;
     let owed = in_flight || (waits && connection.state().is_synchronized());
     hold(!owed || retransmit || persist || connection.paced, "something will happen to what is owed")?;
-    hold(!connection.paced || connection.congestion.next_turn().is_some(), "what is paced has its turn")?;
+    hold(!connection.paced || connection.next_turn().is_some(), "what is paced has its turn")?;
     if let Some(transfer) = connection.transfer.as_deref().filter(|_| retransmit) {
         let late = transfer.timeout_at.is_some_and(|at| deadlines.retransmit.at().is_some_and(|set| set > at));
         hold(!late, "nothing runs longer than the timeout")?;

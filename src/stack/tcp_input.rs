@@ -289,6 +289,8 @@ impl Stack {
         let mut connection = record.connection(tuple, options, &self.config.tcp, segment.arrived);
         if let Some(rtt) = record.round_trip(segment.arrived) {
             connection.rtt.sample(rtt);
+            // 8985-6.2-1
+            connection.min_rtt.sample(rtt, segment.arrived);
             connection.probe_unmeasured = false;
         }
         let Some(key) = self.insert_connection(connection, true) else {

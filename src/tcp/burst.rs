@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use super::congestion::Rate;
 use super::connection::Connection;
+use super::habits::Burst;
+use super::plan::Limits;
+use crate::time::Instant;
 
 /// A path as short as this has no queue worth speaking of: a piece may be as large as the device allows. In microseconds, by
 /// halves of 2^9 each.
@@ -11,6 +15,9 @@ const SHORT_PATH: u32 = 9;
 
 /// Octets that a piece may have at most, whatever the path.
 const LARGEST: u64 = 65_536;
+
+/// Segments of a connection that leave at once in any case: an initial window.
+const UNPACED: u32 = 10;
 
 /// What a piece is sized by.
 #[derive(Clone, Copy, Debug)]
@@ -25,33 +32,68 @@ pub struct Path {
     pub min_rtt: Option<Duration>,
 }
 
-/// Segments of `mss` octets in one piece, at least `least`.
-pub fn segments(path: &Path, mss: u32, least: u16) -> u32 {
+/// What the path is believed to carry.
+pub fn rate(path: &Path) -> Rate {
     let percent = if path.slow_start { 200 } else { 120 };
     // Before anything is known a millisecond stands for the path, as for a connection that has just begun.
     let micros = path.srtt.map_or(1_000, |srtt| srtt.as_micros().max(1)) as u64;
-    let rate = u64::from(path.window) * percent / 100 * 1_000_000 / micros;
+    Rate::from_octets_per_sec(u64::from(path.window) * percent / 100 * 1_000_000 / micros)
+}
+
+/// Segments of `mss` octets in one piece, at least `least`.
+pub fn segments(path: &Path, mss: u32, least: u16) -> u32 {
     let shift = (path.min_rtt.map_or(0, |rtt| rtt.as_micros()) >> SHORT_PATH).min(63) as u32;
     let short = if shift < 32 { LARGEST >> shift } else { 0 };
-    let octets = (rate / 1_024 + short).min(LARGEST);
+    let octets = (rate(path).octets_per_sec() / 1_024 + short).min(LARGEST);
     u32::try_from(octets / u64::from(mss.max(1))).unwrap_or(u32::MAX).max(u32::from(least)).max(1)
 }
 
 impl Connection {
     /// Octets that leave in one piece at most, where habit bounds it to `least` segments or more.
     pub(super) fn burst_octets(&self, least: u16) -> u32 {
-        let mss = self.segment_payload();
+        let (mss, path) = (self.segment_payload(), self.path_by_window());
+        // So that at least two pieces are on their way.
+        let half = (path.window / mss / 2).max(1);
+        segments(&path, mss, least).min(half).saturating_mul(mss)
+    }
+
+    fn path_by_window(&self) -> Path {
         let controller = self.congestion.get();
         let window = controller.window();
-        let path = Path {
+        Path {
             window,
             slow_start: window < controller.slow_start_threshold() / 2,
             srtt: self.rtt.srtt(),
             min_rtt: self.min_rtt.get(),
-        };
-        // So that at least two pieces are on their way.
-        let half = (window / mss / 2).max(1);
-        segments(&path, mss, least).min(half).saturating_mul(mss)
+        }
+    }
+
+    /// May a piece leave now, for all that pacing says, by a controller that paces or by habit?
+    ///
+    /// # Errors
+    /// When it may: a timer is due then.
+    pub(super) fn turn(&self, now: Instant, limits: &Limits) -> Result<(), Instant> {
+        match (limits.burst, &self.transfer) {
+            (Some(Burst { paced: true, .. }), Some(transfer)) if !self.congestion.models_path() => {
+                transfer.pacer.may_send(now)
+            }
+            _ => self.congestion.may_send(now),
+        }
+    }
+
+    /// When the next piece may leave that waits for its turn.
+    pub fn next_turn(&self) -> Option<Instant> {
+        let by_habit = || self.transfer.as_ref().map(|transfer| transfer.pacer.next());
+        self.congestion.next_turn().or_else(by_habit)
+    }
+
+    /// `octets` octets have left where habit spreads them: the next ones wait for their turn.
+    pub(super) fn spread(&mut self, octets: u32, now: Instant) {
+        let begun = self.snd.nxt.since(self.snd.iss) > UNPACED * self.segment_payload();
+        let rate = if begun { rate(&self.path_by_window()) } else { Rate::MAX };
+        if let Some(transfer) = self.transfer.as_mut() {
+            transfer.pacer.spread(now, octets, rate);
+        }
     }
 }
 

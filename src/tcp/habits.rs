@@ -42,13 +42,36 @@ pub enum MtuSearch {
     Always,
 }
 
+/// How text is cut into pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// Segments in one piece at least.
+    pub least: u16,
+    /// Beyond the first ten segments a piece waits for its turn, at the rate by which pieces are sized. Controllers that pace
+    /// do so in any case.
+    pub paced: bool,
+}
+
+/// How cwnd answers to what ACKs tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CwndRules {
+    /// What was SACKed grows it once it is acknowledged by number. A loss leaves a part of what is in flight (RFC 5681
+    /// section 3.1), and the loss of what was sent again is one more (section 4.3).
+    #[default]
+    Flight,
+    /// Outside of recovery it grows by what an ACK has delivered, and only for one that acknowledges something by number: what
+    /// was SACKed before, or told by duplicate ACKs, is not counted. A loss leaves a part of cwnd itself (RFC 9438 section 4.6
+    /// allows it), once for each recovery. Where more segments were overtaken than show a loss, what is SACKed grows cwnd, too.
+    Delivery,
+}
+
 /// See the module's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Habits {
-    /// What leaves in one piece is as much as the path carries in a millisecond, but so many segments at least, and half of
-    /// cwnd at most; of more than one segment the last one is pushed. `None`, the default: as much as the windows and the
-    /// device allow, and what empties the queue is pushed.
-    pub burst: Option<u16>,
+    /// What leaves in one piece is as much as the path carries in a millisecond, and half of cwnd at most; of more than one
+    /// segment the last one is pushed. `None`, the default: as much as the windows and the device allow, and what empties the
+    /// queue is pushed.
+    pub burst: Option<Burst>,
     /// The least cap of the RTO that can be set. Default 60 s (RFC 6298 (2.5)).
     pub least_rto_cap: Duration,
     /// A probe of a closed window carries no text: SEG.SEQ = SND.UNA - 1, which the peer must answer as a keep-alive. Default
@@ -73,9 +96,8 @@ pub struct Habits {
     /// A window update leaves only for a window twice as large as what is still offered. Default off: for an eighth of the
     /// largest one.
     pub reluctant_window_updates: bool,
-    /// Outside of recovery cwnd grows by what an ACK has delivered, and only for one that acknowledges something by number:
-    /// what was SACKed before is not counted. Default off: it is counted when it is acknowledged.
-    pub grow_by_delivery: bool,
+    /// How cwnd answers to what ACKs tell. Default: by the octets in flight.
+    pub cwnd: CwndRules,
     /// Text for an application that has closed is answered as in CLOSED: the RST has the number of the ACK field. Default
     /// off: it has SND.NXT, as RFC 9293 section 3.10.5 aborts.
     pub reset_as_closed: bool,
@@ -112,7 +134,7 @@ impl Default for Habits {
             tail_loss_probes: true,
             override_after_rto: false,
             reluctant_window_updates: false,
-            grow_by_delivery: false,
+            cwnd: CwndRules::Flight,
             reset_as_closed: false,
             take_missing_timestamps: false,
             reset_after_timeout: true,

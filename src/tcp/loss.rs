@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::congestion::{Acked, Loss};
 use super::connection::{Connection, Context};
+use super::habits::CwndRules;
 use super::model;
 use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::{Action, Phase};
@@ -105,7 +106,9 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     if is_mistake(connection, ack) {
         undo(connection, ack, cx);
     }
-    connection.reordering.seen |= ack.done.reordered;
+    if ack.done.overtaken > 0 {
+        connection.reordering.overtaken(ack.done.overtaken, connection.segment_payload());
+    }
     let una = connection.snd.una;
     if let Some(transfer) = connection.transfer.as_mut() {
         if transfer.sent.sacked().first().is_some_and(|range| range.0.le(una)) {
@@ -158,11 +161,14 @@ struct Before {
     phase: Phase,
     /// The path was known to reorder: what was SACKed has grown the window.
     reorders: bool,
+    /// Segments that duplicate ACKs had told to have arrived.
+    duplicates: u8,
 }
 
 impl Before {
     fn of(connection: &Connection) -> Before {
-        Before { phase: connection.recovery.phase, reorders: connection.reordering.seen }
+        let recovery = &connection.recovery;
+        Before { phase: recovery.phase, reorders: connection.reordering.seen, duplicates: recovery.duplicates() }
     }
 }
 
@@ -185,7 +191,7 @@ pub(super) fn find_losses(connection: &mut Connection, before: &Outstanding, cx:
     model::lost(connection, cx.now);
     match connection.recovery.phase {
         Phase::Open => enter(connection, before, cx),
-        Phase::FastRecovery if resent => {
+        Phase::FastRecovery if resent && cx.config.habits.cwnd == CwndRules::Flight => {
             enter(connection, before, cx);
             // The first reduction was right, whatever becomes of this one.
             connection.undo.forget();
@@ -201,7 +207,11 @@ pub(super) fn find_losses(connection: &mut Connection, before: &Outstanding, cx:
 // next to nothing is in the network, and that is no sign of a path that carries no more.
 fn enter(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>) {
     let mss = connection.segment_payload();
-    let (flight, in_flight) = (before.flight.max(mss), before.in_flight.max(mss));
+    let flight = reduced_from(connection, before.flight.max(mss), cx);
+    let in_flight = match cx.config.habits.cwnd {
+        CwndRules::Flight => before.in_flight.max(mss),
+        CwndRules::Delivery => flight,
+    };
     let answered = connection.recovery.phase == Phase::Open && is_answered(connection);
     answer(connection, flight, answered, cx);
     connection.recovery.enter(connection.snd.nxt);
@@ -215,6 +225,15 @@ fn enter(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>
     }
     cx.counters.fast_retransmits += 1;
     tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
+}
+
+/// Of what a loss leaves a part: of what is in flight, or of cwnd by habit.
+// 5681-3.1-8
+pub(super) fn reduced_from(connection: &Connection, flight: u32, cx: &Context<'_>) -> u32 {
+    match cx.config.habits.cwnd {
+        CwndRules::Flight => flight,
+        CwndRules::Delivery => connection.congestion.get().window(),
+    }
 }
 
 /// A mark in the same window of data has lowered cwnd already for the congestion that a loss shows now.
@@ -278,8 +297,10 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, before: &Before, cx: &Contex
     let ends = before.phase == Phase::FastRecovery;
     let octets = if ends {
         if avoids { ack.done.octets } else { 0 }
-    } else if cx.config.habits.grow_by_delivery {
-        if ack.advances { ack.done.octets } else { 0 }
+    } else if cx.config.habits.cwnd == CwndRules::Delivery {
+        let told = u32::from(before.duplicates) * connection.segment_payload();
+        let news = ack.done.octets.saturating_sub(told).max(ack.done.octets.min(connection.segment_payload()));
+        if ack.advances || connection.reordering.reorders() { news } else { 0 }
     } else if before.reorders && (avoids || !controller.watches_delay()) {
         ack.done.octets
     } else {
@@ -325,7 +346,7 @@ pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx
         return;
     }
     let mss = connection.segment_payload();
-    let flight = connection.flight().max(mss);
+    let flight = reduced_from(connection, connection.flight().max(mss), cx);
     if connection.congestion.get().window() <= mss {
         // A window of one segment, after a timeout, cannot be lowered, and the answer of a larger one, half of it but two
         // segments at least, would raise it. RFC 3168 section 6.1.2: the timer starts afresh.
@@ -353,7 +374,8 @@ fn probe_answered(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
     if fate == Fate::Repaired && connection.recovery.phase == Phase::Open {
         // 8985-7.4.2: the answer is that of a fast recovery, and it is over at once, as nothing is left to repair.
         let (mss, answered) = (connection.segment_payload(), is_answered(connection));
-        answer(connection, ack.flight.max(mss), answered, cx);
+        let flight = reduced_from(connection, ack.flight.max(mss), cx);
+        answer(connection, flight, answered, cx);
         connection.undo.forget();
         let in_flight = connection.in_flight();
         connection.congestion.get_mut().recovered(in_flight + BURST * mss, mss);
@@ -500,7 +522,7 @@ fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
                 connection.retransmit_now = true;
             }
             model::lost(connection, cx.now);
-            let answered = is_answered(connection);
+            let (flight, answered) = (reduced_from(connection, flight, cx), is_answered(connection));
             answer(connection, flight, answered, cx);
             cx.counters.fast_retransmits += 1;
             tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");

@@ -231,6 +231,9 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     connection.last_sent = cx.now;
     let again = plan.seq.lt(connection.snd.nxt);
     note_sent(connection, plan, octets, cx);
+    if cx.config.habits.burst.is_some_and(|burst| burst.paced) && plan.reason.is_paced() {
+        connection.spread(octets, cx.now);
+    }
     match plan.reason {
         Reason::Probe => connection.probe_now = false,
         Reason::LossProbe => probed(connection, again, cx),

@@ -6,7 +6,7 @@
 
 use super::connection::Connection;
 use super::ecn;
-use super::habits::Habits;
+use super::habits::{Burst, Habits};
 use super::nagle::{Offer, may_send};
 use super::receiver::ack_is_due;
 use super::recovery::new_reno::Phase;
@@ -29,8 +29,8 @@ pub struct Limits {
     pub max_packet: u32,
     /// The same for new text over IPv4 where the device takes packets whose length their header cannot say (BIG TCP), else 0.
     pub big_packet: u32,
-    /// What leaves in one piece is bounded by habit, to so many segments or more (see [`Habits::burst`]).
-    pub burst: Option<u16>,
+    /// What leaves in one piece is bounded by habit (see [`Habits::burst`]).
+    pub burst: Option<Burst>,
     /// Probes of a closed window carry no text.
     pub empty_probes: bool,
 }
@@ -67,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// Pacing spreads it; acknowledgments and probes leave at once.
-    const fn is_paced(self) -> bool {
+    pub(super) const fn is_paced(self) -> bool {
         matches!(self, Reason::Text | Reason::Fin | Reason::Retransmission | Reason::MtuProbe)
     }
 
@@ -139,7 +139,7 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
         .or_else(|| keep_alive(connection))
         .or_else(|| acknowledgment(connection, now));
     match plan {
-        Some(plan) => match connection.congestion.may_send(now) {
+        Some(plan) => match connection.turn(now, limits) {
             Err(at) if plan.reason.is_paced() => instead(connection, now, at, limits),
             _ => Decision::Send(plan),
         },
@@ -433,8 +433,8 @@ fn payload_of(connection: &Connection, packet: u32, limits: &Limits) -> u32 {
     let (most, mss) = (packet.saturating_sub(headers + options), connection.segment_payload());
     // What leaves at once is no more than a quantum, in whole segments.
     let mut quantum = connection.congestion.send_quantum();
-    if let Some(least) = limits.burst {
-        quantum = quantum.min(connection.burst_octets(least));
+    if let Some(burst) = limits.burst {
+        quantum = quantum.min(connection.burst_octets(burst.least));
     }
     if quantum < most { (quantum - quantum % mss).max(mss) } else { most.max(mss) }
 }

@@ -2,6 +2,7 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
+use super::habits::CwndRules;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
 use super::state::{Cause, State};
@@ -171,7 +172,9 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     let resent = transfer.sent.resent_in_flight();
     // 5681-3.1-8, 5681-4.3-1: the first time for this segment by this timer. Once something was acknowledged, another
     // timeout is another sign of congestion; so is one after a fast retransmit.
-    let first = open || transfer.timed_out.is_none_or(|(seq, _)| seq != una);
+    // By habit one recovery is one sign.
+    let once = cx.config.habits.cwnd == CwndRules::Delivery && connection.recovery.phase == Phase::FastRecovery;
+    let first = open || (!once && transfer.timed_out.is_none_or(|(seq, _)| seq != una));
     transfer.timed_out = Some((una, cx.now));
     transfer.frto = transfer.frto.timed_out(open);
     match limit {
@@ -186,6 +189,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // FlightSize is all that is not acknowledged by number; but what recovery has let out while other things were SACKed was
     // never in the network at once with them.
     let flight = connection.flight().min(connection.congestion.get().window());
+    let flight = loss::reduced_from(connection, flight, cx);
     let loss = Loss { now: cx.now, flight, mss: connection.segment_payload() };
     connection.statistics.timeouts = connection.statistics.timeouts.saturating_add(1);
     cx.counters.timeouts += 1;
@@ -238,7 +242,7 @@ fn patience(connection: &Connection, now: Instant) -> Option<Instant> {
 impl Connection {
     /// When something is to be done next, if nothing happens until then.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let turn = if self.paced { self.congestion.next_turn() } else { None };
+        let turn = if self.paced { self.next_turn() } else { None };
         let earliest = self.deadlines.earliest();
         turn.map_or(earliest, |turn| Some(earliest.map_or(turn, |earliest| earliest.min(turn))))
     }

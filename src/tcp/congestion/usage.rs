@@ -46,9 +46,9 @@ impl Usage {
         self.largest().saturating_add(acked.mss).saturating_add(deferred) >= cwnd
     }
 
-    /// At least half of `cwnd` was in use: enough for slow start, which doubles it in a round (RFC 7661).
+    /// More than half of `cwnd` was in use: enough for slow start, which makes it twice what was used and no more (RFC 7661).
     pub fn fills_half(&self, cwnd: u32) -> bool {
-        self.largest().saturating_mul(2) >= cwnd
+        self.largest().saturating_mul(2) > cwnd
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
         let acked = ack(MSS, 9 * MSS);
         usage.acked(&acked);
         assert!(usage.fills(10 * MSS, &acked) && !usage.fills(10 * MSS + 1, &acked));
-        assert!(usage.fills_half(18 * MSS) && !usage.fills_half(18 * MSS + 1));
+        assert!(usage.fills_half(18 * MSS - 1) && !usage.fills_half(18 * MSS));
     }
 
     #[test]

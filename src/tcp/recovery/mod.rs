@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 
+pub mod delivered;
 pub mod delivery_rate;
 pub mod frto;
 pub mod min_rtt;
@@ -35,6 +36,7 @@ pub mod undo;
 use crate::tcp::sequence::SeqNumber;
 use crate::time::Instant;
 use frto::Frto;
+use pacing::Pacer;
 use prr::Prr;
 use rack::Rack;
 use sent::SentRecords;
@@ -58,16 +60,18 @@ pub struct Transfer {
     pub timeout_at: Option<Instant>,
     /// When the next loss is to be decided on by time alone.
     pub reorder_at: Option<Instant>,
+    /// When the next piece may leave, where habit spreads them.
+    pub pacer: Pacer,
 }
 
 impl Transfer {
     /// Nothing is in flight; keeps the memory.
     fn reset(&mut self) {
-        let Transfer { sent, rack, prr, frto, reduced_at, timed_out, timeout_at, reorder_at } = self;
+        let Transfer { sent, rack, prr, frto, reduced_at, timed_out, timeout_at, reorder_at, pacer } = self;
         sent.clear();
         sent.shrink_to(MAX_SPARE_RECORDS);
         (*rack, *prr, *frto, *reduced_at) = (Rack::default(), Prr::default(), Frto::Idle, Instant::ZERO);
-        (*timed_out, *timeout_at, *reorder_at) = (None, None, None);
+        (*timed_out, *timeout_at, *reorder_at, *pacer) = (None, None, None, Pacer::default());
     }
 }
 

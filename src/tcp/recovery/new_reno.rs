@@ -90,6 +90,11 @@ impl NewReno {
         self.inflation
     }
 
+    /// Duplicate ACKs in a row before this one.
+    pub fn duplicates(&self) -> u8 {
+        self.duplicates
+    }
+
     /// Duplicates now may be the echo of what was sent twice in the recovery that is just over. With SACK they are told apart.
     // 6582-3.2-1: none counts before an ACK covers more than `recover`.
     pub fn duplicates_are_doubtful(&self) -> bool {

@@ -53,6 +53,14 @@ impl Pacer {
         let start = if late <= MAX_CREDIT { self.next } else { now };
         self.next = start + rate.time_for(octets.into());
     }
+
+    /// The same for a sender whose rate is only that of its window: what could have left sooner shortens the wait, to half of
+    /// it at most.
+    pub fn spread(&mut self, now: Instant, octets: u32, rate: Rate) {
+        let whole = rate.time_for(octets.into());
+        let late = now.saturating_since(self.next);
+        self.next = self.next.max(now) + (whole - late.min(whole / 2));
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +104,19 @@ mod tests {
         let after = us(5_000_000);
         pacer.sent(after, 1_000, RATE);
         assert_eq!(pacer.may_send(after), Err(us(5_001_000)));
+    }
+
+    #[test]
+    fn a_piece_that_comes_late_is_followed_sooner() {
+        let mut pacer = Pacer::default();
+        for (late, wait) in [(9_000_000, 1_500), (0, 3_000), (500, 2_500), (2_000, 1_500)] {
+            let now = pacer.next() + Duration::from_micros(late);
+            pacer.spread(now, 3_000, RATE);
+            assert_eq!(pacer.next(), now + Duration::from_micros(wait), "{late}");
+        }
+        let now = pacer.next() + Duration::from_millis(7);
+        pacer.spread(now, 3_000, Rate::MAX);
+        assert_eq!(pacer.next(), now);
     }
 
     #[test]

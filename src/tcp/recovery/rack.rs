@@ -24,9 +24,11 @@ impl Rack {
     pub fn update(&mut self, done: &Delivered, arrived: Instant) {
         let stamps = [done.acked.once, done.sacked.once, done.acked.sure, done.sacked.sure].into_iter().flatten();
         let Some(newest) = stamps.reduce(|one, other| if other.is_after(one) { other } else { one }) else { return };
-        // RACK.rtt is that of what has just arrived, also where something that was sent later has arrived before it: a
-        // path that has become longer is noticed.
-        self.rtt = arrived.saturating_since(newest.at);
+        // RACK.rtt is set by each segment in turn, those that the number acknowledges at last: so it is that of the highest of
+        // them, also where something that was sent later has arrived, before it or with it. What left together with that one
+        // has as much time.
+        let last = done.acked.highest_at.or(done.sacked.highest_at).unwrap_or(newest.at);
+        self.rtt = arrived.saturating_since(last);
         if self.latest.is_none_or(|latest| newest.is_after(latest)) {
             self.latest = Some(newest);
         }

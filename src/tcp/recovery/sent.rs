@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::Records;
+pub use super::delivered::{Delivered, Latest, Stamp};
 use super::delivery_rate::RateStamp;
 use super::ranges::{Range, Ranges};
 use super::stamps::{LostPart, Stamps};
@@ -56,80 +57,6 @@ impl SentRecord {
         let text = self.len - u32::from(self.syn) - u32::from(self.fin);
         self.seq + text.saturating_sub(1) / segment * segment
     }
-}
-
-/// A transmission: when, and the sequence number after it. Their order is that of RFC 8985 section 6.2 step 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// When it was sent.
-    pub at: Instant,
-    /// The number after its last octet.
-    pub end: SeqNumber,
-}
-
-impl Stamp {
-    /// It left after the other one.
-    // 8985-6.2-2: RACK_sent_after.
-    pub fn is_after(self, other: Stamp) -> bool {
-        self.at > other.at || (self.at == other.at && self.end.gt(other.end))
-    }
-
-    fn or_later(self, latest: &mut Option<Stamp>) {
-        if latest.is_none_or(|latest| self.is_after(latest)) {
-            *latest = Some(self);
-        }
-    }
-}
-
-/// The latest transmissions among what an ACK has newly delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Latest {
-    /// Of what was sent only once.
-    pub once: Option<Stamp>,
-    /// Of what was sent more than once.
-    pub again: Option<Stamp>,
-    /// Of these, what can only be the arrival of the last copy; see [`Delivered::doubt_from`].
-    pub sure: Option<Stamp>,
-}
-
-impl Latest {
-    fn note(&mut self, record: &SentRecord, end: SeqNumber, doubt_from: Option<Instant>) {
-        let stamp = Stamp { at: record.sent_at, end };
-        if !record.is_retransmission() {
-            stamp.or_later(&mut self.once);
-            return;
-        }
-        stamp.or_later(&mut self.again);
-        // 8985-6.2-2: each one by itself, as one ACK may be of several that were sent again at different times.
-        if doubt_from.is_none_or(|from| stamp.at < from) {
-            stamp.or_later(&mut self.sure);
-        }
-    }
-}
-
-/// What one ACK has delivered: by its number, and by its SACK blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delivered {
-    /// Octets of sequence space newly acknowledged by number.
-    pub acknowledged: u32,
-    /// Octets of which this ACK is the first to tell that they arrived, by number or by a block.
-    pub octets: u32,
-    /// Of these, what the number acknowledged.
-    pub acked: Latest,
-    /// Of these, what a block reported.
-    pub sacked: Latest,
-    /// When that with which they begin was last sent, where the number acknowledged it and it was sent again.
-    pub begins_again: Option<Instant>,
-    /// When the first of them left that arrived: of each its last transmission.
-    pub oldest: Option<Instant>,
-    /// Set before: what was sent again at this time or later may have arrived as an earlier copy.
-    pub doubt_from: Option<Instant>,
-    /// Something arrived late that was sent only once: the path reorders (RFC 8985 section 6.2 step 3).
-    pub reordered: bool,
-    /// Our SYN is among them.
-    pub syn: bool,
-    /// Our FIN is among them.
-    pub fin: bool,
 }
 
 /// A retransmission that may be under way.
@@ -338,14 +265,15 @@ impl SentRecords {
             let end = first.seq + octets;
             done.acknowledged += octets;
             // What was SACKed before is no news.
-            if highest.is_none() || self.sacked.gap(first.seq, end).is_some() {
+            let news = if highest.is_none() { Some((first.seq, end)) } else { self.sacked.gap(first.seq, end) };
+            if let Some((from, to)) = news {
                 done.acked.note(first, end, done.doubt_from);
                 done.oldest = Some(done.oldest.map_or(first.sent_at, |oldest| oldest.min(first.sent_at)));
                 if let Some(stamps) = &mut self.stamps {
                     stamps.delivered(0, first.sent_at);
                 }
                 if !first.is_retransmission() {
-                    done.reordered |= highest.is_some_and(|highest| end.lt(highest));
+                    done.note_overtaken(from, to, highest);
                 } else if done.acknowledged == octets {
                     done.begins_again = Some(first.sent_at);
                 }
@@ -400,8 +328,9 @@ impl SentRecords {
                 if let Some(stamps) = &mut self.stamps {
                     stamps.delivered(index, record.sent_at);
                 }
-                // 8985-6.2-3
-                done.reordered |= !record.is_retransmission() && highest.is_some_and(|highest| end.lt(highest));
+                if !record.is_retransmission() {
+                    done.note_overtaken(record.seq.max(start), end, highest);
+                }
             }
             done.octets += end.since(start);
             from = end;

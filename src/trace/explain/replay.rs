@@ -344,6 +344,7 @@ impl<'a> Replay<'a> {
                 let mut tcb = record.connection(self.tuple, options, &self.around.config, segment.arrived);
                 if let Some(rtt) = record.round_trip(segment.arrived) {
                     tcb.rtt.sample(rtt);
+                    tcb.min_rtt.sample(rtt, segment.arrived);
                 }
                 self.end = End::Open(Box::new(tcb));
                 let mut received = self.open(segment);
