@@ -300,6 +300,18 @@ counters! {
         cookies_sent => "cookies sent", "";
         /// Connections made from a valid SYN cookie.
         cookies_valid => "cookies valid", "";
+        /// Connections that a listener took with the text of their SYN, or without any, by a valid cookie (RFC 7413).
+        fast_open_passive => "fast open passive", "TCPFastOpenPassive";
+        /// SYNs with a Fast Open cookie that was not valid, or whose connection had no room.
+        fast_open_passive_failed => "fast open passive failed", "TCPFastOpenPassiveFail";
+        /// SYNs that a listener took as without Fast Open, as too many were pending.
+        fast_open_overflows => "fast open overflows", "TCPFastOpenListenOverflow";
+        /// SYNs that asked for a Fast Open cookie.
+        fast_open_cookies_asked => "fast open cookies asked", "TCPFastOpenCookieReqd";
+        /// Connections of ours whose server has taken the text of our SYN.
+        fast_open_active => "fast open active", "TCPFastOpenActive";
+        /// Connections of ours whose server has not taken it, and those that failed with it.
+        fast_open_active_failed => "fast open active failed", "TCPFastOpenActiveFail";
         /// Challenge ACKs sent (RFC 5961).
         challenge_acks => "challenge ACKs", "";
         /// Challenge ACKs that the limit held back.

@@ -215,6 +215,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     #[arg(help_heading = "Network", conflicts_with = "tun_fd")]
     pub(super) queues: u16,
+    /// Take TCP Fast Open (RFC 7413): a client that has been here before may send its request with the SYN. A copy of such a
+    /// SYN may have it answered twice
+    #[arg(long, help_heading = "Network")]
+    pub(super) fast_open: bool,
     /// Write a line to this open descriptor once everything is served
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Network")]
     pub(super) ready_fd: Option<i32>,
@@ -267,6 +271,10 @@ pub(super) struct Nc {
     /// Listen for one connection instead of making one
     #[arg(short, long)]
     pub(super) listen: bool,
+    /// TCP Fast Open (RFC 7413): the first piece of input is sent with the SYN where the server is known to take it, and with -l
+    /// that of a peer is taken so. A peer may get such text twice
+    #[arg(long, conflicts_with = "udp")]
+    pub(super) fast_open: bool,
     /// Datagrams instead of a connection: what is read in one piece is sent in one, up to what the path takes whole
     #[arg(short, long)]
     pub(super) udp: bool,

@@ -13,7 +13,7 @@ use super::nc_udp;
 use super::open::{self, Opened};
 use super::signals::{self, Requests, Wanted};
 use super::{Failure, say};
-use crate::net::{Events, Interest, Poller, TcpStream, Token, Trigger};
+use crate::net::{Events, Interest, ListenFastOpen, ListenOptions, Poller, TcpStream, Token, Trigger};
 
 /// Octets moved in one piece.
 const PIECE: usize = 64 * 1024;
@@ -51,8 +51,9 @@ pub(super) fn run(args: &Nc) -> Result<ExitCode, Failure> {
         None => process::exit(128 + signal),
     })?;
     let stream = match target {
+        Target::Remote(remote) if args.fast_open => connect_fast(&opened, remote, args.timeout)?,
         Target::Remote(remote) => connect(&opened, remote, args.timeout)?,
-        Target::Listen(port) => listen(&opened, port, args.timeout)?,
+        Target::Listen(port) => listen(&opened, port, args)?,
     };
     *lock(&current) = Some(stream.try_clone()?);
     let result = converse(&stream, &requests).map_err(|error| opened.explain(error));
@@ -98,32 +99,55 @@ fn connect(opened: &Opened, remote: SocketAddr, timeout: Option<Duration>) -> Re
         Some(timeout) => opened.net.connect_timeout(&remote, timeout),
         None => opened.net.connect(remote),
     };
-    result.map_err(|error| {
-        let why = opened.explain(error);
-        let hint = match why.kind() {
-            ErrorKind::ConnectionRefused => " (nobody listens there)",
-            ErrorKind::TimedOut => " (no answer)",
-            ErrorKind::NetworkUnreachable => " (the stack has no address of that family: see --addr)",
-            _ => "",
-        };
-        format!("cannot connect to {remote}: {why}{hint}").into()
-    })
+    result.map_err(|error| not_connected(opened, remote, error))
+}
+
+/// Connects with the first piece of standard input.
+fn connect_fast(opened: &Opened, remote: SocketAddr, timeout: Option<Duration>) -> Result<TcpStream, Failure> {
+    let mut first = vec![0; PIECE];
+    let len = loop {
+        match io::stdin().lock().read(&mut first) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => break result?,
+        }
+    };
+    let result = opened.net.connect_fast(&remote, &first[..len], timeout);
+    let (stream, taken) = result.map_err(|error| not_connected(opened, remote, error))?;
+    (&mut &stream).write_all(&first[taken..len])?;
+    Ok(stream)
+}
+
+fn not_connected(opened: &Opened, remote: SocketAddr, error: io::Error) -> Failure {
+    let why = opened.explain(error);
+    let hint = match why.kind() {
+        ErrorKind::ConnectionRefused => " (nobody listens there)",
+        ErrorKind::TimedOut => " (no answer)",
+        ErrorKind::NetworkUnreachable => " (the stack has no address of that family: see --addr)",
+        _ => "",
+    };
+    format!("cannot connect to {remote}: {why}{hint}").into()
 }
 
 /// Waits for one connection on all addresses, and no longer listens then.
-fn listen(opened: &Opened, port: u16, timeout: Option<Duration>) -> Result<TcpStream, Failure> {
+fn listen(opened: &Opened, port: u16, args: &Nc) -> Result<TcpStream, Failure> {
+    let options = ListenOptions {
+        socket: opened.net.config().tcp.socket,
+        fast_open: args.fast_open.then(|| ListenFastOpen::new(1)),
+        ..ListenOptions::default()
+    };
     let poller = Poller::new(&opened.net)?;
     let mut listeners = Vec::new();
     for (i, cidr) in opened.addresses.iter().enumerate() {
         let local = SocketAddr::new(cidr.address, port);
-        let listener = opened.net.bind(local).map_err(|error| format!("cannot listen on {local}: {error}"))?;
+        let listener =
+            opened.net.listen(local, &options).map_err(|error| format!("cannot listen on {local}: {error}"))?;
         listener.set_nonblocking(true)?;
         poller.register(&listener, Token(i), Interest::READABLE, Trigger::Level)?;
         listeners.push(listener);
     }
     let addresses: Vec<IpAddr> = opened.addresses.iter().map(|cidr| cidr.address).collect();
     say(&format!("glasstcp: listening on port {port} of {addresses:?}"));
-    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let until = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut events = Events::with_capacity(listeners.len());
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -105,6 +105,34 @@ impl Net {
         TcpStream::open(self, None, *addr, Some(Patience::of(Some(timeout))))
     }
 
+    /// As [`Net::connect`], to one address and by Fast Open (RFC 7413): `data` is sent with the SYN, as far as it has room
+    /// there, if the server has given us a cookie before; else the cookie is asked for, and `data` follows the handshake. Waits
+    /// until the connection is open, for at most `timeout`. The answer is also how much of `data` was taken; the rest is to
+    /// be written.
+    ///
+    /// What is sent with a SYN may reach the server's application twice (RFC 7413 section 6.1): this is only for requests
+    /// that may be repeated. The cookies are kept by this `Net`.
+    ///
+    /// # Errors
+    /// Those of [`Net::connect`]; `TimedOut` when the time is over, `InvalidInput` for a timeout of zero.
+    // 7413-6.1
+    pub fn connect_fast(
+        &self,
+        addr: &SocketAddr,
+        data: &[u8],
+        timeout: Option<Duration>,
+    ) -> io::Result<(TcpStream, usize)> {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(zero_timeout());
+        }
+        TcpStream::open_fast(
+            self,
+            *addr,
+            data,
+            timeout.map_or(Patience::Endless, |timeout| Patience::of(Some(timeout))),
+        )
+    }
+
     /// As [`Net::connect`], from an address and port of choice; port 0 and unspecified addresses are chosen.
     ///
     /// # Errors

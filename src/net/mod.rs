@@ -45,6 +45,7 @@ pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;
 
 pub use crate::stack::{BindOptions, EchoReply, ListenOptions};
+pub use crate::tcp::fast_open::ListenFastOpen;
 pub use crate::tcp::snapshot::Snapshot;
 pub use crate::udp::{Fragmentation, Message, RecvMeta};
 pub use crate::wire::ecn::EcnCodepoint;

@@ -12,10 +12,12 @@ use super::handle::Owner;
 use super::modes::Modes;
 use crate::driver::{Core, Patience, Shard};
 use crate::error::SocketError;
-use crate::stack::{Readiness, SocketHandle, TcpHandle};
+use crate::stack::{ConnectError, Readiness, SocketHandle, Stack, TcpHandle};
 use crate::tcp::FourTuple;
+use crate::tcp::config::SocketOptions;
 use crate::tcp::connection::Connection;
 use crate::tcp::state::State;
+use crate::time::Instant;
 
 /// A TCP connection, as `std::net::TcpStream`. Clones ([`TcpStream::try_clone`]) share everything.
 ///
@@ -58,19 +60,44 @@ impl TcpStream {
         patience: Option<Patience>,
     ) -> io::Result<TcpStream> {
         net.shard().check_siblings(local, remote)?;
-        let (handle, tuple) = net.shard().call(|core, now| {
-            core.check()?;
-            let options = core.stack.config().tcp.socket;
-            let handle = core.stack.tcp_connect(now, local, remote, options)?;
-            let tuple = core.stack.tcp_tuple(handle).ok_or(SocketError::BadHandle)?;
-            io::Result::Ok((handle, tuple))
-        })?;
-        let stream = TcpStream::of(&net.owner, handle, tuple.local(), tuple.remote());
+        let stream = TcpStream::begin(net, |stack, now, options| stack.tcp_connect(now, local, remote, options))?;
         match patience {
             Some(patience) => stream.wait_open(patience)?,
             None => stream.inner.modes.set_nonblocking(true),
         }
         Ok(stream)
+    }
+
+    /// The same by Fast Open, with `text`; also how much of it was queued.
+    pub(super) fn open_fast(
+        net: &Net,
+        remote: SocketAddr,
+        text: &[u8],
+        patience: Patience,
+    ) -> io::Result<(TcpStream, usize)> {
+        net.shard().check_siblings(None, remote)?;
+        let mut queued = 0;
+        let stream = TcpStream::begin(net, |stack, now, options| {
+            let (handle, octets) = stack.tcp_connect_fast(now, None, remote, options, text)?;
+            queued = octets;
+            Ok(handle)
+        })?;
+        stream.wait_open(patience)?;
+        Ok((stream, queued))
+    }
+
+    fn begin(
+        net: &Net,
+        connect: impl FnOnce(&mut Stack, Instant, SocketOptions) -> Result<TcpHandle, ConnectError>,
+    ) -> io::Result<TcpStream> {
+        let (handle, tuple) = net.shard().call(|core, now| {
+            core.check()?;
+            let options = core.stack.config().tcp.socket;
+            let handle = connect(&mut core.stack, now, options)?;
+            let tuple = core.stack.tcp_tuple(handle).ok_or(SocketError::BadHandle)?;
+            io::Result::Ok((handle, tuple))
+        })?;
+        Ok(TcpStream::of(&net.owner, handle, tuple.local(), tuple.remote()))
     }
 
     pub(super) fn of(owner: &Arc<Owner>, handle: TcpHandle, local: SocketAddr, remote: SocketAddr) -> TcpStream {

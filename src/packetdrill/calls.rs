@@ -109,7 +109,8 @@ impl Host {
         let (socket, bind) = (descriptor.options, descriptor.bind);
         // As Linux counts: one more than asked for.
         let backlog = backlog.saturating_add(1);
-        let options = ListenOptions { backlog, socket, bind, ..ListenOptions::default() };
+        let fast_open = self.listen_fast_open(fd, backlog - 1);
+        let options = ListenOptions { backlog, socket, bind, fast_open, ..ListenOptions::default() };
         let handle = self.stack.tcp_listen_with(local, &options)?;
         self.descriptor_mut(fd)?.socket = Socket::Listener(handle);
         Ok(())
@@ -145,11 +146,16 @@ impl Host {
     pub fn connect(&mut self, fd: Fd, remote: SocketAddr) -> Answer<()> {
         let descriptor = self.descriptor(fd)?;
         match descriptor.socket {
-            Socket::Fresh => {}
+            Socket::Fresh => {
+                if let Some(answer) = self.fast_connect(fd, canonical(remote)) {
+                    return answer;
+                }
+            }
             Socket::Listener(_) => return Err(Errno::EISCONN),
             Socket::Tcp(handle) => return self.connect_again(fd, handle),
             Socket::Udp(handle) => return Ok(self.stack.udp_connect(handle, canonical(remote))?),
         }
+        let descriptor = self.descriptor(fd)?;
         let (local, options) = (descriptor.local, descriptor.options);
         let handle = self.stack.tcp_connect(self.now, local, remote, options).map_err(|error| match error {
             SocketError::InvalidAddress => Errno::ENETUNREACH,
@@ -380,6 +386,9 @@ impl Host {
         let counted = if self.settings.persona.counts_send_memory() { self.has_send_room(fd) } else { None };
         let Ok(descriptor) = self.descriptor(fd) else { return libc::POLLNVAL };
         let Some(handle) = descriptor.socket.handle() else {
+            if descriptor.put_off.is_some() {
+                return (libc::POLLOUT | libc::POLLWRNORM) & events;
+            }
             return (libc::POLLOUT | libc::POLLWRNORM) & events | libc::POLLHUP;
         };
         let ready = self.stack.readiness(handle);

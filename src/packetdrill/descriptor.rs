@@ -105,6 +105,10 @@ pub(super) struct Descriptor {
     pub connected_told: bool,
     /// The way in was shut down by the application.
     pub read_shut: bool,
+    /// To whom it connects as soon as something is written.
+    pub put_off: Option<SocketAddr>,
+    /// Octets that left with the SYN of a write that waits for its connection.
+    pub in_syn: Option<usize>,
 }
 
 impl Descriptor {
@@ -127,6 +131,8 @@ impl Descriptor {
             error_told: false,
             connected_told: false,
             read_shut: false,
+            put_off: None,
+            in_syn: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::freebsd;
+use super::{fast_open, freebsd};
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
 use crate::tcp::habits::{MtuSearch, Windows};
@@ -122,6 +122,9 @@ impl Knobs {
         }
         if let Some(retries) = self.number("net.ipv4.tcp_syn_retries") {
             tcp.give_up_syn = patience(tcp.initial_rto, retries, tcp.max_rto);
+        }
+        if let Some(keys) = self.get("net.ipv4.tcp_fastopen_key").and_then(fast_open::keys) {
+            tcp.fast_open_keys = Some(keys);
         }
         if let Some(name) = self.get("net.ipv4.tcp_congestion_control").and_then(|name| name.parse().ok()) {
             tcp.socket.congestion = name;

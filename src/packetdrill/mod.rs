@@ -8,6 +8,7 @@
 //! | `epoll` | sets of sockets that somebody waits for |
 //! | `calls` | socket, bind, listen, accept, connect, shutdown, close, poll |
 //! | `transfer` | read, write and their kin |
+//! | `fast_open` | Fast Open: sysctls, options of a socket, `MSG_FASTOPEN` |
 //! | `receive_memory` | how much may be received, as Linux counts it |
 //! | `send_memory` | how much may be written, as Linux counts it |
 //! | `notices` | the error queue: when text left, and that the memory of a write is free again |
@@ -29,6 +30,7 @@ mod calls;
 mod descriptor;
 mod epoll;
 mod errno;
+mod fast_open;
 mod freebsd;
 mod host;
 mod knobs;

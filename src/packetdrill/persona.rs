@@ -53,6 +53,8 @@ fn linux(config: &mut Config) {
     tcp.challenge_acks_per_second = 1;
     // The host counts (see `counts_send_memory`).
     tcp.send_capacity = Some(1 << 30);
+    // A server that gives no cookie is asked again each time.
+    tcp.fast_open_back_off = Duration::ZERO;
     tcp.habits = Habits {
         acknowledge_pairs: false,
         windows: Windows::Told,

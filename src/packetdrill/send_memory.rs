@@ -118,7 +118,8 @@ impl Host {
         let entry = self.table.get_mut(&fd)?;
         let Socket::Tcp(handle) = entry.socket else { return None };
         let connection = self.stack.tcp_connection(handle)?;
-        if !connection.state().is_synchronized() || connection.snd.fin.is_some() {
+        let open = connection.state().is_synchronized() || connection.opens_early();
+        if !open || connection.snd.fin.is_some() {
             return None;
         }
         let writable = entry.send_memory.is_writable(connection, limit, unsent);

@@ -106,6 +106,9 @@ impl Host {
     }
 
     fn set_tcp_level(&mut self, fd: Fd, name: i32, value: &[u8]) -> Answer<()> {
+        if self.set_fast_open(fd, name, value)? {
+            return Ok(());
+        }
         if name == libc::TCP_CONGESTION {
             let text = String::from_utf8_lossy(value);
             let algorithm = text.trim_end_matches('\0').parse().map_err(|_| Errno::ENOENT)?;

@@ -16,7 +16,7 @@ pub const FILE_VARIABLE: &str = "GLASSTCP_SYSCTL_FILE";
 const COMMON_RMEM: &str = "4096 540000 15728640";
 
 /// What is read below `/proc/sys` (not the congestion control: a namespace has that of its machine), and how what a new network namespace has there begins (Linux 6).
-const STOCK: [(&str, &str); 40] = [
+const STOCK: [(&str, &str); 41] = [
     ("net.ipv4.tcp_rmem", "4096 131072 "),
     ("net.ipv4.tcp_wmem", "4096 16384 "),
     ("net.ipv4.tcp_sack", "1"),
@@ -41,6 +41,7 @@ const STOCK: [(&str, &str); 40] = [
     ("net.ipv4.tcp_min_tso_segs", "2"),
     ("net.ipv4.tcp_notsent_lowat", "4294967295"),
     ("net.ipv4.tcp_fastopen", "1"),
+    ("net.ipv4.tcp_fastopen_key", "00000000-00000000-00000000-00000000"),
     ("net.ipv4.tcp_mtu_probing", "0"),
     ("net.ipv4.tcp_base_mss", "1024"),
     ("net.ipv4.tcp_min_snd_mss", "48"),

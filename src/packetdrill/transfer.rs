@@ -40,6 +40,7 @@ impl Host {
             return self.next_notice(fd).map(|_| (0, None));
         }
         match descriptor.socket {
+            Socket::Fresh if descriptor.put_off.is_some() => Err(Errno::EAGAIN),
             Socket::Fresh | Socket::Listener(_) => Err(Errno::ENOTCONN),
             Socket::Tcp(handle) => {
                 let read = self.tcp_read(fd, handle, buffer, flags);
@@ -60,7 +61,7 @@ impl Host {
         if flags & libc::MSG_OOB != 0 {
             return self.read_urgent(fd, handle, buffer, flags);
         }
-        if matches!(self.stack.tcp_state(handle), Some(State::SynSent | State::SynReceived)) {
+        if self.stack.tcp_state(handle) == Some(State::SynSent) {
             return Err(Errno::EAGAIN);
         }
         self.take_urgent_out(fd, handle)?;
@@ -157,6 +158,9 @@ impl Host {
         flags: i32,
         to: Option<SocketAddr>,
     ) -> Answer<usize> {
+        if let Some(answer) = self.fast_send(fd, data, flags, to.map(canonical)) {
+            return answer;
+        }
         let sent = match self.descriptor(fd)?.socket {
             Socket::Fresh | Socket::Listener(_) => Err(Errno::EPIPE),
             Socket::Tcp(handle) => {
@@ -203,7 +207,8 @@ impl Host {
     }
 
     fn tcp_write(&mut self, fd: Fd, handle: TcpHandle, data: &[u8], flags: i32) -> Answer<usize> {
-        if matches!(self.stack.tcp_state(handle), Some(State::SynSent | State::SynReceived)) {
+        let early = self.stack.tcp_connection(handle).is_some_and(Connection::opens_early);
+        if matches!(self.stack.tcp_state(handle), Some(State::SynSent | State::SynReceived)) && !early {
             return Err(Errno::EAGAIN);
         }
         match self.settings.persona.counts_send_memory() && !data.is_empty() {

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::flow::{Flow, ListenerHandle, SynHandle, TcpHandle};
+use super::listen::note_syn_received;
 use super::slab::SlabKey;
 use super::{HalfOpenEntry, Stack};
 use crate::counters::DropReason;
@@ -23,7 +24,6 @@ use crate::error::SocketError;
 use crate::tcp::FourTuple;
 use crate::tcp::reset;
 use crate::tcp::segment::Segment;
-use crate::tcp::state::{Cause, State};
 use crate::tcp::why::Why;
 use crate::time::Instant;
 
@@ -101,7 +101,7 @@ impl Stack {
         entry.record.sent_at = now;
         let (tuple, timer, reply) = (entry.tuple, entry.timer, entry.record.syn_ack(entry.tuple, now, Why::SynAck));
         self.wheel.reschedule(timer, now + initial);
-        tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
+        note_syn_received(&tuple);
         self.push_reply(reply);
         Ok(())
     }

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 
 use super::deferred::{DECISION_TIME, Verdict};
+use super::fast_open::FastOpened;
 use super::flow::Flow;
 use super::{HalfOpenEntry, ListenerHandle, SocketHandle, Stack};
 use crate::counters::DropReason;
 use crate::ip::bind::BindOptions;
+use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
+use crate::tcp::fast_open::ListenFastOpen;
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::option::{announced_mss, send_mss};
 use crate::tcp::segment::Segment;
@@ -34,6 +37,10 @@ pub struct ListenOptions {
     ///
     /// Such a listener is readable while a SYN *or* a connection waits: whoever asks for its readiness has to take both.
     pub deferred: bool,
+    /// How it takes Fast Open, if it does; not together with `deferred`. Default off: text of a SYN may be delivered twice (see
+    /// [`fast_open`](crate::tcp::fast_open)), so it is for services whose requests may be repeated.
+    // 7413-2
+    pub fast_open: Option<ListenFastOpen>,
 }
 
 impl Default for ListenOptions {
@@ -43,8 +50,14 @@ impl Default for ListenOptions {
             socket: SocketOptions::default(),
             bind: BindOptions { reuse_address: true, ..BindOptions::default() },
             deferred: false,
+            fast_open: None,
         }
     }
+}
+
+/// Tells of the change of state that no connection makes.
+pub(super) fn note_syn_received(tuple: &FourTuple) {
+    tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
 }
 
 impl Stack {
@@ -97,6 +110,10 @@ impl Stack {
             }
         }
         let tuple = segment.tuple;
+        let cookie = match self.fast_open_syn(handle, segment, beyond) {
+            FastOpened::Yes => return Ok(()),
+            FastOpened::No(cookie) => cookie,
+        };
         let record = self.record_of_syn(segment, self.initial_sequence(&tuple, beyond), &options);
         let (verdict, patience) = match deferred {
             true => (Verdict::Asked, DECISION_TIME),
@@ -120,8 +137,10 @@ impl Stack {
             self.ask(handle, key);
             return Ok(());
         }
-        tracing::debug!(target: "glasstcp::state", connection = %tuple, from = %State::Listen, to = %State::SynReceived, cause = Cause::Syn.label(), "state");
-        self.push_reply(record.syn_ack(tuple, self.now, Why::SynAck));
+        note_syn_received(&tuple);
+        let mut reply = record.syn_ack(tuple, self.now, Why::SynAck);
+        reply.options.fast_open = cookie;
+        self.push_reply(reply);
         Ok(())
     }
 

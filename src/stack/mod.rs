@@ -21,6 +21,7 @@ mod deferred;
 mod demux;
 mod echo;
 mod echo_options;
+mod fast_open;
 mod flow;
 pub mod flow_table;
 mod fragments;
@@ -74,6 +75,8 @@ use crate::ip::sent_datagrams::SentDatagrams;
 use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
 use crate::tcp::connection::{Connection, Context, Donor};
+use crate::tcp::fast_open::Key;
+use crate::tcp::fast_open_cache;
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::initial_sequence::SequenceGenerator;
 use crate::tcp::listener::Listener;
@@ -122,6 +125,8 @@ struct ConnectionEntry {
     inside: bool,
     /// It waits to be accepted.
     waits: bool,
+    /// The listener that has opened it by Fast Open, and counts it while its handshake goes on.
+    opener: Option<ListenerHandle>,
 }
 
 /// A TIME-WAIT record in its table.
@@ -191,6 +196,9 @@ pub struct Stack {
     // Secrets and choices.
     sequence: SequenceGenerator,
     cookies: CookieJar,
+    fast_open_master: Key,
+    /// What is known of servers that take Fast Open.
+    fast_opens: fast_open_cache::Cache,
     ports: PortAllocator,
     share: Share,
     /// There are siblings to ask before an unknown packet is answered.
@@ -261,6 +269,8 @@ impl Stack {
             identifications: Identifications::new([rng.key(), rng.key(), rng.key()]),
             reassembly: Reassembly::new(config.reassembly_memory),
             reassembled: None,
+            fast_open_master: Key(rng.key()),
+            fast_opens: fast_open_cache::Cache::default(),
             resets: PeerLimit::new(config.tcp.resets_per_second, now),
             icmp_errors: ErrorLimit::new(config.icmp_errors_per_second, now),
             counters: Counters::default(),

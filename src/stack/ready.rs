@@ -173,7 +173,8 @@ fn connection_readiness(connection: &Connection, config: &TcpConfig, memory: boo
     if ended {
         ready = ready.with(Readiness::READ_CLOSED);
     }
-    let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
+    // 7413-4.2.2-2: what a client's SYN has opened takes an answer at once.
+    let opening = matches!(connection.state(), State::SynSent | State::SynReceived) && !connection.opens_early();
     let capacity = connection.send_capacity(config) as usize;
     // A writer that was told to wait is woken when a third of its buffer is free, or enough to be worth it, not for every
     // octet.

@@ -15,6 +15,7 @@ use crate::ip::bind::BindOptions;
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
 use crate::tcp::connection::{Connection, Context, Opening};
+use crate::tcp::fast_open::Requests;
 use crate::tcp::listener::Listener;
 use crate::tcp::receiver::AckOwed;
 use crate::tcp::snapshot::Snapshot;
@@ -53,7 +54,7 @@ impl Stack {
         local: SocketAddr,
         options: &ListenOptions,
     ) -> Result<ListenerHandle, SocketError> {
-        if !options.socket.is_valid() {
+        if !options.socket.is_valid() || options.deferred && options.fast_open.is_some() {
             return Err(SocketError::InvalidArgument);
         }
         let bind = &options.bind;
@@ -70,6 +71,7 @@ impl Stack {
         }
         let mut listener = Listener::new(local, *bind, options.backlog, options.socket);
         listener.deferred = options.deferred;
+        listener.fast_open = options.fast_open.map(|options| Box::new(Requests::new(options)));
         let backlog = listener.backlog;
         let handle = ListenerHandle(self.listeners.insert(listener).ok_or(SocketError::NoBuffers)?);
         self.listening.insert(local, bind, handle);

@@ -90,6 +90,10 @@ impl Stack {
     /// After anything that may have changed a connection: it gets its turn to send, its application is told, and a
     /// connection that is over leaves the table of flows.
     pub(super) fn touch(&mut self, key: SlabKey) {
+        let Some(entry) = self.connections.get(key) else { return };
+        if entry.connection.fast_open.is_some() {
+            self.fast_open_progress(key);
+        }
         let Some(entry) = self.connections.get_mut(key) else { return };
         match entry.connection.state() {
             State::TimeWait if !entry.detached => self.enter_time_wait(key),
@@ -323,6 +327,7 @@ impl Stack {
             promised: 0,
             inside: self.is_inside(tuple.remote_addr),
             waits,
+            opener: None,
         };
         let Some(key) = self.connections.insert(entry) else {
             self.wheel.remove(timer);

@@ -8,7 +8,7 @@ use crate::tcp::timer;
 use crate::tcp::why::Why;
 use crate::time::Instant;
 
-/// Retransmissions of a SYN-ACK before its record goes: 1 + 2 + 4 + 8 + 16 s, as deployed stacks do.
+/// Retransmissions of a SYN-ACK before its record goes: for [`SYN_ACK_PATIENCE`](crate::tcp::half_open::SYN_ACK_PATIENCE).
 const MAX_SYN_ACK_RETRANSMISSIONS: u8 = 5;
 
 impl Stack {

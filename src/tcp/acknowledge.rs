@@ -6,6 +6,7 @@ use super::acceptance::{self, AckRange};
 use super::connection::{Connection, Context, Events};
 use super::input::Rejected;
 use super::loss::{self, Ack};
+use super::recovery::frto::Frto;
 use super::recovery::sent::Delivered;
 use super::segment::Segment;
 use super::state::{Cause, State};
@@ -113,6 +114,10 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     connection.measured(rtt, segment);
     // 5681-3.1-2: the handshake does not grow cwnd.
     if done.syn {
+        if let Some(transfer) = connection.transfer.as_mut() {
+            // What a timeout may have begun was about the SYN alone.
+            (transfer.frto, transfer.timed_out) = (Frto::Idle, None);
+        }
         connection.restart_timers(cx);
     } else {
         let ack = Ack {

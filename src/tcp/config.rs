@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::congestion::Algorithm;
 use super::ecn::EcnMode;
+use super::fast_open::Keys;
 use super::habits::Habits;
 use crate::wire::option::OptionOrder;
 
@@ -72,6 +73,12 @@ pub struct TcpConfig {
     pub max_half_open: u32,
     /// Send SYN cookies when the SYN queue is full (RFC 4987 section 3.6). Default on.
     pub syn_cookies: bool,
+    /// Keys of Fast Open cookies (RFC 7413). Default `None`: secret ones that change each hour. Servers behind one address need
+    /// the same.
+    pub fast_open_keys: Option<Keys>,
+    /// How long Fast Open is not tried with a service that did not answer it; twice as long after each failure in a row, up to
+    /// 1,024 times. Default 60 s.
+    pub fast_open_back_off: Duration,
     /// Connections, half-open and TIME-WAIT records not counted. Default 1,048,576.
     pub max_connections: u32,
     /// TIME-WAIT records; beyond it the oldest makes room. Default 65,536.
@@ -126,6 +133,8 @@ impl Default for TcpConfig {
             drop_syn_fin: false,
             max_half_open: 4_096,
             syn_cookies: true,
+            fast_open_keys: None,
+            fast_open_back_off: Duration::from_secs(60),
             max_connections: 1 << 20,
             max_time_wait: 65_536,
             buffer_memory: 1 << 30,

@@ -8,6 +8,8 @@ use super::acceptance::Space;
 use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
 use super::ecn::{Ecn, EcnMode};
+use super::fast_open::FastOpen;
+use super::half_open::SYN_ACK_PATIENCE;
 use super::option::{self, Agreed};
 use super::path_mtu::Path;
 use super::receiver::Owed;
@@ -257,6 +259,10 @@ pub struct Connection {
     pub probe_unmeasured: bool,
     /// What is known of a path that is narrower than our link.
     pub path: Option<Box<Path>>,
+    /// How it opens with more than a handshake, until it is open.
+    pub fast_open: Option<Box<FastOpen>>,
+    /// The text of a SYN was acknowledged, of ours whole or of the peer's.
+    pub syn_text: bool,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
@@ -360,6 +366,8 @@ impl Connection {
             probe: None,
             probe_unmeasured: true,
             path: None,
+            fast_open: None,
+            syn_text: false,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,
@@ -496,8 +504,12 @@ impl Connection {
     /// R2: how long anything may stay unanswered, or `None` for ever.
     // 9293-MUST-21: set per connection, infinity included.
     pub fn give_up(&self, config: &TcpConfig) -> Option<Duration> {
-        // 9293-MUST-23: a SYN has its own.
-        let default = if self.state.is_synchronized() { config.give_up } else { config.give_up_syn };
+        // 9293-MUST-23: a SYN has its own. Who sent the one that our SYN-ACK answers may be forged, as with a half-open record.
+        let default = match (self.state.is_synchronized(), self.origin) {
+            (true, _) => config.give_up,
+            (false, Origin::Active) => config.give_up_syn,
+            (false, Origin::Passive) => SYN_ACK_PATIENCE,
+        };
         let limit = self.options.user_timeout.unwrap_or(default);
         (limit != Duration::MAX).then_some(limit)
     }

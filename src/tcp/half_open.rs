@@ -1,12 +1,14 @@
 //! A half-open record: SYN-RECEIVED of a listener, in as few bytes as it takes (RFC 4987 section 3.5).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::FourTuple;
 use super::acceptance::{self, Acceptance, ResetAction, Space};
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
 use super::ecn::{self, EcnMode};
+use super::fast_open::FastOpen;
 use super::initial_sequence::flow_label;
 use super::option::{self, Agreed};
 use super::reset::Reply;
@@ -18,11 +20,15 @@ use super::why::Why;
 use super::window::{WindowShift, WireWindow};
 use crate::counters::DropReason;
 use crate::time::Instant;
+use crate::wire::fast_open::Cookie;
 use crate::wire::option::{TcpOptions, Timestamp};
 use crate::wire::tcp::Flags;
 
 /// ACKs that one record sends in answer to unacceptable segments.
 const MAX_ANSWERS: u8 = 10;
+
+/// How long a SYN-ACK is sent again: 1 + 2 + 4 + 8 + 16 + 32 s, as deployed stacks do.
+pub const SYN_ACK_PATIENCE: Duration = Duration::from_secs(63);
 
 /// What a listener remembers of one SYN, beside its key (the four-tuple).
 // 4987-3.5
@@ -251,6 +257,26 @@ impl HalfOpen {
         connection.rcv.tuning.start(self.irs + 1);
         connection.rcv.edge = self.irs + 1 + u32::from(self.offered);
         connection.rcv.shift = self.shift;
+        connection
+    }
+
+    /// The connection that the SYN opens at once by Fast Open: in SYN-RECEIVED, and its SYN-ACK is still to be sent, with this
+    /// option. Text of the SYN is not taken yet.
+    // 7413-4.2.2-2
+    pub fn fast_open(
+        &self,
+        segment: &Segment<'_>,
+        options: Arc<SocketOptions>,
+        config: &TcpConfig,
+        option: Option<Cookie>,
+    ) -> Connection {
+        let mut connection = self.connection(segment.tuple, options, config, segment.arrived);
+        connection.snd.nxt = self.iss;
+        connection.take_window(segment);
+        // 6928-2-1: the first window is that of any connection.
+        let mss = connection.segment_payload();
+        connection.congestion.get_mut().start(mss, 0);
+        connection.fast_open = Some(Box::new(FastOpen { option, ..FastOpen::default() }));
         connection
     }
 

@@ -5,7 +5,7 @@
 
 use super::acceptance::{self, Acceptance, ResetAction};
 use super::acknowledge::acknowledge;
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, Origin};
 use super::finish::finish;
 use super::receiver::AckOwed;
 use super::segment::Segment;
@@ -109,6 +109,9 @@ fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &
     // 9293-MAY-8: also, and for ever, each probe of a closed window.
     if segment.rst() {
         // 9293-3.10.7.4-7
+    } else if connection.opens_early() && segment.syn() && segment.seq == connection.rcv.irs {
+        // The SYN once more: our SYN-ACK may have been lost.
+        connection.repeat_syn_ack(cx);
     } else if segment.payload.is_empty() && !segment.fin() {
         connection.owe_challenge(cx);
     } else {
@@ -139,7 +142,7 @@ fn reset(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_
             // In CLOSING and LAST-ACK too whoever still holds it is told, though the RFC only deletes the TCB there: our FIN, and
             // perhaps text before it, was never acknowledged, so it may be lost. What has arrived is read all the same.
             let error = match connection.state() {
-                State::SynReceived => SocketError::Refused,
+                State::SynReceived if connection.origin == Origin::Active => SocketError::Refused,
                 _ => SocketError::Reset,
             };
             connection.end(Cause::Reset, Some(error), cx.pool, cx.transfers);

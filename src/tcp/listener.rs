@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::SocketOptions;
+use super::fast_open::Requests;
 use crate::ip::bind::BindOptions;
 use crate::time::Instant;
 
@@ -41,6 +42,8 @@ pub struct Listener<K, S> {
     pub syn_order: VecDeque<S>,
     /// What its connections start with.
     pub options: Arc<SocketOptions>,
+    /// It takes Fast Open.
+    pub fast_open: Option<Box<Requests>>,
     /// A connection or such a SYN has come in since the application last looked.
     pub event: bool,
     /// When a cookie was last sent.
@@ -61,6 +64,7 @@ impl<K, S> Listener<K, S> {
             asked: VecDeque::new(),
             syn_order: VecDeque::new(),
             options: Arc::new(options),
+            fast_open: None,
             event: false,
             cookies_at: None,
         }

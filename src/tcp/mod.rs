@@ -14,6 +14,8 @@ pub mod config;
 pub mod congestion;
 pub mod connection;
 pub mod ecn;
+pub mod fast_open;
+pub mod fast_open_cache;
 pub mod finish;
 pub mod habits;
 pub mod half_open;

@@ -101,16 +101,21 @@ pub fn header(
 
 /// The options of a planned segment.
 fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions {
-    let timestamp = connection.timestamp_value(cx.now);
     if !plan.flags.contains(Flags::SYN) {
         // 9293-MUST-65: no MSS without SYN.
         // A segment has room for its text because its options are of fixed size: SACK blocks travel on pure ACKs.
-        connection.segment_options(cx.now, plan.len == 0)
-    } else if plan.flags.contains(Flags::ACK) {
+        return connection.segment_options(cx.now, plan.len == 0);
+    }
+    let timestamp = connection.timestamp_value(cx.now);
+    let mut options = if plan.flags.contains(Flags::ACK) {
         option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
     } else {
         option::for_syn(cx.config, connection.agreed.order, connection.rcv.mss, connection.rcv.shift, timestamp)
+    };
+    if plan.reason == Reason::Syn {
+        options.fast_open = connection.fast_open.as_ref().and_then(|fast_open| fast_open.option);
     }
+    options
 }
 
 /// Builds the header of a segment that belongs to no connection.
@@ -181,7 +186,9 @@ pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> Pieces<'a> {
     if plan.len == 0 {
         return Pieces::default();
     }
-    connection.send_buffer.slices(plan.seq.since(connection.text_una()) as usize, plan.len as usize)
+    // The text of a SYN begins behind it.
+    let seq = plan.seq.max(connection.text_una());
+    connection.send_buffer.slices(seq.since(connection.text_una()) as usize, plan.len as usize)
 }
 
 /// What changes once a planned segment has left: SND.NXT, its record, the timers, and what is no longer owed.

@@ -105,7 +105,7 @@ impl Plan {
     // 3168-6.1.4, 3168-6.1.5, 3168-6.1.6: no pure ACK, no retransmission, no window probe. 3168-5: the loss of text is
     // detected, and answered as a mark would be.
     pub fn is_new_text(&self, connection: &Connection) -> bool {
-        self.len > 0 && self.seq == connection.snd.nxt && self.reason != Reason::Probe
+        self.len > 0 && self.seq == connection.snd.nxt && !matches!(self.reason, Reason::Probe | Reason::Syn)
     }
 }
 
@@ -158,7 +158,7 @@ fn instead(connection: &Connection, now: Instant, at: Instant, limits: &Limits) 
 fn syn(connection: &Connection) -> Option<Plan> {
     connection.syn_waits().then(|| Plan {
         seq: connection.snd.iss,
-        len: 0,
+        len: connection.syn_room().min(connection.unsent()),
         flags: syn_flags(connection),
         reason: Reason::Syn,
     })
@@ -198,7 +198,8 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
         return connection.retransmit_now.then_some(plan);
     }
     let mss = connection.segment_payload();
-    if connection.frto().waits(mss) {
+    // 7413-4.2.2-1: a SYN leaves again without its text, which waits for the answer; so does text behind a SYN-ACK.
+    if connection.frto().waits(mss) || connection.syn_in_flight() {
         return None;
     }
     let in_window = in_window(connection, seq);
@@ -245,14 +246,16 @@ fn mtu_probe(connection: &Connection, now: Instant) -> Option<Plan> {
 
 /// New text, and our FIN behind it; `allowed` octets by congestion control.
 fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> {
-    if !connection.state().is_synchronized() && connection.snd.fin.is_none() {
+    // 7413-4.2.2-2: a server may answer before the handshake is over; its FIN waits with its state.
+    let early = connection.state() == State::SynReceived && connection.opens_early();
+    if !connection.state().is_synchronized() && connection.snd.fin.is_none() && !early {
         return None;
     }
-    if connection.syn_in_flight() && connection.unsent() > 0 {
+    if connection.syn_in_flight() && connection.unsent() > 0 && !early {
         // 9293-3.10.2-3: what was written during the handshake waits for its end.
         return None;
     }
-    let fin_waits = connection.snd.fin.is_some() && !connection.fin_sent();
+    let fin_waits = connection.snd.fin.is_some() && !connection.fin_sent() && !early;
     let queued = connection.unsent();
     if queued == 0 && !fin_waits {
         return None;
@@ -263,7 +266,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
         return None;
     }
     // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.
-    let window = if connection.syn_in_flight() { 1 } else { connection.usable_window() };
+    let window = if connection.syn_in_flight() && !early { 1 } else { connection.usable_window() };
     if queued == 0 {
         // Congestion control counts octets of text; the FIN takes one of sequence space, which the window must have.
         return (window > 0).then(|| piece(connection, connection.snd.nxt, 1, Reason::Fin));

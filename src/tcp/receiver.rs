@@ -117,8 +117,15 @@ impl Connection {
     }
 
     /// Owes the answer to a segment that is not acceptable, within the limit of this connection.
-    // 5961-7-1, 5961-7-2: the limit is per connection, so that nobody learns anything from another one's.
     pub(super) fn owe_challenge(&mut self, cx: &mut Context<'_>) {
+        if self.may_challenge(cx) {
+            self.owed.ack(AckOwed::Now, Why::Challenge);
+        }
+    }
+
+    /// Takes one from the answers that this connection has in a second.
+    // 5961-7-1, 5961-7-2: the limit is per connection, so that nobody learns anything from another one's.
+    pub(super) fn may_challenge(&mut self, cx: &mut Context<'_>) -> bool {
         let eighths = (cx.now.as_millis() / 125) as u16;
         if eighths.wrapping_sub(self.challenges_since) >= cx.config.habits.challenge_eighths {
             self.challenges_since = eighths;
@@ -126,11 +133,11 @@ impl Connection {
         }
         if self.rcv.challenges >= cx.config.challenge_acks_per_second {
             cx.counters.challenge_acks_limited += 1;
-            return;
+            return false;
         }
         self.rcv.challenges += 1;
         cx.counters.challenge_acks += 1;
-        self.owed.ack(AckOwed::Now, Why::Challenge);
+        true
     }
 
     /// Free receive memory from RCV.NXT on, in octets. Text out of order lies inside it.

@@ -25,7 +25,8 @@ pub(super) fn segment_arrives(
     segment: &Segment<'_>,
     cx: &mut Context<'_>,
 ) -> Result<(), Rejected> {
-    // First: the ACK bit. 9293-3.10.7.3-2: no data leaves with our SYN, so only ISS + 1 is acceptable.
+    // First: the ACK bit.
+    // 9293-3.10.7.3-2: of the SYN alone, or of any part of its text as well.
     let acceptable = segment.has_ack() && segment.ack.gt(connection.snd.iss) && segment.ack.le(connection.snd.nxt);
     if segment.has_ack() && !acceptable {
         // 9293-3.10.7.3-1: nothing for a RST, and else a RST that lets a half-open peer go.
@@ -71,6 +72,7 @@ pub(super) fn segment_arrives(
     // 9293-3.10.7.3-7: ESTABLISHED, and on with what else the segment carries.
     connection.advance(Cause::SynAck);
     acknowledge_syn(connection, segment, cx);
+    connection.syn_answered(segment);
     connection.owed.ack(AckOwed::Now, Why::SynAckAck);
     let mut rest = *segment;
     rest.trim(connection.rcv.nxt, connection.rcv.edge);

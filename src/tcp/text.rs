@@ -32,6 +32,26 @@ pub(super) fn text(connection: &mut Connection, segment: &Segment<'_>, cx: &mut 
         // 9293-SHLD-3: the application has closed and can never read this; the peer should know.
         return Err(Rejected::Abort(DropReason::TcpAfterClose));
     }
+    take(connection, segment, payload, cx)
+}
+
+/// The text of a SYN that opens by Fast Open. A FIN behind it is not taken, and comes again.
+// 7413-4.2.2-2: what has no room is not acknowledged, and comes again too.
+pub fn text_of_syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    let mut rest = *segment;
+    rest.trim(connection.rcv.nxt, connection.rcv.edge);
+    if !rest.payload.is_empty() {
+        connection.syn_text = take(connection, &rest, rest.payload, cx).is_ok();
+    }
+}
+
+/// Takes text in, whatever the state.
+fn take(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    payload: &[u8],
+    cx: &mut Context<'_>,
+) -> Result<(), Rejected> {
     connection.note_echo(segment);
     note_mark(connection, segment);
     let wire_segment = payload.len() / usize::from(segment.coalesced.max(1));

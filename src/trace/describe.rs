@@ -41,6 +41,7 @@ pub fn options(connection: &Connection, seg: &Seg) -> String {
                 format!("sack {}", parsed.sack.iter().map(block).collect::<Vec<_>>().join(" "))
             }
             8 => parsed.timestamp.map_or("ts ?".to_owned(), |stamp| format!("ts {} {}", stamp.value, stamp.echo)),
+            34 => parsed.fast_open.map_or("tfo ?".to_owned(), |cookie| format!("tfo {cookie}")),
             kind => format!("option {kind}"),
         });
     }

@@ -12,6 +12,7 @@ use crate::counters::DropReason;
 pub mod checksum;
 pub mod ecn;
 pub mod extension;
+pub mod fast_open;
 pub mod icmp;
 pub mod icmpv4;
 pub mod icmpv6;

@@ -1,5 +1,6 @@
-//! TCP options (RFC 9293 section 3.2, RFC 7323 sections 2.2 and 3.2, RFC 2018 sections 2 and 3).
+//! TCP options (RFC 9293 section 3.2, RFC 7323 sections 2.2 and 3.2, RFC 2018 sections 2 and 3, RFC 7413 section 4.1.1).
 
+use super::fast_open::{self, Cookie};
 use crate::counters::DropReason;
 
 /// Bytes that options may take in one segment: a header of 15 words less the fixed 20 bytes.
@@ -80,6 +81,8 @@ pub struct TcpOptions {
     pub timestamp: Option<Timestamp>,
     /// SACK blocks, empty without the option.
     pub sack: SackBlocks,
+    /// The Fast Open cookie, which means something only with SYN (RFC 7413 section 4.1.1).
+    pub fast_open: Option<Cookie>,
     /// In which order they are written; what is read says nothing of it.
     pub order: OptionOrder,
 }
@@ -142,6 +145,10 @@ fn read(kind: u8, value: &[u8], options: &mut TcpOptions) {
                 }
             }
         }
+        // 7413-4.1.1: what no cookie can be says nothing.
+        (fast_open::KIND | fast_open::EXPERIMENTAL_KIND, value) => {
+            options.fast_open = Cookie::read(kind, value).or(options.fast_open);
+        }
         // 9293-MUST-6: an unknown kind is no error; the caller goes on after its length.
         _ => {}
     }
@@ -161,12 +168,13 @@ fn len_before_sack(options: &TcpOptions) -> usize {
         (true, None) => 4,
         (false, None) => 0,
     };
-    mss + permitted_and_timestamp + scale
+    let cookie = options.fast_open.map_or(0, |cookie| cookie.option_len().next_multiple_of(4));
+    mss + permitted_and_timestamp + scale + cookie
 }
 
 /// SACK blocks that still fit behind the other options.
 fn sack_blocks_that_fit(options: &TcpOptions) -> usize {
-    options.sack.len().min((MAX_LEN - len_before_sack(options) - 4) / 8)
+    options.sack.len().min((MAX_LEN - len_before_sack(options)).saturating_sub(4) / 8)
 }
 
 /// Bytes that [`emit`] writes: a multiple of 4, at most [`MAX_LEN`].
@@ -211,6 +219,16 @@ impl Writer<'_> {
         }
     }
 
+    /// Behind the others, so that whole words of them are the same with it and without.
+    fn fast_open(&mut self, options: &TcpOptions, padding: u8) {
+        if let Some(cookie) = options.fast_open {
+            let (prefix, len) = cookie.prefix();
+            self.put(&prefix[..len]);
+            self.put(cookie.octets());
+            self.put(&[padding; 2][..(4 - cookie.option_len() % 4) % 4]);
+        }
+    }
+
     /// All but the SACK blocks. Linux puts the permission of SACK where the timestamp's padding would be, before it.
     fn linux(&mut self, options: &TcpOptions) {
         self.mss(options);
@@ -222,6 +240,7 @@ impl Writer<'_> {
         }
         self.timestamp(options);
         self.window_scale(options);
+        self.fast_open(options, kind::NO_OPERATION);
     }
 
     fn bsd(&mut self, options: &TcpOptions) {
@@ -231,13 +250,14 @@ impl Writer<'_> {
             (true, Some(_)) => self.put(&[kind::SACK_PERMITTED, 2]),
             (false, Some(_)) => self.put(&[kind::NO_OPERATION, kind::NO_OPERATION]),
             // Behind the end of the list nothing would be read.
-            (true, None) if options.sack.is_empty() => {
+            (true, None) if options.sack.is_empty() && options.fast_open.is_none() => {
                 self.put(&[kind::SACK_PERMITTED, 2, kind::END_OF_LIST, kind::END_OF_LIST]);
             }
             (true, None) => self.put(&[kind::SACK_PERMITTED, 2, kind::NO_OPERATION, kind::NO_OPERATION]),
             (false, None) => {}
         }
         self.timestamp(options);
+        self.fast_open(options, if options.sack.is_empty() { kind::END_OF_LIST } else { kind::NO_OPERATION });
     }
 }
 

@@ -109,6 +109,32 @@ impl Visitor {
     }
 }
 
+/// 7413-4.1.2, 7413-4.2: of 20,000 SYNs by Fast Open in two seconds, as many open connections as may be pending; no forged
+/// cookie does; and the port still serves whoever opens without.
+#[test]
+fn a_flood_of_fast_opens() {
+    let mut target = Target::with(settings);
+    let family = ALL.iter().find(|family| family.name == "Fast Open flood").unwrap();
+    let mut flood = (family.start)(&mut target);
+    for number in 0..20_000 {
+        flood(&mut target, number);
+        target.pass_unseen(Duration::from_micros(100));
+    }
+    let counters = target.stack.counters();
+    assert_eq!(counters.fast_open_passive, 64, "at most so many are pending, those that were reset included");
+    assert!(counters.fast_open_overflows > 0 && counters.fast_open_passive_failed > 0, "{counters:?}");
+    assert!(
+        counters.cookies_sent > 10_000,
+        "the SYN queue is full, and what stands against that knows nothing of Fast Open"
+    );
+    let mut client = Client::new(&mut target, false);
+    let echoed = client.open_at(&mut target, 8_080);
+    assert!(echoed.is_empty());
+    let text = Tcp { destination: 8_080, ..client.header(ACK | PSH) };
+    let answers = client.answers(&mut target, &text, b"honest");
+    assert_eq!(client.read(&answers), b"honest");
+}
+
 /// 5961-7-2: whether an attacker's own connection is answered says nothing about how often that of another was. The side
 /// channel of CVE-2016-5696 was one counter for all.
 #[test]

@@ -288,6 +288,32 @@ fn extension_headers(_: &mut Target) -> Step {
 }
 
 /// All families.
+/// A host that the attacker has taken over has got a cookie; SYNs in its name follow, each with text that asks for an answer,
+/// every other one with a RST behind it, as an honest host sends one for the SYN-ACK. And SYNs with forged cookies.
+fn fast_open(target: &mut Target) -> Step {
+    const PORT: u16 = 8_080;
+    target.serve_fast(PORT);
+    let ask = Tcp { options: vec![34, 2, 1, 1], ..Tcp::new(1_000, PORT, SYN) };
+    let told = target.answers(&[from(ATTACKER4).carry(6, &from(ATTACKER4).segment(&ask, &[]))]);
+    let syn_ack = told.iter().find(|answer| answer.is_tcp() && answer.flags() & SYN != 0).expect("a SYN-ACK");
+    let area = &syn_ack.payload[20..];
+    let at = area.windows(2).position(|window| window == [34, 10]).expect("a cookie");
+    let cookie = area[at..at + 10].to_vec();
+    Box::new(move |target, number| {
+        let port = 1_024 + (number % 60_000) as u16;
+        let seq = chance(number);
+        let mut options = [&cookie[..], &[1, 1]].concat();
+        if number % 4 == 3 {
+            options[2..6].copy_from_slice(&chance(seq).to_be_bytes());
+        }
+        let ip = from(ATTACKER4);
+        carry(target, &ip, &Tcp { seq, options, ..Tcp::new(port, PORT, SYN) }, &[65; 1_000]);
+        if number % 2 == 0 {
+            carry(target, &ip, &Tcp { seq: seq.wrapping_add(1_001), ..Tcp::new(port, PORT, RST) }, &[]);
+        }
+    })
+}
+
 pub const ALL: &[Family] = &[
     Family {
         name: "SYN flood",
@@ -316,6 +342,16 @@ pub const ALL: &[Family] = &[
         test: "tcp_state::half_open",
         most: 176 << 10,
         start: half_open,
+    },
+    Family {
+        name: "Fast Open flood",
+        aim: "connections and answers for SYNs that nobody means",
+        defence: "a keyed hash for each client, so many pending at a time, those that were reset count for a minute, and beyond \
+                  a handshake like any: `stack/fast_open.rs`, `tcp/fast_open.rs`",
+        rows: "7413-4.1.2, 7413-4.2",
+        test: "costs::a_flood_of_fast_opens",
+        most: 2_048 << 10,
+        start: fast_open,
     },
     Family {
         name: "ACK flood against cookies",

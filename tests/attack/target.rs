@@ -8,7 +8,8 @@ use glasstcp::config::Config;
 use glasstcp::device::RxMeta;
 use glasstcp::error::SocketError;
 use glasstcp::rng::KeyedRng;
-use glasstcp::stack::{ListenerHandle, SocketHandle, Stack, TcpHandle, Transmit, UdpHandle, WouldBlock};
+use glasstcp::stack::{ListenOptions, ListenerHandle, SocketHandle, Stack, TcpHandle, Transmit, UdpHandle, WouldBlock};
+use glasstcp::tcp::fast_open::ListenFastOpen;
 use glasstcp::time::Instant;
 
 use crate::packet::{ACK, Answer, FIN, Ip, PSH, SYN, Tcp};
@@ -60,7 +61,6 @@ pub struct Target {
     pub stack: Stack,
     pub now: Instant,
     pub traffic: Traffic,
-    listener: ListenerHandle,
     closes: ListenerHandle,
     socket: UdpHandle,
     /// What could not be written back at once.
@@ -80,11 +80,18 @@ impl Target {
         let options = config.tcp.socket;
         let mut stack = Stack::new(config, KeyedRng::from_seed(7), now).unwrap();
         let served = "[::]:7".parse().unwrap();
-        let listener = stack.tcp_listen(served, BACKLOG, options).unwrap();
+        stack.tcp_listen(served, BACKLOG, options).unwrap();
         let closes = stack.tcp_listen("[::]:9".parse().unwrap(), 128, options).unwrap();
         let socket = stack.udp_bind(served).unwrap();
         let traffic = Traffic::default();
-        Target { stack, now, traffic, listener, closes, socket, unsent: BTreeMap::new(), next_port: 20_000 }
+        Target { stack, now, traffic, closes, socket, unsent: BTreeMap::new(), next_port: 20_000 }
+    }
+
+    /// Serves on one more port, by Fast Open too.
+    pub fn serve_fast(&mut self, port: u16) {
+        let fast_open = Some(ListenFastOpen::new(64));
+        let options = ListenOptions { backlog: 128, fast_open, ..ListenOptions::default() };
+        self.stack.tcp_listen_with(std::net::SocketAddr::new("::".parse().unwrap(), port), &options).unwrap();
     }
 
     /// A port from which nothing has come yet.
@@ -185,8 +192,8 @@ impl Target {
                         self.stack.tcp_close(self.now, handle);
                     }
                 }
-                SocketHandle::Listener(_) => {
-                    while let Ok((handle, _)) = self.stack.tcp_accept(self.listener) {
+                SocketHandle::Listener(listener) => {
+                    while let Ok((handle, _)) = self.stack.tcp_accept(listener) {
                         self.echo(handle);
                     }
                 }

@@ -11,6 +11,7 @@ mod differential;
 mod differential_kernel;
 mod ecn;
 mod explained;
+mod fast_open;
 mod fragments;
 mod memory;
 mod namespace;

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     let ready = args.ready_fd.map(Ready::open).transpose()?;
     let opened = open::open_queues(&args.stack, args.congestion, args.queues.into())?;
     let mut servers: Vec<Server<'_>> = (0..opened.nets.len())
-        .map(|queue| Server::new(&opened, queue, front(args, &opened)))
+        .map(|queue| Server::new(&opened, queue, front(args, &opened), args.fast_open))
         .collect::<Result<_, Failure>>()?;
     let wakers: Arc<[Waker]> = servers.iter().map(Server::waker).collect();
     let awoken = Arc::clone(&wakers);

@@ -11,7 +11,9 @@ use super::datagrams::{Front, Service};
 use crate::cli::open::Opened;
 use crate::cli::signals::Requests;
 use crate::cli::{Failure, say};
-use crate::net::{Events, Interest, Net, Poller, TcpListener, Token, Trigger, UdpSocket, Waker};
+use crate::net::{
+    Events, Interest, ListenFastOpen, ListenOptions, Net, Poller, TcpListener, Token, Trigger, UdpSocket, Waker,
+};
 use crate::stack::slab::{Slab, SlabKey};
 use crate::tcp::config::SocketOptions;
 
@@ -30,6 +32,8 @@ const MAX_CONNECTIONS: u32 = 1 << 18;
 const WAITING: usize = BACKLOG as usize;
 /// Connections that may wait to be accepted, or be half open, at each port.
 const BACKLOG: u32 = 4_096;
+/// Of these, connections by Fast Open whose handshake is not over.
+const FAST_OPENS: u32 = 256;
 /// How long a peer may take to close after our last word.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How often it is checked whether the TUN is up.
@@ -55,6 +59,8 @@ pub(super) struct Server<'a> {
     /// Connections that wait for the peer's close, and until when, the earliest first. Some are gone already.
     draining: VecDeque<(Instant, SlabKey)>,
     state: Device,
+    /// The services of TCP take Fast Open.
+    fast_open: bool,
     /// When to look again whether the TUN is up, if there is one.
     next_check: Option<Instant>,
 }
@@ -70,7 +76,7 @@ enum Device {
 
 impl<'a> Server<'a> {
     /// The server of one queue.
-    pub(super) fn new(opened: &'a Opened, queue: usize, front: Front) -> Result<Server<'a>, Failure> {
+    pub(super) fn new(opened: &'a Opened, queue: usize, front: Front, fast_open: bool) -> Result<Server<'a>, Failure> {
         let net = &opened.nets[queue];
         Ok(Server {
             opened,
@@ -82,6 +88,7 @@ impl<'a> Server<'a> {
             connections: Slab::with_limit(MAX_CONNECTIONS),
             draining: VecDeque::new(),
             state: Device::New,
+            fast_open,
             // One says it for all.
             next_check: (queue == 0 && opened.may_go_down()).then(Instant::now),
         })
@@ -101,7 +108,9 @@ impl<'a> Server<'a> {
             keep_alive_idle: KEEP_ALIVE,
             ..self.net.config().tcp.socket
         };
-        let listener = self.net.bind_with_options(local, BACKLOG, options);
+        let fast_open = self.fast_open.then(|| ListenFastOpen::new(FAST_OPENS));
+        let options = ListenOptions { backlog: BACKLOG, socket: options, fast_open, ..ListenOptions::default() };
+        let listener = self.net.listen(local, &options);
         let listener = listener.map_err(|error| format!("cannot listen on {local}: {error}"))?;
         listener.set_nonblocking(true)?;
         self.poller.register(&listener, Token(door_token(self.doors.len())), Interest::READABLE, Trigger::Level)?;

@@ -3,18 +3,23 @@
 use proptest::prelude::*;
 
 use crate::counters::DropReason;
+use crate::wire::fast_open::Cookie;
 use crate::wire::option::{MAX_LEN, OptionOrder, SackBlocks, TcpOptions, Timestamp, emit, emitted_len, parse};
 
 /// Options that a segment may carry, in any combination.
 pub(super) fn any_options() -> impl Strategy<Value = TcpOptions> {
     let sack = proptest::collection::vec(any::<(u32, u32)>(), 0..=SackBlocks::CAPACITY);
     let timestamp = proptest::option::of(any::<(u32, u32)>());
-    (any::<Option<u16>>(), any::<Option<u8>>(), any::<bool>(), timestamp, sack).prop_map(
-        |(mss, window_scale, sack_permitted, timestamp, blocks)| {
+    let cookie = proptest::option::of((0..=8_usize, any::<[u8; 16]>(), any::<bool>()));
+    (any::<Option<u16>>(), any::<Option<u8>>(), any::<bool>(), timestamp, sack, cookie).prop_map(
+        |(mss, window_scale, sack_permitted, timestamp, blocks, cookie)| {
+            let fast_open = cookie.and_then(|(pairs, octets, experimental)| {
+                Cookie::new(&octets[..2 * pairs]).map(|cookie| cookie.in_experiment(experimental))
+            });
             let mut sack = SackBlocks::default();
             blocks.iter().for_each(|&(left, right)| assert!(sack.push(left, right)));
             let timestamp = timestamp.map(|(value, echo)| Timestamp { value, echo });
-            TcpOptions { mss, window_scale, sack_permitted, timestamp, sack, order: OptionOrder::Linux }
+            TcpOptions { mss, window_scale, sack_permitted, timestamp, sack, fast_open, order: OptionOrder::Linux }
         },
     )
 }
@@ -159,6 +164,31 @@ fn orders() {
     assert_eq!(with(OptionOrder::Bsd, true, None, None), [&mss[..], &[4, 2, 0, 0]].concat());
     assert_eq!(with(OptionOrder::Bsd, false, None, stamp), [&mss[..], &[1, 1], &stamped].concat());
     assert_eq!(with(OptionOrder::None, true, Some(6), stamp), []);
+}
+
+/// 7413-4.1.1: each length in either form, and what stands behind it.
+#[test]
+fn a_cookie_has_none_or_4_to_16_octets_and_an_even_number() {
+    for len in 0..=30_u8 {
+        let cookie: Vec<u8> = (1..=len).collect();
+        let valid = (len == 0 || (4..=16).contains(&len)) && len % 2 == 0;
+        let new = [&[34, 2 + len], &cookie[..], &[2, 4, 5, 0xB4]].concat();
+        let old = [&[254, 4 + len, 0xF9, 0x89], &cookie[..], &[2, 4, 5, 0xB4]].concat();
+        for (area, experimental) in [(new, false), (old, true)] {
+            let options = parse(&area).unwrap();
+            assert_eq!(options.mss, Some(1_460));
+            let expected = valid.then(|| Cookie::new(&cookie).unwrap().in_experiment(experimental));
+            assert_eq!(options.fast_open, expected, "{len}");
+            if let Some(read) = options.fast_open {
+                assert_eq!((read.octets(), read.is_request()), (&cookie[..], len == 0));
+                let mut padded = area[..area.len() - 4].to_vec();
+                padded.resize(padded.len().next_multiple_of(4), 1);
+                assert_eq!(emitted(&options), [&[2, 4, 5, 0xB4], &padded[..]].concat());
+            }
+        }
+    }
+    assert_eq!(parse(&[254, 8, 0xF9, 0x88, 1, 2, 3, 4]).unwrap().fast_open, None, "another experiment");
+    assert_eq!(parse(&[254, 3, 0xF9]).unwrap().fast_open, None);
 }
 
 proptest! {

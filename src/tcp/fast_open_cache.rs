@@ -1,0 +1,196 @@
+//! What a client knows of the servers that it has opened connections to by Fast Open (RFC 7413 section 4.1.3).
+//!
+//! A cookie is for a pair of addresses, whatever the port. What did not work is remembered with the port: the service there
+//! may not take Fast Open, or a box on the way may drop what it does not know. It is left alone for a while then, twice as
+//! long after each failure in a row.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::FourTuple;
+use super::fast_open::{Answer, FastOpen};
+use super::option::{DEFAULT_MSS_V4, DEFAULT_MSS_V6};
+use crate::time::Instant;
+use crate::wire::fast_open::Cookie;
+use crate::wire::option::MAX_LEN;
+
+/// Servers of which a cookie is kept, and services that are left alone, each. The longest unused one makes room.
+pub const MAX_ENTRIES: usize = 1_024;
+
+/// Failures in a row after which the time to wait grows no more: 17 hours with the default of 60 s.
+const MAX_DOUBLINGS: u8 = 10;
+
+/// The MSS of most paths: a larger SYN might not pass (RFC 7413 section 4.1.3).
+const USUAL_MSS: [u16; 2] = [1_460, 1_440];
+
+#[derive(Clone, Copy, Debug)]
+struct Server {
+    cookie: Option<Cookie>,
+    mss: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u8,
+    until: Instant,
+}
+
+/// A map with a limit, whose entries know when they were last used.
+#[derive(Debug)]
+struct Recent<K, V>(BTreeMap<K, (Instant, V)>);
+
+impl<K: Ord + Copy, V> Recent<K, V> {
+    fn set(&mut self, key: K, now: Instant, value: V) {
+        if self.0.len() >= MAX_ENTRIES && !self.0.contains_key(&key) {
+            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.0).map(|(&key, _)| key);
+            oldest.and_then(|key| self.0.remove(&key));
+        }
+        self.0.insert(key, (now, value));
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Cache {
+    servers: Recent<(IpAddr, IpAddr), Server>,
+    failures: Recent<(IpAddr, IpAddr, u16), Failures>,
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache { servers: Recent(BTreeMap::new()), failures: Recent(BTreeMap::new()) }
+    }
+}
+
+fn pair(tuple: &FourTuple) -> (IpAddr, IpAddr) {
+    (tuple.local_addr, tuple.remote_addr)
+}
+
+fn service(tuple: &FourTuple) -> (IpAddr, IpAddr, u16) {
+    (tuple.local_addr, tuple.remote_addr, tuple.remote_port)
+}
+
+impl Cache {
+    /// What the SYN of a new connection carries beyond what any does, where segments of `mss` octets may be sent: the
+    /// server's cookie and text, or the request for a cookie; `None` for nothing.
+    pub fn begin(&mut self, tuple: &FourTuple, mss: u16, now: Instant) -> Option<FastOpen> {
+        if self.failures.0.get(&service(tuple)).is_some_and(|(_, failures)| now < failures.until) {
+            return None;
+        }
+        let Some((used, Server { cookie: Some(cookie), mss: cached })) = self.servers.0.get_mut(&pair(tuple)) else {
+            return Some(FastOpen { option: Some(Cookie::REQUEST), ..FastOpen::default() });
+        };
+        *used = now;
+        // 7413-4.2.2-1: the options count too, and all that there could be: those that a box on the way may add find room.
+        let usual = USUAL_MSS[usize::from(tuple.remote_addr.is_ipv6())];
+        let room = mss.min(*cached).min(usual).saturating_sub(MAX_LEN as u16);
+        Some(FastOpen { option: Some(*cookie), room, answer: None })
+    }
+
+    /// Takes in how it ended: what the SYN-ACK said, or that there was none. Services that failed are left alone for
+    /// `back_off` at least.
+    // 7413-4.1.3
+    pub fn learn(&mut self, tuple: &FourTuple, answer: Option<&Answer>, back_off: Duration, now: Instant) {
+        if let Some(answer) = answer {
+            let known = self.servers.0.get(&pair(tuple)).and_then(|(_, server)| server.cookie);
+            let default = if tuple.remote_addr.is_ipv6() { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 };
+            let server = Server { cookie: answer.cookie.or(known), mss: answer.mss.unwrap_or(default) };
+            self.servers.set(pair(tuple), now, server);
+        }
+        if answer.is_some_and(|answer| answer.acknowledged > 0 || answer.cookie.is_some()) {
+            self.failures.0.remove(&service(tuple));
+            return;
+        }
+        let count = self.failures.0.get(&service(tuple)).map_or(0, |(_, failures)| failures.count);
+        let until = now + back_off * (1 << count.min(MAX_DOUBLINGS));
+        self.failures.set(service(tuple), now, Failures { count: count.saturating_add(1), until });
+    }
+
+    /// The cookie of a server is known.
+    pub fn knows(&self, local: IpAddr, remote: IpAddr) -> bool {
+        self.servers.0.get(&(local, remote)).is_some_and(|(_, server)| server.cookie.is_some())
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Cache::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACK_OFF: Duration = Duration::from_secs(60);
+
+    fn tuple(server: u32, port: u16) -> FourTuple {
+        let server = IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0100 + server));
+        FourTuple::new("10.0.0.1:40000".parse().unwrap(), std::net::SocketAddr::new(server, port))
+    }
+
+    fn answer(cookie: &[u8], acknowledged: u32) -> Answer {
+        let cookie = Cookie::new(cookie).filter(|cookie| !cookie.is_request());
+        Answer { cookie, mss: Some(1_000), acknowledged, sent: 100 }
+    }
+
+    /// 7413-4.1.3, 7413-4.2.2-1
+    #[test]
+    fn a_cookie_serves_all_ports_of_its_server() {
+        let (mut cache, now) = (Cache::default(), Instant::from_secs(5));
+        let ask = cache.begin(&tuple(1, 80), 1_460, now).unwrap();
+        assert!(ask.option.unwrap().is_request() && ask.room == 0);
+        cache.learn(&tuple(1, 80), Some(&answer(b"12345678", 0)), BACK_OFF, now);
+        let next = cache.begin(&tuple(1, 443), 1_460, now).unwrap();
+        assert_eq!((next.option.unwrap().octets(), next.room), (&b"12345678"[..], 960));
+        assert_eq!(cache.begin(&tuple(1, 443), 900, now).unwrap().room, 860, "our own link takes less");
+        assert!(cache.begin(&tuple(2, 80), 1_460, now).unwrap().option.unwrap().is_request(), "another server");
+        // A SYN-ACK without a cookie keeps the old one; one without an MSS means the default.
+        let answer = Answer { mss: None, ..answer(b"", 100) };
+        cache.learn(&tuple(1, 80), Some(&answer), BACK_OFF, now);
+        assert_eq!(cache.begin(&tuple(1, 80), 1_460, now).unwrap().room, 496);
+        cache.learn(&tuple(1, 80), Some(&Answer { mss: Some(9_000), ..answer }), BACK_OFF, now);
+        assert_eq!(cache.begin(&tuple(1, 80), 9_000, now).unwrap().room, 1_420);
+        cache.clear();
+        assert!(cache.begin(&tuple(1, 80), 1_460, now).unwrap().option.unwrap().is_request());
+    }
+
+    /// 7413-4.1.3
+    #[test]
+    fn a_service_that_fails_is_left_alone_twice_as_long_each_time() {
+        let mut cache = Cache::default();
+        let mut now = Instant::from_secs(100);
+        for wait in [60, 120, 240, 480] {
+            assert!(cache.begin(&tuple(1, 80), 1_460, now).is_some());
+            cache.learn(&tuple(1, 80), (wait == 120).then_some(&answer(b"", 0)), BACK_OFF, now);
+            now = now + Duration::from_secs(wait - 1);
+            assert!(cache.begin(&tuple(1, 80), 1_460, now).is_none());
+            assert!(cache.begin(&tuple(1, 81), 1_460, now).is_some(), "another service");
+            now = now + Duration::from_secs(1);
+        }
+        // Once it works, all is forgotten.
+        cache.learn(&tuple(1, 80), Some(&answer(b"", 1)), BACK_OFF, now);
+        cache.learn(&tuple(1, 80), None, BACK_OFF, now);
+        assert!(cache.begin(&tuple(1, 80), 1_460, now + BACK_OFF).is_some());
+        for _ in 0..300 {
+            cache.learn(&tuple(1, 80), None, BACK_OFF, now);
+        }
+        assert!(cache.begin(&tuple(1, 80), 1_460, now + BACK_OFF * 1_024).is_some());
+    }
+
+    #[test]
+    fn the_longest_unused_makes_room() {
+        let mut cache = Cache::default();
+        for server in 0..=MAX_ENTRIES as u32 {
+            let now = Instant::from_secs(server.into());
+            cache.learn(&tuple(server, 80), Some(&answer(b"12345678", 0)), BACK_OFF, now);
+            cache.learn(&tuple(server, 81), None, BACK_OFF, now);
+            // The first one is used again and again.
+            cache.begin(&tuple(0, 80), 1_460, now);
+        }
+        assert_eq!((cache.servers.0.len(), cache.failures.0.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        let now = Instant::from_secs(5_000);
+        let mut asks = |server| cache.begin(&tuple(server, 80), 1_460, now).unwrap().option.unwrap().is_request();
+        assert_eq!([asks(0), asks(1), asks(2)], [false, true, false]);
+    }
+}

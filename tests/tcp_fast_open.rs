@@ -1,0 +1,612 @@
+//! TCP Fast Open (RFC 7413) by the packet: a stack that listens, and one that connects, in virtual time.
+
+use std::net::Shutdown;
+use std::time::Duration;
+
+use glasstcp::SocketError;
+use glasstcp::config::Config;
+use glasstcp::sim::{Script, Sent};
+use glasstcp::stack::{ListenOptions, ListenerHandle, TcpHandle};
+use glasstcp::tcp::fast_open::{Key, Keys, ListenFastOpen};
+use glasstcp::tcp::state::State;
+use glasstcp::wire::fast_open::Cookie;
+use glasstcp::wire::option::{TcpOptions, Timestamp};
+use glasstcp::wire::tcp::{Flags, TcpHeader};
+
+const SYN: Flags = Flags::SYN;
+const ACK: Flags = Flags::ACK;
+const RST: Flags = Flags::RST;
+
+const KEYS: Keys = Keys::Fixed(Key([1; 16]), Some(Key([2; 16])));
+
+fn syn_ack() -> Flags {
+    SYN | ACK
+}
+
+/// The options of the peer's SYN.
+fn with(cookie: Option<Cookie>) -> TcpOptions {
+    TcpOptions { mss: Some(1_000), sack_permitted: true, fast_open: cookie, ..TcpOptions::default() }
+}
+
+/// A script whose listener takes so many pending connections.
+fn listening(limit: u32, change: impl FnOnce(&mut Config)) -> (Script, ListenerHandle) {
+    let mut script = Script::with(|config| {
+        config.tcp.fast_open_keys = Some(KEYS);
+        change(config);
+    });
+    let options = ListenOptions { fast_open: Some(ListenFastOpen::new(limit)), ..ListenOptions::default() };
+    let listener = script.stack.tcp_listen_with(script.local, &options).unwrap();
+    (script, listener)
+}
+
+/// The cookie of the script's peer by the key of the listener.
+fn cookie_of(script: &Script, key: u8) -> Cookie {
+    let tuple = glasstcp::tcp::FourTuple::new(script.local, script.peer);
+    Keys::Fixed(Key([key; 16]), None).make(&tuple, script.now).unwrap()
+}
+
+/// The peer's SYN with a cookie and text; the script's numbers follow what the SYN-ACK acknowledges.
+fn fast_syn(script: &mut Script, cookie: Option<Cookie>, text: &[u8]) -> Sent {
+    let header = TcpHeader { options: with(cookie), ..script.header(SYN) };
+    script.deliver(&header, text);
+    let sent = script.sent_one();
+    assert_eq!(sent.flags(), syn_ack());
+    (script.seq, script.ack) = (sent.header.ack, sent.header.seq.wrapping_add(1));
+    sent
+}
+
+fn fast_opened(script: &mut Script, listener: ListenerHandle, text: &[u8]) -> TcpHandle {
+    let (cookie, seq) = (cookie_of(script, 1), script.seq);
+    let answer = fast_syn(script, Some(cookie), text);
+    assert_eq!(answer.header.ack, seq.wrapping_add(1 + text.len() as u32), "the text is acknowledged");
+    script.stack.tcp_accept(listener).unwrap().0
+}
+
+fn state(script: &Script, handle: TcpHandle) -> Option<State> {
+    script.stack.tcp_state(handle)
+}
+
+fn bare(cookie: Cookie) -> Option<Cookie> {
+    Some(cookie)
+}
+
+// The server.
+
+/// 7413-2: who does not ask for it has nothing to do with it.
+#[test]
+fn off_unless_asked_for() {
+    let mut script = Script::new();
+    let listener = script.listen();
+    for cookie in [None, bare(Cookie::REQUEST), Cookie::new(&[7; 8])] {
+        let seq = script.seq;
+        let answer = fast_syn(&mut script, cookie, b"text");
+        assert_eq!((answer.header.ack, answer.header.options.fast_open), (seq.wrapping_add(1), None));
+        assert_eq!(script.stack.tcp_accept(listener), Err(SocketError::WouldBlock));
+        script.inject(&script.header(RST), &[]);
+        assert_eq!(script.stack.table_sizes(), (0, 0, 0));
+    }
+    let (_, syn) = script.connect();
+    assert_eq!((syn.header.options.fast_open, &syn.text[..]), (None, &b""[..]));
+    let counters = script.stack.counters();
+    assert_eq!((counters.fast_open_cookies_asked, counters.fast_open_passive_failed), (0, 0));
+}
+
+/// 7413-4.1.2, 7413-4.2.2-2: the request, the cookie, and the next connection, which is answered before its handshake is over.
+#[test]
+fn a_request_is_answered_by_a_cookie_that_opens_the_next_connection() {
+    let (mut script, listener) = listening(4, |_| {});
+    let seq = script.seq;
+    let answer = fast_syn(&mut script, bare(Cookie::REQUEST), b"too early");
+    let cookie = answer.header.options.fast_open.unwrap();
+    assert_eq!((answer.header.ack, cookie), (seq.wrapping_add(1), cookie_of(&script, 1)));
+    assert_eq!((script.stack.table_sizes(), cookie.octets().len()), ((1, 0, 0), 8));
+    script.peer_sends(b"in time");
+    let (first, _) = script.stack.tcp_accept(listener).unwrap();
+    assert_eq!(script.receive(first), b"in time", "text without a cookie is not delivered");
+
+    script.peer.set_port(40_001);
+    let answer = fast_syn(&mut script, Some(cookie), b"GET /");
+    assert_eq!((answer.header.options.fast_open, &answer.text[..]), (None, &b""[..]));
+    let (second, _) = script.stack.tcp_accept(listener).unwrap();
+    assert_eq!((state(&script, second), script.receive(second)), (Some(State::SynReceived), b"GET /".to_vec()));
+    let sent = script.send(second, &[7; 2_500]);
+    assert_eq!(sent.iter().map(|sent| sent.text.len()).sum::<usize>(), 2_500, "{sent:#?}");
+    assert!(sent.iter().all(|sent| sent.flags().contains(ACK) && sent.header.ack == script.seq));
+    script.peer_acks(script.ack.wrapping_add(2_500));
+    assert_eq!(state(&script, second), Some(State::Established));
+    assert!(script.stack.tcp_connection(second).unwrap().syn_text);
+    let counters = script.stack.counters();
+    assert_eq!((counters.fast_open_cookies_asked, counters.fast_open_passive), (1, 1));
+    assert_eq!((counters.fast_open_passive_failed, counters.passive_opens), (0, 2));
+}
+
+/// 7413-4.2.2-2: what is not acknowledged comes again, and is delivered once.
+#[test]
+fn without_a_valid_cookie_only_the_syn_is_acknowledged() {
+    let (mut script, listener) = listening(4, |_| {});
+    let own = cookie_of(&script, 1);
+    let foreign = {
+        let mut other = Script::new();
+        other.peer = "10.0.0.9:40000".parse().unwrap();
+        cookie_of(&other, 1)
+    };
+    let forged = [Cookie::new(&[0; 4]), Cookie::new(&[9; 16]), Some(foreign), Cookie::new(&own.octets()[..6])];
+    for (port, cookie) in (50_000..).zip(forged) {
+        script.peer.set_port(port);
+        let seq = script.seq;
+        let answer = fast_syn(&mut script, cookie, b"text");
+        assert_eq!(answer.header.ack, seq.wrapping_add(1));
+        assert_eq!(answer.header.options.fast_open, Some(own), "the right one is told");
+        script.peer_sends(b"text");
+        let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+        assert_eq!(script.receive(handle), b"text");
+    }
+    assert_eq!(script.stack.counters().fast_open_passive_failed, 4);
+    assert_eq!(script.stack.counters().fast_open_passive, 0);
+}
+
+/// 7413-4.1.2: a cookie of the last key is taken, and the SYN-ACK brings a new one, once.
+#[test]
+fn an_old_cookie_is_replaced() {
+    let (mut script, listener) = listening(4, |_| {});
+    let (old, new) = (cookie_of(&script, 2), cookie_of(&script, 1));
+    let answer = fast_syn(&mut script, Some(old), b"text");
+    assert_eq!(answer.header.options.fast_open, Some(new));
+    let again = script.pass(Duration::from_secs(1));
+    assert_eq!((again.len(), again[0].header.ack, again[0].header.options.fast_open), (1, script.seq, None));
+    let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+    assert_eq!(script.receive(handle), b"text");
+}
+
+/// 7413-4.1.1: the option as it was before it had a number is understood, and answered in the same form.
+#[test]
+fn the_experimental_option() {
+    let (mut script, listener) = listening(4, |_| {});
+    let asked = Cookie::REQUEST.in_experiment(true);
+    let told = fast_syn(&mut script, Some(asked), b"").header.options.fast_open.unwrap();
+    assert!(told.experimental && told.octets() == cookie_of(&script, 1).octets());
+    script.peer.set_port(40_001);
+    fast_syn(&mut script, Some(told), b"text");
+    assert!(script.stack.tcp_accept(listener).is_ok());
+}
+
+/// 7413-4.2: over the limit SYNs open as without Fast Open; those that were reset count for a while.
+#[test]
+fn pending_connections_are_limited() {
+    let (mut script, listener) = listening(3, |_| {});
+    let cookie = cookie_of(&script, 1);
+    let open = |script: &mut Script, port| {
+        script.peer.set_port(port);
+        script.seq = 1_000;
+        let answer = fast_syn(script, Some(cookie), b"text");
+        (answer.header.ack == 1_005, answer.header.options.fast_open)
+    };
+    for port in 1..=3 {
+        assert_eq!(open(&mut script, port), (true, None));
+    }
+    for port in 4..=10 {
+        assert_eq!(open(&mut script, port), (false, None), "the fourth, and all after it");
+    }
+    assert_eq!(script.stack.counters().fast_open_overflows, 7);
+    assert_eq!(script.stack.table_sizes(), (7, 3, 0));
+    // A handshake is over: room for another.
+    script.peer.set_port(1);
+    script.seq = 1_005;
+    let handle = script.stack.tcp_accept(listener).unwrap().0;
+    script.ack = script.stack.tcp_connection(handle).unwrap().snd.nxt.0;
+    script.inject(&script.header(ACK), &[]);
+    assert_eq!(state(&script, handle), Some(State::Established));
+    assert_eq!(open(&mut script, 11), (true, None));
+    // A RST makes room later: forged SYNs are followed by one each.
+    script.inject(&script.header(RST), &[]);
+    assert_eq!(open(&mut script, 12), (false, None));
+    script.pass(Duration::from_secs(60));
+    assert_eq!(open(&mut script, 13), (true, None));
+    assert_eq!(open(&mut script, 14), (false, None));
+}
+
+/// 7413-4.2.2-2: a SYN-ACK leaves again without anything else, and text behind it only once it is acknowledged.
+#[test]
+fn a_lost_syn_ack_is_sent_again_alone() {
+    let (mut script, listener) = listening(4, |_| {});
+    let handle = fast_opened(&mut script, listener, b"request");
+    let sent = script.send(handle, &[7; 1_500]);
+    assert_eq!(sent.iter().map(|sent| sent.text.len()).sum::<usize>(), 1_500);
+    let again = script.pass(Duration::from_millis(3_100));
+    let shape = |sent: &Sent| (sent.flags(), sent.text.len(), sent.header.ack, sent.header.options.fast_open);
+    assert_eq!(again.iter().map(shape).collect::<Vec<_>>(), [(syn_ack(), 0, script.seq, None); 2], "after 1 s and 3 s");
+    let sent = script.peer_acks(script.ack);
+    assert_eq!(state(&script, handle), Some(State::Established));
+    assert_eq!(sent[0].header.seq, script.ack, "{sent:#?}");
+    let first = sent.iter().map(|sent| sent.text.len()).sum::<usize>();
+    let more = script.peer_acks(script.ack.wrapping_add(first as u32));
+    assert_eq!(first + more.iter().map(|sent| sent.text.len()).sum::<usize>(), 1_500);
+}
+
+/// The client has not seen the SYN-ACK and sends its SYN again, without cookie and text: it gets the SYN-ACK again.
+#[test]
+fn a_repeated_syn_is_answered_by_the_syn_ack() {
+    let (mut script, listener) = listening(4, |_| {});
+    for text in [&b"request"[..], b""] {
+        let start = script.seq;
+        let handle = fast_opened(&mut script, listener, text);
+        let plain = TcpHeader { seq: start, options: with(None), ..script.header(SYN) };
+        for _ in 0..3 {
+            script.deliver(&plain, &[]);
+            let again = script.sent_one();
+            assert_eq!((again.flags(), again.header.seq), (syn_ack(), script.ack.wrapping_sub(1)));
+            assert_eq!((again.header.ack, again.text.len()), (script.seq, 0));
+        }
+        // A copy of the first, with its text and cookie.
+        let copy = TcpHeader { options: with(Some(cookie_of(&script, 1))), ..plain };
+        script.deliver(&copy, text);
+        assert_eq!(script.sent_one().flags(), syn_ack());
+        assert_eq!(script.receive(handle), text, "once");
+        // Not without end.
+        let answers: usize = (0..100).map(|_| script.inject(&plain, &[]).len()).sum();
+        assert!(answers <= 10, "{answers}");
+        script.peer_acks(script.ack);
+        assert_eq!(state(&script, handle), Some(State::Established));
+        script.peer.set_port(script.peer.port() + 1);
+    }
+}
+
+/// What the application has is its own: the text can be read after a reset, and then the reset is told.
+#[test]
+fn a_reset_before_the_end_of_the_handshake() {
+    let (mut script, listener) = listening(4, |_| {});
+    let handle = fast_opened(&mut script, listener, b"request");
+    script.inject(&script.header(RST), &[]);
+    assert_eq!(script.receive(handle), b"request");
+    assert_eq!(script.stack.tcp_error(handle), Some(SocketError::Reset));
+    assert_eq!(script.stack.tcp_send(script.now, handle, b"x"), Err(SocketError::Reset));
+    // A listener that closes resets those that nobody has accepted.
+    let cookie = cookie_of(&script, 1);
+    fast_syn(&mut script, Some(cookie), b"request");
+    script.stack.listener_close(script.now, listener);
+    let sent = script.sent_one();
+    assert_eq!((sent.flags(), sent.header.seq, sent.header.ack), (RST | ACK, script.ack, script.seq));
+}
+
+/// A forged SYN costs as much time as with a half-open record.
+#[test]
+fn without_an_answer_it_ends() {
+    let (mut script, listener) = listening(1, |_| {});
+    let handle = fast_opened(&mut script, listener, b"request");
+    let sent = script.pass(Duration::from_secs(62));
+    assert_eq!((sent.len(), state(&script, handle)), (5, Some(State::SynReceived)));
+    let sent = script.pass(Duration::from_secs(2));
+    assert_eq!((sent, state(&script, handle)), (vec![], Some(State::Closed)));
+    assert_eq!(script.stack.tcp_error(handle), Some(SocketError::TimedOut));
+    script.stack.tcp_close(script.now, handle);
+    script.peer.set_port(40_001);
+    fast_opened(&mut script, listener, b"request");
+}
+
+/// 7413-4.2.2-2: an answer and a close before the handshake is over; the FIN waits for it, or leaves alone.
+#[test]
+fn answering_and_closing_at_once() {
+    for answer in [&b"answer"[..], b""] {
+        let (mut script, listener) = listening(4, |_| {});
+        let handle = fast_opened(&mut script, listener, b"request");
+        script.receive(handle);
+        if !answer.is_empty() {
+            let sent = script.send(handle, answer);
+            assert_eq!((sent.len(), &sent[0].text[..]), (1, answer));
+        }
+        script.stack.tcp_shutdown(script.now, handle, Shutdown::Write).unwrap();
+        let before = script.sent();
+        let fins = |sent: &[Sent]| sent.iter().filter(|sent| sent.flags().contains(Flags::FIN)).count();
+        assert_eq!(fins(&before), usize::from(answer.is_empty()));
+        let end = script.ack.wrapping_add(answer.len() as u32);
+        let after = script.peer_acks(if answer.is_empty() { end.wrapping_add(1) } else { end });
+        assert_eq!(fins(&before) + fins(&after), 1);
+        script.peer_acks(end.wrapping_add(1));
+        assert_eq!(state(&script, handle), Some(State::FinWait2));
+        script.peer_closes();
+        assert_eq!(script.stack.table_sizes().2, 1);
+    }
+}
+
+/// 7413-6.1: a copy of the SYN that comes when all is over opens a connection like the first, and nobody can tell.
+#[test]
+fn a_late_copy_delivers_its_text_once_more() {
+    let (mut script, listener) = listening(4, |_| {});
+    let start = script.seq;
+    for _ in 0..2 {
+        script.seq = start;
+        let handle = fast_opened(&mut script, listener, b"pay 10");
+        assert_eq!(script.receive(handle), b"pay 10");
+        // The client closes first, so that no TIME-WAIT remains here.
+        script.peer_closes();
+        script.stack.tcp_close(script.now, handle);
+        script.sent();
+        script.peer_acks(script.ack.wrapping_add(1));
+        assert_eq!(script.stack.table_sizes(), (0, 0, 0));
+    }
+}
+
+/// Where there is no room for a connection, the handshake goes on without.
+#[test]
+fn without_room_it_is_a_handshake_like_any() {
+    let (mut script, _) = listening(4, |config| config.tcp.max_connections = 1);
+    let (cookie, start) = (cookie_of(&script, 1), script.seq);
+    script.connect();
+    script.peer.set_port(40_001);
+    let answer = fast_syn(&mut script, Some(cookie), b"text");
+    assert_eq!((answer.header.ack, script.stack.counters().fast_open_passive_failed), (start.wrapping_add(1), 1));
+}
+
+/// A service that is immune takes text without cookies (RFC 7413 section 7.3); no SYN without text opens anything so.
+#[test]
+fn without_cookies() {
+    let mut script = Script::new();
+    let fast_open = ListenFastOpen { without_cookies: true, ..ListenFastOpen::new(4) };
+    let options = ListenOptions { fast_open: Some(fast_open), ..ListenOptions::default() };
+    let listener = script.stack.tcp_listen_with(script.local, &options).unwrap();
+    fast_syn(&mut script, None, b"text");
+    let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+    assert_eq!(script.receive(handle), b"text");
+    script.peer.set_port(40_001);
+    fast_syn(&mut script, None, b"");
+    assert_eq!(script.stack.tcp_accept(listener), Err(SocketError::WouldBlock));
+    // Whoever decides about SYNs cannot have them opened.
+    script.local.set_port(81);
+    let both = ListenOptions { deferred: true, ..options };
+    assert_eq!(script.stack.tcp_listen_with(script.local, &both), Err(SocketError::InvalidArgument));
+}
+
+// The client.
+
+/// The stack connects with text; the SYN, and how much of the text was queued.
+fn connect(script: &mut Script, text: &[u8]) -> (TcpHandle, Sent) {
+    let options = script.stack.config().tcp.socket;
+    let (handle, queued) = script.stack.tcp_connect_fast(script.now, None, script.peer, options, text).unwrap();
+    assert_eq!(queued, text.len());
+    let syn = script.sent_one();
+    assert_eq!(syn.flags(), SYN);
+    script.local.set_port(syn.header.source_port);
+    script.ack = syn.header.seq.wrapping_add(1 + syn.text.len() as u32);
+    (handle, syn)
+}
+
+/// The server answers and acknowledges up to `ack`.
+fn answer(script: &mut Script, ack: u32, options: TcpOptions) -> Vec<Sent> {
+    script.ack = ack;
+    let header = TcpHeader { options, ..script.header(syn_ack()) };
+    script.seq = script.seq.wrapping_add(1);
+    script.inject(&header, &[])
+}
+
+/// A script whose stack knows the server's cookie.
+fn with_cookie(octets: &[u8]) -> (Script, Cookie) {
+    let mut script = Script::new();
+    let cookie = Cookie::new(octets).unwrap();
+    let (handle, syn) = connect(&mut script, b"");
+    assert_eq!(syn.header.options.fast_open, Some(Cookie::REQUEST));
+    let ack = script.ack;
+    answer(&mut script, ack, with(Some(cookie)));
+    script.stack.tcp_abort(script.now, handle);
+    script.stack.tcp_close(script.now, handle);
+    script.sent();
+    (script, cookie)
+}
+
+/// What the SYN of a connection that is given up at once carries.
+fn tried(script: &mut Script) -> (Option<Cookie>, Vec<u8>) {
+    let (handle, syn) = connect(script, b"text");
+    script.stack.tcp_close(script.now, handle);
+    script.silence();
+    (syn.header.options.fast_open, syn.text)
+}
+
+fn text_of(sent: &[Sent]) -> Vec<u8> {
+    sent.iter().flat_map(|sent| sent.text.clone()).collect()
+}
+
+/// 7413-4.1.3, 7413-4.2.2-1: first a request, and the text behind the handshake; then the cookie, and text up to the MSS that
+/// the server has told less all options.
+#[test]
+fn a_client_asks_once_and_uses_the_cookie_from_then_on() {
+    let mut script = Script::new();
+    let (_, syn) = connect(&mut script, b"first");
+    assert_eq!((syn.header.options.fast_open, &syn.text[..]), (Some(Cookie::REQUEST), &b""[..]));
+    let cookie = Cookie::new(b"cookie").unwrap();
+    let ack = script.ack;
+    assert_eq!(text_of(&answer(&mut script, ack, with(Some(cookie)))), b"first");
+
+    let text: Vec<u8> = (0..3_000).map(|n| n as u8).collect();
+    let (handle, syn) = connect(&mut script, &text);
+    assert_eq!((syn.header.options.fast_open, &syn.text[..]), (Some(cookie), &text[..960]));
+    let ack = script.ack;
+    let rest = answer(&mut script, ack, with(None));
+    assert_eq!(text_of(&rest), text[960..]);
+    assert_eq!(rest[0].header.seq, ack);
+    assert_eq!(state(&script, handle), Some(State::Established));
+    assert!(script.stack.tcp_connection(handle).unwrap().syn_text);
+    let counters = script.stack.counters();
+    assert_eq!((counters.fast_open_active, counters.fast_open_active_failed), (1, 0));
+    // The cookie stays although the last SYN-ACK had none.
+    let (_, syn) = connect(&mut script, b"third");
+    assert_eq!((syn.header.options.fast_open, &syn.text[..]), (Some(cookie), &b"third"[..]));
+}
+
+/// 9293-3.10.7.3-2, 7413-4.2.2-1: the SYN-ACK may acknowledge any part of the text; the rest leaves at once.
+#[test]
+fn what_the_syn_ack_leaves_out_is_sent_again() {
+    for acknowledged in [0_u32, 1, 50, 99] {
+        let (mut script, cookie) = with_cookie(&[5; 8]);
+        let text: Vec<u8> = (0..100).collect();
+        let (handle, syn) = connect(&mut script, &text);
+        assert_eq!((syn.header.options.fast_open, syn.text.len()), (Some(cookie), 100));
+        let ack = syn.header.seq.wrapping_add(1 + acknowledged);
+        let rest = answer(&mut script, ack, with(Some(cookie)));
+        assert_eq!((rest.len(), rest[0].header.seq, &rest[0].text[..]), (1, ack, &text[acknowledged as usize..]));
+        assert_eq!(state(&script, handle), Some(State::Established));
+        assert!(!script.stack.tcp_connection(handle).unwrap().syn_text);
+        assert_eq!(script.stack.counters().fast_open_active_failed, 1);
+        assert_eq!(script.stack.tcp_snapshot(handle).unwrap().cwnd, 10 * 1_000, "that is no congestion");
+        script.peer_acks(syn.header.seq.wrapping_add(101));
+        assert_eq!(script.stack.tcp_connection(handle).unwrap().flight(), 0);
+    }
+}
+
+/// 9293-3.10.7.3-1: nothing beyond the text is acceptable, and what such a SYN-ACK says is not learned.
+#[test]
+fn a_syn_ack_of_more_than_was_sent() {
+    let (mut script, cookie) = with_cookie(&[5; 8]);
+    let (handle, syn) = connect(&mut script, b"text");
+    let ack = syn.header.seq.wrapping_add(6);
+    let sent = answer(&mut script, ack, with(Cookie::new(&[6; 8])));
+    assert_eq!((sent.len(), sent[0].flags(), sent[0].header.seq), (1, RST, ack));
+    assert_eq!(state(&script, handle), Some(State::SynSent));
+    assert_eq!(connect(&mut script, b"more").1.header.options.fast_open, Some(cookie));
+}
+
+/// 7413-4.2.2-1, 7413-4.1.3: without an answer the SYN leaves again like any other; if that is what helps, the service is left
+/// alone for a minute, and for two after the next time.
+#[test]
+fn a_lost_syn_leaves_again_without_option_and_text() {
+    let (mut script, cookie) = with_cookie(&[5; 8]);
+    for wait in [60, 120] {
+        let (handle, syn) = connect(&mut script, b"text");
+        assert_eq!((syn.header.options.fast_open, &syn.text[..]), (Some(cookie), &b"text"[..]));
+        let again = script.pass(Duration::from_millis(3_100));
+        assert_eq!(again.len(), 2);
+        for syn_again in &again {
+            assert_eq!((syn_again.flags(), syn_again.header.seq), (SYN, syn.header.seq));
+            assert_eq!((syn_again.header.options.fast_open, &syn_again.text[..]), (None, &b""[..]));
+        }
+        let sent = answer(&mut script, syn.header.seq.wrapping_add(1), with(None));
+        assert_eq!((sent.len(), &sent[0].text[..]), (1, &b"text"[..]));
+        script.peer_acks(syn.header.seq.wrapping_add(5));
+        assert_eq!(state(&script, handle), Some(State::Established));
+
+        script.pass(Duration::from_secs(wait - 1));
+        assert_eq!(tried(&mut script), (None, vec![]), "not yet");
+        script.peer.set_port(40_001);
+        assert_eq!(tried(&mut script), (Some(cookie), b"text".to_vec()), "another service");
+        script.peer.set_port(40_000);
+        script.pass(Duration::from_secs(1));
+    }
+}
+
+/// 7413-4.1.3: neither a server that never answers nor one that refuses is asked again soon.
+#[test]
+fn failures_are_remembered() {
+    let mut script = Script::new();
+    let (handle, syn) = connect(&mut script, b"text");
+    assert_eq!(syn.header.options.fast_open, Some(Cookie::REQUEST));
+    script.pass(Duration::from_secs(200));
+    assert_eq!(script.stack.tcp_error(handle), Some(SocketError::TimedOut));
+    assert_eq!(tried(&mut script).0, None);
+    script.peer.set_port(40_001);
+    let (handle, _) = connect(&mut script, b"text");
+    script.inject(&script.header(RST | ACK), &[]);
+    assert_eq!(script.stack.tcp_error(handle), Some(SocketError::Refused));
+    assert_eq!(tried(&mut script).0, None);
+    // A server that knows nothing of it.
+    script.peer.set_port(40_002);
+    let (_, syn) = connect(&mut script, b"text");
+    assert_eq!(syn.header.options.fast_open, Some(Cookie::REQUEST));
+    let ack = script.ack;
+    assert_eq!(text_of(&answer(&mut script, ack, with(None))), b"text");
+    assert_eq!(tried(&mut script).0, None);
+    // Whoever changes its mind has learned nothing.
+    script.peer.set_port(40_003);
+    assert_eq!([tried(&mut script).0, tried(&mut script).0], [Some(Cookie::REQUEST); 2]);
+}
+
+/// 7413-4.1.1: options of impossible length, and those without SYN, say nothing.
+#[test]
+fn options_that_say_nothing() {
+    let (mut script, cookie) = with_cookie(&[5; 8]);
+    let (handle, _) = connect(&mut script, b"text");
+    let ack = script.ack;
+    answer(&mut script, ack, with(Some(Cookie::REQUEST)));
+    let options = TcpOptions { fast_open: Cookie::new(&[6; 8]), ..TcpOptions::default() };
+    script.inject(&TcpHeader { options, ..script.header(ACK) }, b"more");
+    assert_eq!(script.receive(handle), b"more");
+    assert_eq!(connect(&mut script, b"text").1.header.options.fast_open, Some(cookie));
+}
+
+/// Both ends open by Fast Open at once: the text waits for the handshake, and is sent again.
+#[test]
+fn a_simultaneous_open() {
+    let (mut script, cookie) = with_cookie(&[5; 8]);
+    let (handle, syn) = connect(&mut script, b"ours");
+    let crossing = TcpHeader { options: with(Some(cookie)), ..script.header(SYN) };
+    let sent = script.inject(&crossing, b"theirs");
+    script.seq = script.seq.wrapping_add(1);
+    let first = &sent[0].header;
+    assert_eq!((sent.len(), first.flags, first.seq, first.ack), (1, syn_ack(), syn.header.seq, script.seq));
+    script.ack = syn.header.seq.wrapping_add(1);
+    let sent = script.peer_sends(b"theirs");
+    assert_eq!(state(&script, handle), Some(State::Established));
+    assert_eq!((script.receive(handle), text_of(&sent)), (b"theirs".to_vec(), b"ours".to_vec()));
+}
+
+/// Timestamps and the largest cookie fill the header, over IPv6.
+#[test]
+fn the_largest_syn() {
+    let mut script = Script::on("[fd00:67::2]:80", "[fd00:67::1]:40000", |_| {});
+    let cookie = Cookie::new(&[5; 16]).unwrap();
+    let (_, syn) = connect(&mut script, b"");
+    let echo = syn.header.options.timestamp.unwrap().value;
+    let (ack, told) = (script.ack, Some(Timestamp { value: 1, echo }));
+    answer(&mut script, ack, TcpOptions { timestamp: told, mss: None, ..with(Some(cookie)) });
+    let (_, syn) = connect(&mut script, &[7; 2_000]);
+    assert_eq!((syn.header.options.fast_open, syn.text.len()), (Some(cookie), 1_220 - 40));
+    assert_eq!(syn.packet.len(), 40 + 60 + 1_180);
+    assert!(syn.header.options.timestamp.is_some());
+}
+
+/// With ECN asked for, neither the SYN nor its text may be marked (RFC 3168 section 6.1.1).
+#[test]
+fn a_syn_with_text_is_not_ecn_capable() {
+    let (mut script, _) = with_cookie(&[5; 8]);
+    script.stack.configure(|config| config.tcp.ecn = glasstcp::tcp::ecn::EcnMode::Request).unwrap();
+    let options = script.stack.config().tcp.socket;
+    script.stack.tcp_connect_fast(script.now, None, script.peer, options, b"text").unwrap();
+    let syn = script.sent_one();
+    assert_eq!((syn.ecn(), &syn.text[..]), (0, &b"text"[..]));
+}
+
+/// Two stacks, through all of it: 7413-4.2.2-1 and 7413-4.2.2-2 from both ends.
+#[test]
+fn two_stacks_understand_each_other() {
+    let (mut server, listener) = listening(4, |_| {});
+    let mut client = Script::on("10.0.0.1:40000", "10.0.0.2:80", |config| {
+        config.addresses = vec!["10.0.0.1/24".parse().unwrap()];
+    });
+    for round in 0..3 {
+        let options = client.stack.config().tcp.socket;
+        let text = format!("request {round}");
+        let (ours, _) = client.stack.tcp_connect_fast(client.now, None, client.peer, options, text.as_bytes()).unwrap();
+        let syn = client.sent_one();
+        assert_eq!(syn.text, if round == 0 { &b""[..] } else { text.as_bytes() });
+        server.deliver_packet(&syn.packet);
+        if round > 0 {
+            // Half a round trip after the call: read and answered.
+            let (theirs, _) = server.stack.tcp_accept(listener).unwrap();
+            assert_eq!(server.receive(theirs), text.as_bytes());
+            server.stack.tcp_send(server.now, theirs, b"answer").unwrap();
+        }
+        for _ in 0..4 {
+            for sent in server.sent() {
+                client.deliver_packet(&sent.packet);
+            }
+            for sent in client.sent() {
+                server.deliver_packet(&sent.packet);
+            }
+        }
+        assert_eq!(client.stack.tcp_state(ours), Some(State::Established));
+        if round == 0 {
+            let (theirs, _) = server.stack.tcp_accept(listener).unwrap();
+            assert_eq!(server.receive(theirs), text.as_bytes());
+        } else {
+            assert_eq!(client.receive(ours), b"answer");
+        }
+    }
+    assert_eq!((client.stack.counters().fast_open_active, server.stack.counters().fast_open_passive), (2, 2));
+}
