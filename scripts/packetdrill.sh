@@ -96,6 +96,13 @@ play() {
         ulimit -s 1024
         export PATH=$ROOT/scripts/packetdrill/stubs:$PATH GLASSTCP_SYSCTL_FILE=$out.sysctl
         export GLASSTCP_STATUS_FILE=$out.status
+        # Names that packetdrill lacks on Linux, for the asserts of a script.
+        export PYTHONPATH=$ROOT/scripts/packetdrill/stubs${PYTHONPATH:+:$PYTHONPATH}
+        # FreeBSD's names of options that packetdrill lacks here, as numbers.
+        if [[ $PERSONA == freebsd ]] && grep -qE 'TCP_(NOOPT|KEEPINIT)' "$script"; then
+            sed 's/\bTCP_NOOPT\b/8/g; s/\bTCP_KEEPINIT\b/128/g' "$script" >"$out.pkt"
+            script=$out.pkt
+        fi
         : >"$GLASSTCP_SYSCTL_FILE"
         exec timeout "$LIMIT" "${NAMESPACE[@]}" env GLASSTCP_NAMESPACE=1 LD_PRELOAD="$LIB" "$PACKETDRILL" \
             --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "$@" "$script"

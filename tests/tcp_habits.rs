@@ -7,10 +7,14 @@ use std::net::Shutdown;
 
 use flow_support::ms;
 use fsm_support::*;
-use glasstcp::sim::Script;
+use glasstcp::SocketError;
+use glasstcp::sim::{Script, Sent};
 use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::tcp::ecn::EcnMode;
 use glasstcp::tcp::habits::{AfterFin, Burst, CwndRules, Windows};
 use glasstcp::tcp::state::State;
+use glasstcp::wire::option::TcpOptions;
+use glasstcp::wire::tcp::{Flags, TcpHeader};
 
 /// Of short segments every second one is acknowledged, where that is the habit.
 #[test]
@@ -147,5 +151,165 @@ fn a_window_is_spread() {
         assert_eq!(at_once + later.len(), window);
         let apart = later.windows(2).all(|pair| pair[1].at - pair[0].at >= ms(2));
         assert!(apart, "{later:?}");
+    }
+}
+
+/// All of the buffer is window, and yet the right edge moves by whole segments.
+#[test]
+fn a_buffer_that_is_all_window() {
+    for (windows, moves) in [(Windows::Whole, false), (Windows::WholeSegments, true)] {
+        let mut script = Script::with(|config| {
+            config.tcp.receive_tuning = 65_536..=65_536 + 1_460;
+            config.tcp.habits.windows = windows;
+        });
+        let handle = script.connect_established();
+        let edge = |script: &Script| {
+            let rcv = script.stack.tcp_connection(handle).unwrap().rcv;
+            rcv.edge.since(rcv.irs) - 1
+        };
+        assert_eq!(edge(&script), 65_536_u32.next_multiple_of(1_460), "the whole of an empty one");
+        script.peer_sends(&[1; 100]);
+        script.stack.tcp_receive(script.now, handle, &mut [0; 50]).unwrap();
+        script.peer_sends(&[1]);
+        assert_eq!(edge(&script) > 65_700, moves, "{windows:?}");
+    }
+}
+
+/// A window that its field cannot say to the octet is rounded up by habit.
+#[test]
+fn a_scaled_window_is_rounded() {
+    for (windows, window) in [(Windows::Whole, 1_026), (Windows::WholeSegments, 1_027)] {
+        let mut script = Script::with(|config| {
+            config.tcp.receive_tuning = 65_536..=2 << 20;
+            config.tcp.habits.windows = windows;
+        });
+        script.accept_with(TcpOptions { window_scale: Some(7), ..plain() });
+        assert_eq!(script.peer_closes()[0].header.window, window, "{windows:?}");
+    }
+}
+
+/// The FIN of a SYN that crosses ours: by habit it is forgotten where it stands behind text.
+#[test]
+fn the_fin_of_a_crossing_syn() {
+    for forget in [false, true] {
+        for text in [&b""[..], b"text"] {
+            let mut script = Script::with(|config| config.tcp.habits.forget_crossing_fin = forget);
+            let (handle, _) = script.connect();
+            script.inject(&TcpHeader { options: plain(), ..script.header(SYN | FIN) }, text);
+            script.seq = script.seq.wrapping_add(1 + text.len() as u32);
+            script.inject(&script.header(ACK), &[]);
+            let over = !forget || text.is_empty();
+            assert_eq!(state(&script, handle) == State::CloseWait, over, "{forget} {}", text.len());
+            assert_eq!(script.receive(handle), text);
+        }
+    }
+}
+
+/// In TIME-WAIT, by habit: an ACK in the window is answered unless it is the last one again, and what does not acknowledge is
+/// not answered. The FIN that comes again is answered by any habit.
+#[test]
+fn a_talkative_time_wait() {
+    for talkative in [false, true] {
+        let script = Script::with(|config| config.tcp.habits.talkative_time_wait = talkative);
+        let mut script = reach("TIME-WAIT", script).script;
+        let seq = script.seq;
+        for (flags, offset, answers) in [
+            (ACK, 0, [false, false]),
+            (ACK, 1, [false, true]),
+            (ACK | FIN, 0, [false, true]),
+            (FIN, u32::MAX, [true, false]),
+            (ACK | FIN, u32::MAX, [true, true]),
+        ] {
+            let header = TcpHeader { seq: seq.wrapping_add(offset), ..script.header(flags) };
+            let sent = script.inject(&header, &[]);
+            assert_eq!(sent.len() == 1, answers[usize::from(talkative)], "{flags} {offset} {talkative}");
+        }
+    }
+}
+
+/// 3168-6.1.1.1: after how many timeouts a SYN does not ask for ECN any more, and when it offers nothing but an MSS.
+#[test]
+fn a_lost_syn_offers_less() {
+    let asks = |ecn: bool| if ecn { SYN | Flags::ECE | Flags::CWR } else { SYN };
+    for (retries, bare) in [(0, None), (1, None), (2, Some(3)), (0, Some(1))] {
+        let mut script = Script::with(|config| {
+            config.tcp.ecn = EcnMode::Request;
+            config.tcp.habits.ecn_retries = retries;
+            config.tcp.habits.bare_syn_after = bare;
+        });
+        let (handle, first) = script.connect();
+        assert_eq!(first.flags(), asks(true));
+        for losses in 1..=4 {
+            let again = script.pass(secs(1 << (losses - 1))).pop().unwrap();
+            let full = bare.is_none_or(|bare| losses < bare);
+            assert_eq!(again.flags(), asks(losses <= retries), "{losses} losses");
+            assert_eq!(again.header.options.mss, Some(1_460));
+            let options = (again.header.options.sack_permitted, again.header.options.timestamp.is_some());
+            assert_eq!((options, again.header.options.window_scale.is_some()), ((full, full), full), "{losses} losses");
+        }
+        // What was not offered in the end is not agreed on.
+        let options = TcpOptions { sack_permitted: true, window_scale: Some(3), ..plain() };
+        let header = TcpHeader { options, ..script.header(SYN | ACK) };
+        script.inject(&header, &[]);
+        let agreed = script.stack.tcp_connection(handle).unwrap().agreed;
+        assert_eq!((agreed.sack, agreed.scaling), (bare.is_none(), bare.is_none()));
+    }
+}
+
+/// A SYN that crosses ours and asks for ECN: only by habit it is answered where ours has not asked.
+#[test]
+fn ecn_with_a_crossing_syn() {
+    for answered in [false, true] {
+        let mut script = Script::with(|config| config.tcp.habits.ecn_with_crossing_syn = answered);
+        script.connect();
+        let header = TcpHeader { options: plain(), ..script.header(SYN | Flags::ECE | Flags::CWR) };
+        let expected = if answered { SYN | ACK | Flags::ECE } else { SYN | ACK };
+        assert_eq!(script.inject(&header, &[])[0].flags(), expected);
+    }
+}
+
+#[test]
+fn a_syn_ack_to_a_listener_may_be_ignored() {
+    for silent in [false, true] {
+        let mut script = Script::with(|config| config.tcp.habits.silent_on_syn_ack = silent);
+        script.listen();
+        assert_eq!(script.inject(&script.header(SYN | ACK), &[]).len(), usize::from(!silent));
+        assert_eq!(script.inject(&script.header(ACK), &[]).len(), 1, "an ACK alone is reset all the same");
+    }
+}
+
+/// What RFC 793 took from anybody who guessed the window: only where somebody has asked for it.
+#[test]
+fn insecure_resets_and_syns() {
+    for insecure in [false, true] {
+        for way in ["SYN-RECEIVED (passive)", "SYN-RECEIVED (active)"].into_iter().chain(SYNCHRONIZED) {
+            for flags in [RST, SYN] {
+                let script = Script::with(|config| {
+                    config.tcp.habits.insecure_reset = insecure;
+                    config.tcp.habits.insecure_syn = insecure;
+                });
+                let mut case = reach(way, script);
+                let seq = case.script.seq.wrapping_add(100);
+                let sent = case.script.inject(&TcpHeader { seq, ..case.script.header(flags) }, &[]);
+                let over = insecure && (flags == RST || SYNCHRONIZED.contains(&way));
+                if flags == SYN && way.contains("passive") {
+                    continue; // RFC 9293 section 3.10.7.4: back to LISTEN, by any habit.
+                }
+                let states = case.script.stack.table_sizes();
+                let ended = case.handle.map_or(states.0 == 0, |handle| state(&case.script, handle) == State::Closed);
+                assert_eq!(ended, over, "{way} {flags} {insecure}");
+                let answer = sent.last().map(Sent::flags);
+                let expected = match (over, flags == RST) {
+                    (true, true) => None,
+                    (true, false) => Some(RST | ACK),
+                    (false, _) => Some(ACK),
+                };
+                assert_eq!(answer.map(|flags| flags.without(FIN)), expected, "{way} {flags} {insecure}");
+                if let (Some(handle), true) = (case.handle, over) {
+                    let error = if way.starts_with("SYN") { SocketError::Refused } else { SocketError::Reset };
+                    assert_eq!(case.script.stack.tcp_error(handle), Some(error), "{way}");
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use fsm_support::*;
 use glasstcp::SocketError;
 use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Script, Side, World};
-use glasstcp::stack::Readiness;
+use glasstcp::stack::{Readiness, SocketHandle};
 use glasstcp::tcp::state::State;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
@@ -252,6 +252,58 @@ fn a_simultaneous_open_at_every_edge() {
             assert_eq!(script.stack.table_sizes(), (0, 1, 0));
         }
     }
+}
+
+/// 9293-3.10.7.3-8, 9293-3.10.3-2: text and FIN of a SYN that crosses ours wait until our own is acknowledged: the SYN,ACK
+/// acknowledges the SYN alone, and a reader waits. Whether the segment that ends the handshake brings them again or not,
+/// they are delivered once.
+#[test]
+fn what_a_crossing_syn_brings_waits_for_the_end_of_the_handshake() {
+    for (iss, irs) in edges() {
+        for (fin, again) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut script = script_at(iss, irs);
+            let (handle, _) = script.connect();
+            let flags = if fin { SYN | FIN } else { SYN };
+            let header = TcpHeader { options: plain(), ..script.header(flags) };
+            let sent = script.inject(&header, b"early");
+            assert_eq!((sent.len(), sent[0].flags(), sent[0].header.ack), (1, SYN | ACK, irs.wrapping_add(1)));
+            let mut text = [0; 20];
+            assert_eq!(script.stack.tcp_receive(script.now, handle, &mut text), Err(SocketError::WouldBlock));
+            assert_eq!(script.stack.tcp_peek(handle, &mut text), Err(SocketError::WouldBlock));
+            assert!(!script.stack.readiness(SocketHandle::Tcp(handle)).any(Readiness::READABLE));
+            // The third segment: behind all that, or the same once more.
+            let behind = irs.wrapping_add(6 + u32::from(fin));
+            let mut third = TcpHeader { seq: behind, ..script.header(ACK) };
+            if again {
+                third = TcpHeader { seq: irs.wrapping_add(1), ..script.header(if fin { ACK | FIN } else { ACK }) };
+            }
+            script.inject(&third, if again { b"early" } else { b"" });
+            script.pass(secs(1));
+            assert_eq!(variables(&script, handle), (iss.wrapping_add(1), iss.wrapping_add(1), behind));
+            assert_eq!(state(&script, handle), if fin { State::CloseWait } else { State::Established });
+            assert!(script.stack.readiness(SocketHandle::Tcp(handle)).any(Readiness::READABLE));
+            script.seq = behind;
+            if !fin {
+                script.peer_sends(b" and late");
+            }
+            assert_eq!(script.receive(handle), if fin { &b"early"[..] } else { b"early and late" });
+        }
+    }
+}
+
+/// 9293-3.10.7.3-8, 9293-3.10.7.4-14: what came with a SYN is not the application's before the connection is open, and no more
+/// of it is kept than our window has offered.
+#[test]
+fn what_a_crossing_syn_brings_ends_with_the_attempt() {
+    let mut script = Script::new();
+    let (handle, _) = script.connect();
+    let header = TcpHeader { options: plain(), ..script.header(SYN) };
+    script.inject(&header, &[7; 1_000]);
+    assert!(script.stack.buffer_memory() > 0, "the text is kept");
+    script.inject(&TcpHeader { seq: script.seq.wrapping_add(1), ..script.header(RST) }, &[]);
+    assert_eq!(state(&script, handle), State::Closed);
+    assert_eq!(script.stack.tcp_receive(script.now, handle, &mut [0; 10]), Err(SocketError::Refused));
+    assert_eq!(script.stack.buffer_memory(), 0);
 }
 
 /// 9293-MUST-10, 9293-3.10.7.4-9, pitfall 9: two of our stacks, both SYNs on the way at once, with and without loss.

@@ -5,8 +5,17 @@ use std::time::Duration;
 use super::knobs::Knobs;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
-use crate::tcp::habits::{AfterFin, Windows};
+use crate::tcp::habits::{AfterFin, HardErrors, Windows};
 use crate::wire::option::OptionOrder;
+
+/// The timeout of a SYN from which on it has no options but its MSS, where `rexmit_drop_options` says so.
+const BARE_SYN: u8 = 3;
+
+/// `TCP_NOOPT` by FreeBSD's number: no options at all.
+pub const TCP_NOOPT: i32 = 8;
+
+/// `TCP_KEEPINIT` by FreeBSD's number: how many seconds an attempt to connect lasts.
+pub const TCP_KEEPINIT: i32 = 128;
 
 /// Where the RFCs leave a choice, FreeBSD's.
 pub fn habits(config: &mut Config) {
@@ -20,9 +29,26 @@ pub fn habits(config: &mut Config) {
     tcp.habits.acknowledge_pairs = true;
     tcp.habits.windows = Windows::WholeSegments;
     tcp.habits.after_fin = AfterFin::AckAndFin;
+    tcp.habits.hard_errors = HardErrors::More;
+    tcp.habits.ecn_retries = 1;
+    tcp.habits.ecn_with_crossing_syn = true;
+    tcp.habits.bare_syn_after = Some(BARE_SYN);
+    tcp.habits.silent_on_syn_ack = true;
+    tcp.habits.forget_crossing_fin = true;
+    tcp.habits.talkative_time_wait = true;
     tcp.max_rto = Duration::from_secs(64);
     tcp.give_up_syn = Duration::from_secs(75);
     tcp.socket.keep_alive_probes = 8;
+}
+
+/// Names that FreeBSD alone has: whoever sets one means its habits.
+pub const NAMES: &str = "net.inet.tcp.";
+
+/// What asks for less safety than the RFCs do, for this persona alone.
+pub fn apply_insecure(knobs: &Knobs, config: &mut Config) {
+    let habits = &mut config.tcp.habits;
+    knobs.switch("net.inet.tcp.insecure_rst", &mut habits.insecure_reset);
+    knobs.switch("net.inet.tcp.insecure_syn", &mut habits.insecure_syn);
 }
 
 /// Settings by FreeBSD's names; times are in milliseconds.
@@ -45,6 +71,15 @@ pub fn apply(knobs: &Knobs, config: &mut Config) {
             1 => EcnMode::Request,
             _ => EcnMode::Accept,
         };
+    }
+    if let Some(retries) = number("ecn.maxretries").and_then(|value| u8::try_from(value).ok()) {
+        tcp.habits.ecn_retries = retries;
+    }
+    if let Some(drops) = number("rexmit_drop_options") {
+        tcp.habits.bare_syn_after = (drops != 0).then_some(BARE_SYN);
+    }
+    if let Some(0) = number("icmp_may_rst") {
+        tcp.habits.hard_errors = HardErrors::Ignored;
     }
     let (first, most) = (*tcp.receive_tuning.start(), *tcp.receive_tuning.end());
     let most = octets(knobs.number("kern.ipc.maxsockbuf")).unwrap_or(most).min(1 << 30);

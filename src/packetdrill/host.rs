@@ -31,6 +31,11 @@ const BUDGET: usize = 1_000;
 /// The largest packet, before it is cut.
 const LARGEST_PACKET: usize = 65_535;
 
+/// A burst has a meaning only where several segments leave in one piece; they are cut here.
+fn largest_packet(settings: &Settings) -> usize {
+    if settings.config().tcp.habits.burst.is_some() { LARGEST_PACKET } else { 0 }
+}
+
 /// Rounds of sending at one instant. What a stack sends to itself takes turns, and they end.
 const MAX_ROUNDS: usize = 100_000;
 
@@ -68,10 +73,7 @@ impl Host {
     /// What is wrong with the settings.
     pub fn with_numbers(settings: Settings, numbers: Box<dyn Numbers>) -> Result<Host, String> {
         let mut stack = Stack::new(settings.config(), KeyedRng::from_seed(settings.seed), START)?;
-        if stack.config().tcp.habits.burst.is_some() {
-            // It has a meaning only where several segments leave in one piece; they are cut here.
-            stack.set_offload(LARGEST_PACKET, false);
-        }
+        stack.set_offload(largest_packet(&settings), false);
         Ok(Host {
             stack,
             now: START,
@@ -106,9 +108,10 @@ impl Host {
     /// What is wrong with them; nothing is changed then.
     pub fn set_knobs(&mut self, knobs: &Knobs) -> Result<(), String> {
         let mut settings = self.settings.clone();
-        settings.knobs.merge(knobs);
+        settings.take(knobs);
         if settings != self.settings {
             self.stack.configure(|config| *config = settings.config())?;
+            self.stack.set_offload(largest_packet(&settings), false);
             let route = settings.knobs.route();
             if let Some((destination, mtu)) = route.filter(|_| route != self.settings.knobs.route()) {
                 self.stack.set_path_mtu(destination, mtu);

@@ -41,6 +41,11 @@ impl Knobs {
         }
     }
 
+    /// A name that begins so is set.
+    pub(super) fn has(&self, prefix: &str) -> bool {
+        self.values.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)

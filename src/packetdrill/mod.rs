@@ -12,6 +12,7 @@
 //! | `receive_memory` | how much may be received, as Linux counts it |
 //! | `send_memory` | how much may be written, as Linux counts it |
 //! | `notices` | the error queue: when text left, and that the memory of a write is free again |
+//! | `status` | the states of its sockets, in lines |
 //! | `watch` | what is remembered of connections for those who ask |
 //! | `socket_options` | getsockopt and setsockopt, by level and name |
 //! | `tcp_info` | `struct tcp_info` as Linux lays it out |
@@ -42,6 +43,7 @@ mod settings;
 mod shut_device;
 mod socket_options;
 pub mod sources;
+mod status;
 mod tcp_info;
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,10 @@ impl Persona {
             Persona::Rfc => {
                 config.tcp.quick_acks = 0;
                 config.tcp.habits.acknowledge_pairs = true;
+                // As large as the window field can say, in whole segments.
+                config.tcp.receive_tuning = 65_536..=*config.tcp.receive_tuning.end();
+                config.tcp.habits.windows = Windows::Whole;
+                config.tcp.habits.after_fin = AfterFin::AckAndFin;
             }
             Persona::Glasstcp => {}
             Persona::Linux => linux(config),
@@ -76,6 +80,7 @@ fn linux(config: &mut Config) {
         challenge_eighths: 4,
         mtu_search: MtuSearch::Never,
         base_mss: 1_024,
+        ..Habits::default()
     };
 }
 
@@ -103,6 +108,11 @@ impl Persona {
     /// A segment that is signed (RFC 2385) is dropped where no key was set.
     pub(super) fn drops_signed_segments(self) -> bool {
         self == Persona::Linux
+    }
+
+    /// `SO_ERROR` tells also what the connection has survived.
+    pub(super) fn tells_soft_errors(self) -> bool {
+        self != Persona::FreeBsd
     }
 
     /// Shutting the way in down throws away what arrives. Linux only tells a reader that there is nothing where there is

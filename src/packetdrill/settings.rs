@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::freebsd;
 use super::knobs::Knobs;
 use super::persona::Persona;
-use crate::config::Config;
+use crate::config::{Config, MIN_MTU_V6};
 use crate::ip::IpCidr;
 
 /// What a host is told at its start.
@@ -12,6 +13,8 @@ use crate::ip::IpCidr;
 pub struct Settings {
     /// Whose habits it has.
     pub persona: Persona,
+    /// That was asked for; otherwise the names of settings may tell (see [`Settings::take`]).
+    pub persona_asked: bool,
     /// Its addresses, from which it connects where a socket is not bound. It answers to all others as well.
     pub local: Vec<IpCidr>,
     /// The largest packet, in octets.
@@ -31,6 +34,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             persona: Persona::default(),
+            persona_asked: false,
             local: LOCAL.iter().filter_map(|text| text.parse().ok()).collect(),
             mtu: 1_500,
             segment: None,
@@ -54,6 +58,7 @@ impl Settings {
             };
             settings.set(key.trim(), value.trim())?;
         }
+        settings.take(&Knobs::default());
         Ok(settings)
     }
 
@@ -66,10 +71,21 @@ impl Settings {
         }
     }
 
+    /// Takes over settings by the names of sysctls. Where no persona was asked for, names of FreeBSD's ask for its habits.
+    pub fn take(&mut self, knobs: &Knobs) {
+        self.knobs.merge(knobs);
+        if !self.persona_asked && self.knobs.has(freebsd::NAMES) {
+            self.persona = Persona::FreeBsd;
+        }
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let number = || value.parse::<u64>().map_err(|_| format!("{key}={value}: a number is expected"));
         match key {
-            "profile" | "persona" => self.persona = value.parse()?,
+            "profile" | "persona" => {
+                self.persona = value.parse()?;
+                self.persona_asked = true;
+            }
             "mtu" => self.mtu = number()? as usize,
             "seed" => self.seed = number()?,
             "local" => {
@@ -95,9 +111,15 @@ impl Settings {
 
     /// The settings of the stack that they stand for.
     pub fn config(&self) -> Config {
-        let mut config = Config { mtu: self.mtu, any_address: true, ..Config::new(&self.local) };
+        // IPv6 wants a larger one (RFC 8200 section 5).
+        let local = self.local.iter().filter(|cidr| self.mtu >= MIN_MTU_V6 || !cidr.address.is_ipv6());
+        let local: Vec<IpCidr> = local.copied().collect();
+        let mut config = Config { mtu: self.mtu, any_address: true, ..Config::new(&local) };
         self.persona.apply(&mut config);
         self.knobs.apply(&mut config);
+        if self.persona == Persona::FreeBsd {
+            freebsd::apply_insecure(&self.knobs, &mut config);
+        }
         config
     }
 }
@@ -114,6 +136,16 @@ mod tests {
         assert!(settings.local.contains(&"10.1.2.3/8".parse().unwrap()));
         assert!(!settings.config().tcp.sack);
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
+        // Names tell the persona where none was asked for, and what is insecure is that one's alone.
+        for (line, persona, insecure) in [
+            ("net.inet.tcp.insecure_rst=1", Persona::FreeBsd, true),
+            ("profile=freebsd,net.inet.tcp.insecure_rst=0", Persona::FreeBsd, false),
+            ("net.inet.tcp.insecure_rst=1,profile=rfc", Persona::Rfc, false),
+            ("net.ipv4.tcp_sack=1", Persona::Linux, false),
+        ] {
+            let settings = Settings::parse(line).unwrap();
+            assert_eq!((settings.persona, settings.config().tcp.habits.insecure_reset), (persona, insecure), "{line}");
+        }
         for (line, says) in
             [("mtu", "key=value"), ("mtu=x", "number"), ("mss=5", "there are"), ("profile=os2", "linux")]
         {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::descriptor::{Fd, Socket};
 use super::errno::{Answer, Errno};
 use super::host::Host;
-use super::{send_memory, tcp_info};
+use super::persona::Persona;
+use super::{freebsd, send_memory, tcp_info};
 use crate::tcp::config::SocketOptions;
 use crate::tcp::state::State;
 
@@ -114,7 +115,16 @@ impl Host {
             let algorithm = text.trim_end_matches('\0').parse().map_err(|_| Errno::ENOENT)?;
             return self.change(fd, |options| options.congestion = algorithm);
         }
+        let freebsd = self.settings.persona == Persona::FreeBsd;
         match name {
+            freebsd::TCP_NOOPT if freebsd => {
+                let off = integer(value)? != 0;
+                self.change(fd, |options| options.no_options = off)
+            }
+            freebsd::TCP_KEEPINIT if freebsd => {
+                let time = seconds(integer(value)?, i32::MAX)?;
+                self.change(fd, |options| options.give_up_syn = Some(time))
+            }
             libc::TCP_NODELAY => {
                 let on = integer(value)? != 0;
                 self.change(fd, |options| options.nodelay = on)?;
@@ -269,6 +279,7 @@ impl Host {
         let error = match self.descriptor(fd)?.socket {
             Socket::Tcp(handle) => {
                 let soft = self.stack.tcp_take_soft_error(handle).map(|error| error.into());
+                let soft = soft.filter(|_| self.settings.persona.tells_soft_errors());
                 self.take_error(fd, handle).or(soft)
             }
             Socket::Udp(handle) => self.stack.udp_take_error(handle).map(|error| error.into()),
@@ -280,7 +291,12 @@ impl Host {
     fn tcp_level(&mut self, fd: Fd, name: i32) -> Answer<Vec<u8>> {
         let options = self.options(fd)?;
         let secs = |duration: Duration| duration.as_secs() as i32;
+        let freebsd = self.settings.persona == Persona::FreeBsd;
         let number = match name {
+            freebsd::TCP_NOOPT if freebsd => i32::from(options.no_options),
+            freebsd::TCP_KEEPINIT if freebsd => {
+                secs(options.give_up_syn.unwrap_or(self.stack.config().tcp.give_up_syn))
+            }
             libc::TCP_INFO => return self.tcp_info(fd),
             libc::TCP_CC_INFO => return Ok(vec![0; 20]),
             libc::TCP_CONGESTION => {

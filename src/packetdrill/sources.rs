@@ -12,6 +12,9 @@ use super::knobs::Knobs;
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "GLASSTCP_SYSCTL_FILE";
 
+/// The variable that names a file for the states of all sockets: the `sockstat` of ours (scripts/packetdrill/stubs) reads it.
+pub const STATUS_VARIABLE: &str = "GLASSTCP_STATUS_FILE";
+
 /// What the common settings of the Linux scripts make of `tcp_rmem`.
 const COMMON_RMEM: &str = "4096 540000 15728640";
 

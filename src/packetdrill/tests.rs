@@ -50,3 +50,20 @@ fn a_host_serves_a_connection() {
     assert_eq!(taken(&mut host).0.flags, Flags::FIN | Flags::ACK);
     assert_eq!((host.close(fd), host.blocks(listener)), (Err(Errno::EBADF), true));
 }
+
+#[test]
+fn the_states_of_all_sockets() {
+    let mut host = Host::new(Settings::default()).unwrap();
+    let listener = host.socket(Domain::V4, Kind::Stream).unwrap();
+    assert_eq!(host.status(), "root packetdril 1 3 tcp4 0.0.0.0:0 *:* CLOSED\n");
+    host.bind(listener, format!("{LOCAL}:8080").parse().unwrap()).unwrap();
+    host.listen(listener, 1).unwrap();
+    host.inject(&segment(Flags::SYN, 0, 0, &[]));
+    let listens = format!("root packetdril 1 3 tcp4 {LOCAL}:8080 *:* LISTEN\n");
+    assert_eq!(host.status(), format!("{listens}? ? ? ? tcp4 {LOCAL}:8080 *:* SYN_RCVD\n"));
+    let (syn_ack, _) = taken(&mut host);
+    host.inject(&segment(Flags::ACK, 1, syn_ack.seq.wrapping_add(1), &[]));
+    host.accept(listener).unwrap();
+    let open = format!("root packetdril 1 4 tcp4 {LOCAL}:8080 {PEER}:40000 ESTABLISHED\n");
+    assert_eq!(host.status(), format!("{listens}{open}"));
+}

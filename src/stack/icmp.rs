@@ -10,6 +10,7 @@ use crate::error::SocketError;
 use crate::ip::address::{is_invalid_source, is_loopback};
 use crate::ip::input::{self, Addressed};
 use crate::tcp::FourTuple;
+use crate::tcp::habits::HardErrors;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::{Cause, State};
 use crate::time::Instant;
@@ -214,7 +215,7 @@ impl Stack {
             Some(Flow::Connection(key)) => key,
             Some(Flow::HalfOpen(key)) if self.half_open.get(key).is_some_and(|entry| entry.record.iss == seq) => {
                 // 9293-SHLD-26: nobody waits for this one but the listener, which listens on.
-                if hard_error(error, tuple.remote_addr).is_some() {
+                if hard_error(error, tuple.remote_addr, self.config.tcp.habits.hard_errors).is_some() {
                     self.remove_half_open(key);
                 }
                 return Ok(());
@@ -231,7 +232,7 @@ impl Stack {
                 return false;
             }
             let opening = matches!(connection.state(), State::SynSent | State::SynReceived);
-            match hard_error(error, tuple.remote_addr) {
+            match hard_error(error, tuple.remote_addr, cx.config.habits.hard_errors) {
                 // docs/decisions.md: hard errors end an attempt and nothing else (5927-5.2).
                 Some(hard) if opening => connection.end(Cause::Abort, Some(hard), cx.pool, cx.transfers),
                 // 9293-MUST-56
@@ -246,11 +247,38 @@ impl Stack {
 
 /// What a hard error means to an attempt to connect to `remote`, or `None` for a soft one.
 // 9293-SHLD-26, 5927-5.2: the numbers of the codes differ between the families; code 3 of ICMPv6 is a soft one.
-fn hard_error(error: IcmpError, remote: IpAddr) -> Option<SocketError> {
-    let IcmpError::DestinationUnreachable { code } = error else { return None };
-    let hard = match remote {
-        IpAddr::V4(_) => matches!(code, icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT),
-        IpAddr::V6(_) => code == icmpv6::unreachable::PORT,
+fn hard_error(error: IcmpError, remote: IpAddr, which: HardErrors) -> Option<SocketError> {
+    if which == HardErrors::Ignored {
+        return None;
+    }
+    let hard = match (error, remote) {
+        (IcmpError::DestinationUnreachable { code }, IpAddr::V4(_)) => {
+            matches!(code, icmpv4::unreachable::PROTOCOL | icmpv4::unreachable::PORT)
+        }
+        (IcmpError::DestinationUnreachable { code }, IpAddr::V6(_)) => code == icmpv6::unreachable::PORT,
+        _ => false,
     };
-    hard.then_some(SocketError::Refused)
+    match which {
+        _ if hard => Some(SocketError::Refused),
+        HardErrors::More => hard_by_habit(error, remote),
+        HardErrors::Standard | HardErrors::Ignored => None,
+    }
+}
+
+/// What is soft by the RFCs, and hard by habit: see [`HardErrors::More`].
+fn hard_by_habit(error: IcmpError, remote: IpAddr) -> Option<SocketError> {
+    match (error, remote) {
+        (IcmpError::DestinationUnreachable { code }, IpAddr::V4(_)) => {
+            use icmpv4::unreachable::{ADMINISTRATIVELY_PROHIBITED, HOST_PROHIBITED, NETWORK_PROHIBITED};
+            let prohibited = matches!(code, NETWORK_PROHIBITED | HOST_PROHIBITED | ADMINISTRATIVELY_PROHIBITED);
+            prohibited.then_some(SocketError::Refused)
+        }
+        (IcmpError::DestinationUnreachable { code }, IpAddr::V6(_)) => {
+            (code == icmpv6::unreachable::ADMINISTRATIVELY_PROHIBITED).then_some(SocketError::Refused)
+        }
+        (IcmpError::TimeExceeded { code: 0 }, _) => Some(SocketError::Unreachable),
+        // RFC 4443 section 3.4: a next header that the peer does not know.
+        (IcmpError::ParameterProblem { code: 1, .. }, IpAddr::V6(_)) => Some(SocketError::Refused),
+        _ => None,
+    }
 }

@@ -167,7 +167,7 @@ fn connection_readiness(connection: &Connection, config: &TcpConfig, memory: boo
     let mut ready = Readiness::NONE;
     let closed = connection.state() == State::Closed;
     let ended = connection.fin_received() || connection.read_closed || closed;
-    if connection.receive_buffer.readable() > 0 || ended {
+    if (connection.receive_buffer.readable() > 0 && !connection.keeps_text()) || ended {
         ready = ready.with(Readiness::READABLE);
     }
     if ended {

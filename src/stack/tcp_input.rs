@@ -62,8 +62,10 @@ impl Stack {
     fn connection_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
         let result = self.with_connection(key, segment.arrived, |connection, cx| {
             let result = segment_arrives(connection, segment, cx);
-            let abort =
-                matches!(result, Err(Rejected::Abort(_))).then(|| connection.abort(cx, Why::RstAfterClose)).flatten();
+            let abort = match result {
+                Err(Rejected::Abort(reason)) => connection.abort_for(reason, cx),
+                _ => None,
+            };
             (result, abort)
         });
         let Some((result, abort)) = result else { return Err(DropReason::TcpNobody) };
@@ -203,7 +205,11 @@ impl Stack {
         let (now, duration) = (self.now, self.config.tcp.time_wait);
         let limit = self.config.tcp.challenge_acks_per_second;
         let Some(entry) = self.time_wait.get_mut(key) else { return Err(DropReason::TcpNobody) };
-        match entry.record.segment_arrives(segment, listener.is_some(), limit) {
+        let habit = match self.config.tcp.habits.talkative_time_wait {
+            true => entry.record.by_habit(segment, limit),
+            false => None,
+        };
+        match habit.unwrap_or_else(|| entry.record.segment_arrives(segment, listener.is_some(), limit)) {
             time_wait::Action::Drop(reason) => Err(reason),
             time_wait::Action::Ack(reason) => {
                 let reply = entry.record.ack(entry.tuple, now);
@@ -240,7 +246,7 @@ impl Stack {
         if entry.verdict != Verdict::Accepted {
             return self.undecided_input(key, segment);
         }
-        match entry.record.segment_arrives(segment) {
+        match entry.record.segment_arrives(segment, &self.config.tcp.habits) {
             half_open::Action::Drop(reason) => Err(reason),
             half_open::Action::Answer(reply, reason) => {
                 self.push_reply(reply);

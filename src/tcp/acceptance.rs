@@ -2,6 +2,7 @@
 //!
 //! Pure functions over a small [`Space`], so that half-open records and connections share them.
 
+use super::habits::Habits;
 use super::sequence::SeqNumber;
 
 /// The variables by which segments are accepted.
@@ -66,6 +67,13 @@ pub enum ResetAction {
     Challenge,
     /// Drop it without an answer.
     Drop,
+}
+
+impl ResetAction {
+    /// The same by a habit that is not the default: all of the window counts.
+    pub fn by_habit(self, habits: &Habits) -> ResetAction {
+        if self == ResetAction::Challenge && habits.insecure_reset { ResetAction::Reset } else { self }
+    }
 }
 
 /// The second step: a RST counts by its first octet alone, whatever text it carries (9293-SHLD-2).

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::acceptance::{self, AckRange};
-use super::connection::{Connection, Context, Events};
+use super::connection::{Connection, Context, Events, Origin};
+use super::habits::Windows;
 use super::input::Rejected;
 use super::loss::{self, Ack};
 use super::recovery::frto::Frto;
 use super::recovery::sent::Delivered;
 use super::segment::Segment;
 use super::state::{Cause, State};
-use super::timestamp;
+use super::{syn_sent, timestamp};
 use crate::buffer::More;
 use crate::counters::DropReason;
 
@@ -20,7 +21,7 @@ use crate::counters::DropReason;
 /// How and why the segment was rejected.
 pub(super) fn acknowledge(
     connection: &mut Connection,
-    segment: &Segment<'_>,
+    segment: &mut Segment<'_>,
     cx: &mut Context<'_>,
 ) -> Result<(), Rejected> {
     let space = connection.space();
@@ -32,6 +33,9 @@ pub(super) fn acknowledge(
         // 9293-3.10.7.4-22: ESTABLISHED, and on with the same segment.
         connection.advance(Cause::SynAcknowledged);
         acknowledge_syn(connection, segment, cx);
+        if connection.origin == Origin::Active {
+            syn_sent::take_kept(connection, segment, cx);
+        }
         return Ok(());
     }
     let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
@@ -65,6 +69,10 @@ pub(super) fn acknowledge(
 pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
     // 9293-3.10.7.3-10, 9293-3.10.7.4-22
     connection.take_window(segment);
+    if matches!(cx.config.habits.windows, Windows::Whole | Windows::WholeSegments) {
+        // From now on the window field does not bound it.
+        connection.rcv.edge = connection.rcv.edge.max(connection.rcv.nxt + connection.rcv.capacity);
+    }
     let mss = connection.segment_payload();
     connection.congestion.get_mut().start(mss, connection.snd.syn_losses);
     new_ack(connection, segment, cx);

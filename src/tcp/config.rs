@@ -164,6 +164,8 @@ pub struct SocketOptions {
     /// R2 of this connection (TCP_USER_TIMEOUT): how long anything may stay unanswered. `None`: the stack's. For ever:
     /// `Some(Duration::MAX)`.
     pub user_timeout: Option<Duration>,
+    /// R2 of its SYN, where `user_timeout` is not set (TCP_KEEPINIT of FreeBSD). `None`: the stack's.
+    pub give_up_syn: Option<Duration>,
     /// What closing does (SO_LINGER): `None` finishes in the background, zero aborts, a time waits that long.
     pub linger: Option<Duration>,
     /// TTL or hop limit, 1 to 255. Default 64.
@@ -227,6 +229,7 @@ impl Default for SocketOptions {
             keep_alive_interval: Duration::from_secs(75),
             keep_alive_probes: 9,
             user_timeout: None,
+            give_up_syn: None,
             linger: None,
             hop_limit: 64,
             dscp: 0,

@@ -507,11 +507,16 @@ impl Connection {
         // 9293-MUST-23: a SYN has its own. Who sent the one that our SYN-ACK answers may be forged, as with a half-open record.
         let default = match (self.state.is_synchronized(), self.origin) {
             (true, _) => config.give_up,
-            (false, Origin::Active) => config.give_up_syn,
+            (false, Origin::Active) => self.options.give_up_syn.unwrap_or(config.give_up_syn),
             (false, Origin::Passive) => SYN_ACK_PATIENCE,
         };
         let limit = self.options.user_timeout.unwrap_or(default);
         (limit != Duration::MAX).then_some(limit)
+    }
+
+    /// What has arrived is not the application's yet: it came with a SYN that has crossed ours.
+    pub fn keeps_text(&self) -> bool {
+        self.state == State::SynReceived && self.origin == Origin::Active
     }
 
     /// Octets that may be queued for sending.
@@ -525,6 +530,10 @@ impl Connection {
 
     /// Ends the connection for this cause: CLOSED, with the error kept for the application and all queues flushed.
     pub fn end(&mut self, cause: Cause, error: Option<SocketError>, pool: &mut Pool, transfers: &mut TransferPool) {
+        if self.keeps_text() {
+            // What a SYN has brought that crossed ours was never the application's.
+            self.receive_buffer.clear(pool);
+        }
         self.advance(cause);
         debug_assert_eq!(self.state, State::Closed, "{cause:?} ends a connection");
         self.error = self.error.or(error);

@@ -22,10 +22,12 @@ pub enum Windows {
     /// Its free part; the right edge moves by whole segments (RFC 9293 section 3.8.6.2.2).
     #[default]
     Steps,
-    /// The buffer is so many whole segments, its free part is the window, whatever the window field can say of it, and the
-    /// right edge moves by whatever is read.
+    /// The buffer is so many whole segments. All of its free part is the window by which segments are accepted, whatever the
+    /// window field can say of it; the right edge moves by whole segments, or as far as an empty buffer goes.
+    Whole,
+    /// The same, but the right edge moves by whatever is read, and the window is rounded up to what its field can say.
     WholeSegments,
-    /// The same with a first window of whole segments in the buffer; whoever sets the buffer's size while text arrives and is
+    /// Its free part is the window, as with `Whole`, with a first window of whole segments in the buffer; whoever sets the buffer's size while text arrives and is
     /// read decides about windows, and about their updates.
     Told,
 }
@@ -63,6 +65,19 @@ pub enum CwndRules {
     /// was SACKed before, or told by duplicate ACKs, is not counted. A loss leaves a part of cwnd itself (RFC 9438 section 4.6
     /// allows it), once for each recovery. Where more segments were overtaken than show a loss, what is SACKed grows cwnd, too.
     Delivery,
+}
+
+/// Which ICMP errors end an attempt to connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HardErrors {
+    /// Protocol and port unreachable (RFC 9293 section 3.9.2.2).
+    #[default]
+    Standard,
+    /// Beside them, as FreeBSD does: what is administratively prohibited, an expired hop limit, and a next header that is not
+    /// known.
+    More,
+    /// None.
+    Ignored,
 }
 
 /// See the module's text.
@@ -118,6 +133,28 @@ pub struct Habits {
     pub mtu_search: MtuSearch,
     /// The MSS over IPv4 from which a search begins, in octets. Default 1,024.
     pub base_mss: u16,
+    /// Which ICMP errors end an attempt to connect. Default: see [`HardErrors::Standard`].
+    pub hard_errors: HardErrors,
+    /// Timeouts of a SYN after which it does not ask for ECN any more. Default 0: the first one that is sent again asks for
+    /// nothing (RFC 3168 section 6.1.1.1).
+    pub ecn_retries: u8,
+    /// A SYN that crosses ours and asks for ECN is answered as one to a listener. Default off: RFC 3168 section 6.1.1 keeps it
+    /// from those who have sent a SYN that did not ask.
+    pub ecn_with_crossing_syn: bool,
+    /// The timeout of a SYN from which on it offers nothing but its MSS. Default `None`: it offers the same again.
+    pub bare_syn_after: Option<u8>,
+    /// A SYN,ACK to a listener is dropped without a word. Default off: it is answered by a RST (RFC 9293 section 3.10.7.2).
+    pub silent_on_syn_ack: bool,
+    /// The FIN of a SYN that crosses ours and brings text is forgotten: its peer sends it again. Default off: it is kept.
+    pub forget_crossing_fin: bool,
+    /// TIME-WAIT answers whatever acknowledges, unless it is the last ACK once more, and nothing else. Default off: what lies
+    /// outside of the window, and the FIN that comes again (RFC 9293 section 3.10.7.4).
+    pub talkative_time_wait: bool,
+    /// A RST counts wherever it lies in the window, as RFC 793 had it: whoever guesses the window ends the connection. Insecure;
+    /// default off (RFC 5961 section 3).
+    pub insecure_reset: bool,
+    /// A SYN in the window resets the connection, as RFC 793 had it. Insecure; default off (RFC 5961 section 4).
+    pub insecure_syn: bool,
 }
 
 impl Default for Habits {
@@ -143,6 +180,15 @@ impl Default for Habits {
             challenge_eighths: 8,
             mtu_search: MtuSearch::BlackHoles,
             base_mss: 1_024,
+            hard_errors: HardErrors::default(),
+            ecn_retries: 0,
+            ecn_with_crossing_syn: false,
+            bare_syn_after: None,
+            silent_on_syn_ack: false,
+            forget_crossing_fin: false,
+            talkative_time_wait: false,
+            insecure_reset: false,
+            insecure_syn: false,
         }
     }
 }

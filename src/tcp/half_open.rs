@@ -9,6 +9,7 @@ use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
 use super::ecn::{self, EcnMode};
 use super::fast_open::FastOpen;
+use super::habits::Habits;
 use super::initial_sequence::flow_label;
 use super::option::{self, Agreed};
 use super::reset::Reply;
@@ -190,14 +191,14 @@ impl HalfOpen {
     }
 
     /// The steps of RFC 9293 section 3.10.7.4, as far as SYN-RECEIVED after a passive open goes.
-    pub fn segment_arrives(&mut self, segment: &Segment<'_>) -> Action {
+    pub fn segment_arrives(&mut self, segment: &Segment<'_>, habits: &Habits) -> Action {
         let space = self.space();
         let old = segment
             .options
             .timestamp
             .is_some_and(|timestamp| self.agreed.timestamps && is_before(timestamp.value, self.agreed.ts_recent));
         if segment.rst() {
-            return match acceptance::reset(&space, segment.seq) {
+            return match acceptance::reset(&space, segment.seq).by_habit(habits) {
                 // 9293-3.10.7.4-13: back to LISTEN, and nobody is told.
                 ResetAction::Reset => Action::Remove(Ok(())),
                 ResetAction::Challenge => self.answer(segment, DropReason::TcpResetRefused),

@@ -25,7 +25,8 @@ pub enum Rejected {
     Drop(DropReason),
     /// It is dropped and answered with a RST of its own (see [`super::reset`]).
     Reset(DropReason),
-    /// The application is gone and there is data for it: the connection is reset (RFC 9293 section 3.6.1).
+    /// The application is gone and there is data for it: the connection is reset (RFC 9293 section 3.6.1). Or a SYN resets it,
+    /// by a habit that is not the default.
     Abort(DropReason),
 }
 
@@ -55,7 +56,7 @@ pub fn segment_arrives(
         // 9293-3.10.7.4-21
         return Err(Rejected::Drop(DropReason::TcpNoAck));
     }
-    acknowledge(connection, &segment, cx)?; //      fifth
+    acknowledge(connection, &mut segment, cx)?; //  fifth
     if connection.state() == State::Closed {
         return Ok(());
     }
@@ -134,7 +135,7 @@ fn reset(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_
     if !segment.rst() {
         return Ok(());
     }
-    match acceptance::reset(&connection.space(), segment.seq) {
+    match acceptance::reset(&connection.space(), segment.seq).by_habit(&cx.config.habits) {
         ResetAction::Reset => {
             cx.counters.resets_in += 1;
             // 9293-3.10.7.4-14: refused while it is still being opened.
@@ -161,6 +162,9 @@ fn reset(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_
 fn syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) -> Result<(), Rejected> {
     if !segment.syn() {
         return Ok(());
+    }
+    if cx.config.habits.insecure_syn && connection.state().is_synchronized() {
+        return Err(Rejected::Abort(DropReason::TcpSynRefused));
     }
     connection.owe_challenge(cx);
     Err(Rejected::Drop(DropReason::TcpSynRefused))

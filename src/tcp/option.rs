@@ -50,16 +50,22 @@ pub fn order(config: &TcpConfig, options: &SocketOptions) -> OptionOrder {
     if options.no_options { OptionOrder::None } else { config.option_order }
 }
 
+/// A SYN of this order may offer more than an MSS.
+fn offers_more(order: OptionOrder) -> bool {
+    !matches!(order, OptionOrder::None | OptionOrder::MssAlone)
+}
+
 /// The options of our SYN.
 // 9293-MUST-14, 9293-MAY-3, 9293-SHLD-5: each SYN carries an MSS.
 pub fn for_syn(config: &TcpConfig, order: OptionOrder, mss: u16, shift: WindowShift, timestamp: u32) -> TcpOptions {
+    let speaks = offers_more(order);
     TcpOptions {
         mss: Some(mss),
         // 7323-2.2-1: also with shift 0.
-        window_scale: config.window_scaling.then(|| shift.count()),
+        window_scale: (speaks && config.window_scaling).then(|| shift.count()),
         // 2018-2: only on segments with SYN.
-        sack_permitted: config.sack,
-        timestamp: config.timestamps.then_some(Timestamp { value: timestamp, echo: 0 }),
+        sack_permitted: speaks && config.sack,
+        timestamp: (speaks && config.timestamps).then_some(Timestamp { value: timestamp, echo: 0 }),
         order,
         ..TcpOptions::default()
     }
@@ -81,7 +87,7 @@ pub fn for_syn_ack(agreed: &Agreed, mss: u16, shift: WindowShift, timestamp: u32
 
 /// What is agreed on once the peer's SYN or SYN-ACK is known, if we offer or would offer what `config` says, in this order.
 pub fn agree(config: &TcpConfig, order: OptionOrder, peer: &TcpOptions, timestamp_offset: u32, now: Instant) -> Agreed {
-    let speaks = order != OptionOrder::None;
+    let speaks = offers_more(order);
     Agreed {
         timestamps: speaks && config.timestamps && peer.timestamp.is_some(),
         sack: speaks && config.sack && peer.sack_permitted,

@@ -160,10 +160,19 @@ impl Connection {
     fn next_edge(&self, capacity: u32, config: &TcpConfig) -> SeqNumber {
         let free = self.free_window(capacity);
         if config.habits.windows != Windows::Steps {
-            return self.rcv.edge.max(self.rcv.nxt + free);
+            return self.next_edge_of_buffer(free, capacity, config);
         }
         let candidate = self.rcv.nxt + free.min(self.largest_window(capacity));
         let step = self.silly_window_step(capacity);
+        if candidate.saturating_since(self.rcv.edge) >= step { candidate } else { self.rcv.edge }
+    }
+
+    /// The same where all of the buffer is window. Of an empty one no step is too small: the peer has all of it.
+    #[cold]
+    fn next_edge_of_buffer(&self, free: u32, capacity: u32, config: &TcpConfig) -> SeqNumber {
+        let by_octets = config.habits.windows != Windows::Whole || free == capacity;
+        let step = if by_octets { 1 } else { self.silly_window_step(capacity) };
+        let candidate = self.rcv.nxt + free;
         if candidate.saturating_since(self.rcv.edge) >= step { candidate } else { self.rcv.edge }
     }
 
@@ -176,7 +185,11 @@ impl Connection {
     pub(super) fn offer(&self, syn: bool, cx: &Context<'_>) -> (WireWindow, SeqNumber) {
         let edge = self.next_edge(self.shown_capacity(cx.config, cx.pool), cx.config);
         let shift = if syn { WindowShift::default() } else { self.rcv.shift };
-        (shift.unscale(edge.since(self.rcv.nxt)), edge)
+        let mut window = edge.since(self.rcv.nxt);
+        if cx.config.habits.windows == Windows::WholeSegments {
+            window = window.next_multiple_of(1 << shift.count());
+        }
+        (shift.unscale(window), edge)
     }
 
     /// Owes a window update once reading has made enough room.

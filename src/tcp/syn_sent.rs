@@ -1,9 +1,10 @@
 //! SEGMENT ARRIVES in SYN-SENT (RFC 9293 section 3.10.7.3).
 
 use super::acknowledge::acknowledge_syn;
-use super::connection::{Connection, Context};
-use super::ecn;
+use super::connection::{Connection, Context, Events};
+use super::ecn::{self, EcnMode};
 use super::finish::finish;
+use super::habits::Habits;
 use super::input::Rejected;
 use super::option::{self, Agreed};
 use super::receiver::AckOwed;
@@ -15,6 +16,7 @@ use super::why::Why;
 use super::window::WindowShift;
 use crate::counters::DropReason;
 use crate::error::SocketError;
+use crate::wire::option::OptionOrder;
 
 /// Handles one segment in SYN-SENT.
 ///
@@ -65,6 +67,7 @@ pub(super) fn segment_arrives(
         // 9293-3.10.7.3-8, 9293-MUST-10: a simultaneous open. Our SYN,ACK repeats the SYN with the same ISS.
         connection.advance(Cause::Syn);
         connection.take_window(segment);
+        keep(connection, segment, cx);
         // Our SYN leaves once more, as it is by now, and does not wait for its timer.
         connection.retransmit_all();
         return Ok(());
@@ -82,6 +85,40 @@ pub(super) fn segment_arrives(
     Ok(())
 }
 
+/// Keeps the text and the FIN of a SYN that has crossed ours until our own is acknowledged. They are not acknowledged
+/// before, so a peer that sends them again loses nothing where there is no memory for them; and there is one such SYN at
+/// most, whose text the window of ours bounds.
+// 9293-3.10.7.3-8: "queue them for processing after the ESTABLISHED state has been reached". RCV.NXT stays behind the SYN.
+fn keep(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+    if connection.read_closed {
+        // Nobody will read it.
+        return;
+    }
+    let mut rest = *segment;
+    rest.trim(connection.rcv.nxt, connection.rcv.edge);
+    let position = connection.receive_buffer.next();
+    let written = connection.receive_buffer.write_at(cx.pool, position, rest.payload);
+    let forget = cx.config.habits.forget_crossing_fin && !rest.payload.is_empty();
+    if written.is_ok_and(|written| written.advanced == rest.payload.len() as u64) && rest.fin() && !forget {
+        connection.rcv.fin = Some(connection.rcv.nxt + rest.payload.len() as u32);
+    }
+}
+
+/// Our SYN is acknowledged: what came with the peer's is in order now. Of `segment`, which acknowledges it, only what is
+/// new remains.
+pub(super) fn take_kept(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Context<'_>) {
+    let kept = connection.receive_buffer.readable() as u32;
+    if kept == 0 {
+        return;
+    }
+    connection.rcv.nxt += kept;
+    connection.rcv.shown = connection.rcv.shown.saturating_add(kept);
+    connection.statistics.octets_received += u64::from(kept);
+    connection.events.add(Events::READ);
+    connection.owe_ack_in_order(cx);
+    segment.trim(connection.rcv.nxt, connection.rcv.edge);
+}
+
 /// Takes over what the peer's SYN says.
 // 9293-3.10.7.3-6: RCV.NXT = SEG.SEQ + 1, IRS = SEG.SEQ.
 fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<'_>) {
@@ -90,8 +127,13 @@ fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<
     let Agreed { order, timestamp_offset, .. } = connection.agreed;
     connection.agreed = option::agree(config, order, &segment.options, timestamp_offset, cx.now);
     // 3168-6.1.1-1: by a SYN,ACK for our SYN; where both open, the peer's SYN asks as ours does.
-    connection.agreed.ecn =
-        asked && if segment.has_ack() { ecn::accepts(segment.flags) } else { ecn::asks(segment.flags) };
+    connection.agreed.ecn = match segment.has_ack() {
+        true => asked && ecn::accepts(segment.flags),
+        false => {
+            let anyway = config.habits.ecn_with_crossing_syn && config.ecn != EcnMode::Off;
+            (asked || anyway) && ecn::asks(segment.flags)
+        }
+    };
     let ipv6 = connection.tuple.remote_addr.is_ipv6();
     connection.snd.mss = option::send_mss(segment.options.mss, connection.snd.mss, ipv6);
     if let Some(path) = connection.path.as_mut() {
@@ -113,4 +155,15 @@ fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<
     connection.rcv.last_ack = connection.rcv.nxt;
     connection.rcv.tuning.start(connection.rcv.nxt);
     connection.last_received = cx.now;
+}
+
+impl Connection {
+    /// Our SYN was lost: the next one may offer less, as something on the path may drop it for what it offers.
+    pub(super) fn offer_less(&mut self, habits: &Habits) {
+        // 3168-6.1.1.1: it does not ask for ECN any more.
+        self.agreed.ecn &= self.snd.syn_losses <= habits.ecn_retries;
+        if habits.bare_syn_after.is_some_and(|losses| self.snd.syn_losses >= losses) {
+            self.agreed.order = OptionOrder::MssAlone;
+        }
+    }
 }

@@ -132,6 +132,20 @@ impl TimeWait {
         }
     }
 
+    /// What a segment means by the habit [`talkative_time_wait`](super::habits::Habits::talkative_time_wait); `None` where
+    /// habit says nothing.
+    pub fn by_habit(&mut self, segment: &Segment<'_>, limit: u8) -> Option<Action> {
+        if segment.rst() || segment.syn() {
+            return None;
+        }
+        if !segment.has_ack() {
+            return Some(Action::Drop(DropReason::TcpNoAck));
+        }
+        let again = segment.fin() && segment.end() == self.rcv_nxt;
+        let last_ack = segment.is_empty() && segment.seq == self.rcv_nxt && segment.ack == self.snd_nxt;
+        (!again && !last_ack).then(|| self.answer(segment, limit))
+    }
+
     /// An ACK, within the limit of this record.
     fn answer(&mut self, segment: &Segment<'_>, limit: u8) -> Action {
         if segment.arrived.saturating_since(self.answers_since) >= Duration::from_secs(1) {

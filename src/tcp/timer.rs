@@ -195,8 +195,9 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     cx.counters.timeouts += 1;
     if connection.syn_in_flight() {
         connection.snd.syn_losses = connection.snd.syn_losses.saturating_add(1);
-        // 3168-6.1.1.1: something on the path may drop SYNs that ask.
-        connection.agreed.ecn &= connection.state() != State::SynSent;
+        if connection.state() == State::SynSent {
+            connection.offer_less(&cx.config.habits);
+        }
     } else {
         if connection.recovery.phase != Phase::Timeout {
             connection.undo.begin(una, resent);

@@ -123,7 +123,9 @@ impl TcpConfig {
         }
         let most = self.largest_receive_capacity(options).min(self.queue_capacity(mss));
         let first = match self.habits.windows {
-            Windows::WholeSegments => self.receive_tuning.start().next_multiple_of(u32::from(mss.max(1))),
+            Windows::Whole | Windows::WholeSegments => {
+                self.receive_tuning.start().next_multiple_of(u32::from(mss.max(1)))
+            }
             Windows::Steps | Windows::Told => *self.receive_tuning.start(),
         };
         (most.min(first), most, true)

@@ -9,6 +9,7 @@ use super::reset::{self, Reply};
 use super::state::{Cause, State};
 use super::why::Why;
 use crate::buffer::More;
+use crate::counters::DropReason;
 use crate::error::SocketError;
 use crate::wire::option::Timestamp;
 
@@ -97,7 +98,7 @@ impl Connection {
     /// # Errors
     /// `WouldBlock` while there is nothing, else why the connection ended.
     pub fn receive(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Result<usize, SocketError> {
-        if self.receive_buffer.readable() == 0 {
+        if self.receive_buffer.readable() == 0 || self.keeps_text() {
             return self.nothing_to_read();
         }
         // 6093-6: urgent octets are in line, where they were sent. A call does not read past the mark, so that the reader can
@@ -115,7 +116,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::receive`].
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize, SocketError> {
-        if self.receive_buffer.readable() == 0 {
+        if self.receive_buffer.readable() == 0 || self.keeps_text() {
             return self.nothing_to_read();
         }
         let most = self.until_mark(buffer.len());
@@ -133,7 +134,7 @@ impl Connection {
             (Some(error), _) => Err(error),
             // 9293-3.10.3-1
             (None, State::Closed) => Err(SocketError::NotConnected),
-            // 9293-3.10.3-2, 9293-3.10.3-3
+            // 9293-3.10.3-2, 9293-3.10.3-3: also for the text of a SYN that has crossed ours.
             (None, _) => Err(SocketError::WouldBlock),
         }
     }
@@ -212,6 +213,16 @@ impl Connection {
             self.end(Cause::Abort, Some(SocketError::Aborted), cx.pool, cx.transfers);
         }
         reply
+    }
+
+    /// Ends the connection for what a segment has brought (see [`super::input::Rejected::Abort`]); the answer is the RST to send.
+    pub fn abort_for(&mut self, reason: DropReason, cx: &mut Context<'_>) -> Option<Reply> {
+        if reason != DropReason::TcpSynRefused {
+            return self.abort(cx, Why::RstAfterClose);
+        }
+        let reply = self.reset(cx, Why::RstSyn);
+        self.end(Cause::Reset, Some(SocketError::Reset), cx.pool, cx.transfers);
+        Some(reply)
     }
 
     /// The RST that ends this connection.

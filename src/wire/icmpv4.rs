@@ -29,6 +29,10 @@ pub mod unreachable {
     pub const FRAGMENTATION_NEEDED: u8 = 4;
     /// Source route failed: soft.
     pub const SOURCE_ROUTE_FAILED: u8 = 5;
+    /// The network is administratively prohibited (RFC 1122 section 3.2.2.1).
+    pub const NETWORK_PROHIBITED: u8 = 9;
+    /// The host is administratively prohibited (RFC 1122 section 3.2.2.1).
+    pub const HOST_PROHIBITED: u8 = 10;
     /// Communication administratively prohibited (RFC 1812 section 5.2.7.1).
     pub const ADMINISTRATIVELY_PROHIBITED: u8 = 13;
 }

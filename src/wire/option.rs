@@ -95,6 +95,8 @@ pub enum OptionOrder {
     Linux,
     /// As FreeBSD: MSS, window scale, SACK permitted, timestamps, and the end of the list as often as it takes.
     Bsd,
+    /// Of a SYN nothing but the MSS.
+    MssAlone,
     /// No option at all.
     None,
 }
@@ -267,7 +269,8 @@ impl Writer<'_> {
 pub fn emit(options: &TcpOptions, buffer: &mut [u8]) -> usize {
     let mut writer = Writer { buffer, at: 0 };
     match options.order {
-        OptionOrder::Linux => writer.linux(options),
+        // Without the other options there is no order.
+        OptionOrder::Linux | OptionOrder::MssAlone => writer.linux(options),
         OptionOrder::Bsd => writer.bsd(options),
         OptionOrder::None => return 0,
     }

@@ -55,6 +55,7 @@ pub const SACK: TcpOptions = TcpOptions {
     sack_permitted: true,
     timestamp: None,
     sack: SackBlocks::EMPTY,
+    fast_open: None,
     order: OptionOrder::Linux,
 };
 

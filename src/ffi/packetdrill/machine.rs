@@ -6,6 +6,7 @@
 //! the end of the call, and the clock must not have moved on.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,22 @@ pub struct State {
     happened: u64,
     /// Threads whose call has ended and that have not read the clock since.
     to_read_clock: Vec<i64>,
+    /// Where the states of all sockets are told, and what was told last.
+    status: Option<(PathBuf, String)>,
+}
+
+impl State {
+    /// Tells the states of all sockets where somebody may ask for them.
+    fn tell_status(&mut self) {
+        let Some((path, told)) = &mut self.status else { return };
+        let status = self.host.status();
+        if status != *told {
+            if let Err(error) = fs::write(&*path, &status) {
+                eprintln!("glasstcp: {}: {error}", path.display());
+            }
+            *told = status;
+        }
+    }
 }
 
 /// The host of this process.
@@ -72,7 +89,8 @@ pub fn start(line: &str) -> Result<(), String> {
         settings.set_local(local);
     }
     let host = Host::with_numbers(settings, Box::new(SystemNumbers))?;
-    let state = State { host, waiting: 0, to_look: 0, happened: 0, to_read_clock: Vec::new() };
+    let status = std::env::var_os(sources::STATUS_VARIABLE).map(|path| (PathBuf::from(path), String::new()));
+    let state = State { host, waiting: 0, to_look: 0, happened: 0, to_read_clock: Vec::new(), status };
     let machine = Machine { state: Mutex::new(state), changed: Condvar::new() };
     MACHINE.set(machine).map_err(|_| "there is a host in this process already".to_owned())
 }
@@ -112,6 +130,7 @@ impl Machine {
 
     /// Lets those who wait look at what has happened, and waits for them.
     fn tell<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.tell_status();
         if state.waiting == 0 && state.to_read_clock.is_empty() {
             return state;
         }

@@ -330,7 +330,7 @@ impl<'a> Replay<'a> {
     fn half_open(&mut self, segment: &Segment<'_>) -> Received {
         let End::HalfOpen(record) = &mut self.end else { return Received::default() };
         let answer = |reason: DropReason| Received { owes_ack: true, challenge: true, ..dropped(reason, false) };
-        match record.segment_arrives(segment) {
+        match record.segment_arrives(segment, &self.around.config.habits) {
             half_open::Action::Drop(reason) => dropped(reason, false),
             half_open::Action::Answer(_, reason) => answer(reason),
             half_open::Action::Reset(reason) => dropped(reason, true),
@@ -359,8 +359,11 @@ impl<'a> Replay<'a> {
         let before = Facts::of(tcb);
         let mut cx = self.around.context(segment.arrived);
         let result = segment_arrives(tcb, segment, &mut cx);
-        let readable = tcb.receive_buffer.readable();
-        tcb.receive_buffer.skip(cx.pool, readable);
+        if !tcb.keeps_text() {
+            // The text of a SYN that has crossed waits for the end of the handshake.
+            let readable = tcb.receive_buffer.readable();
+            tcb.receive_buffer.skip(cx.pool, readable);
+        }
         let after = Facts::of(tcb);
         let mut received = Received { acts: before.acts(&after), ..Received::default() };
         received.owes_ack = tcb.owed.ack != AckOwed::None || tcb.owed.duplicate_acks > 0;
