@@ -149,7 +149,7 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     info.u64s(&[0, in_micros(times.busy), in_micros(times.window), in_micros(times.buffer)]);
     info.u32s(&[0, 0]);
     info.u64s(&[0, 0]);
-    info.u32s(&[0, u32::from(snapshot.reordering_times), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
+    info.u32s(&[0, u32::from(snapshot.reordering), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
     info.bytes.resize(LEN, 0);
     info.bytes
 }

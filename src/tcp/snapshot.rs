@@ -69,9 +69,7 @@ pub struct Snapshot {
     /// The path has been seen to reorder.
     pub reordering: bool,
     /// By so many segments at most; 3 where it was not seen.
-    pub reordering_degree: u16,
-    /// So many ACKs have told of it.
-    pub reordering_times: u16,
+    pub reordering_degree: u8,
     /// The reordering window, in quarters of the least round-trip time.
     pub reordering_multiplier: u8,
     /// The least round-trip time of the last minutes, once known.
@@ -136,7 +134,6 @@ impl Snapshot {
             lost: sent.map_or(0, |sent| sent.lost().octets()),
             reordering: connection.reordering.seen,
             reordering_degree: connection.reordering.degree(),
-            reordering_times: connection.reordering.times(),
             reordering_multiplier: connection.reordering.multiplier(),
             min_rtt: connection.min_rtt.get(),
             snd_una: connection.snd.una.since(connection.snd.iss),

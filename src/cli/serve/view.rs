@@ -136,7 +136,6 @@ pub(super) mod tests {
             lost: 0,
             reordering: false,
             reordering_degree: 3,
-            reordering_times: 0,
             reordering_multiplier: 1,
             min_rtt: Some(Duration::from_micros(1_100)),
             snd_una: 1,

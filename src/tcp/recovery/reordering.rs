@@ -20,29 +20,19 @@ pub struct Reordering {
     multiplier: u8,
     /// RACK.reo_wnd_persist: recoveries for which it stays so.
     persist: u8,
+    /// The most segments by which something was overtaken.
+    degree: u8,
     /// RACK.dsack_round: no second step before this is acknowledged, if there was one.
-    stepped: bool,
     round: SeqNumber,
-    /// The most segments by which something was overtaken, and how often something was.
-    degree: u16,
-    times: u16,
 }
 
 /// Segments by which something is believed to be overtaken at most.
-const MAX_DEGREE: u32 = 300;
+const MAX_DEGREE: u32 = 255;
 
 impl Default for Reordering {
     fn default() -> Reordering {
-        let (degree, times) = (DUPLICATE_THRESHOLD as u16, 0);
-        Reordering {
-            seen: false,
-            multiplier: 1,
-            persist: PERSISTENCE,
-            stepped: false,
-            round: SeqNumber(0),
-            degree,
-            times,
-        }
+        let degree = DUPLICATE_THRESHOLD as u8;
+        Reordering { seen: false, multiplier: 1, persist: PERSISTENCE, degree, round: SeqNumber(0) }
     }
 }
 
@@ -51,12 +41,11 @@ impl Reordering {
     // 8985-6.2-3
     pub fn overtaken(&mut self, octets: u32, mss: u32) {
         self.seen = true;
-        self.degree = self.degree.max(octets.div_ceil(mss.max(1)).min(MAX_DEGREE) as u16);
-        self.times = self.times.saturating_add(1);
+        self.degree = self.degree.max(octets.div_ceil(mss.max(1)).min(MAX_DEGREE) as u8);
     }
 
     /// The most segments by which something was overtaken: 3 at least, as so many show a loss otherwise.
-    pub fn degree(&self) -> u16 {
+    pub fn degree(&self) -> u8 {
         self.degree
     }
 
@@ -65,16 +54,11 @@ impl Reordering {
         u32::from(self.degree) > DUPLICATE_THRESHOLD
     }
 
-    /// ACKs that have told of something overtaken.
-    pub fn times(&self) -> u16 {
-        self.times
-    }
-
     /// A D-SACK: something was sent again for nothing, so the window was too small. Once in a round trip.
     // 8985-6.2-4
     pub fn duplicate(&mut self, una: SeqNumber, nxt: SeqNumber) {
-        if !self.stepped || una.ge(self.round) {
-            (self.stepped, self.round) = (true, nxt);
+        if self.multiplier == 1 || una.ge(self.round) {
+            self.round = nxt;
             self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSISTENCE;
         }
@@ -134,12 +118,12 @@ mod tests {
     #[test]
     fn the_degree_is_the_largest() {
         let mut reordering = Reordering::default();
-        assert_eq!((reordering.degree(), reordering.times(), reordering.seen), (3, 0, false));
-        for (octets, degree) in [(1_000, 3), (5_001, 6), (4_000, 6), (u32::MAX, 300)] {
+        assert_eq!((reordering.degree(), reordering.seen), (3, false));
+        for (octets, degree) in [(1_000, 3), (5_001, 6), (4_000, 6), (u32::MAX, 255)] {
             reordering.overtaken(octets, 1_000);
             assert_eq!(reordering.degree(), degree, "{octets}");
         }
-        assert!(reordering.seen && reordering.times() == 4);
+        assert!(reordering.seen);
     }
 
     /// 8985-6.2-4, 8985-3.3.2
