@@ -114,7 +114,7 @@ fn a_request_is_answered_by_a_cookie_that_opens_the_next_connection() {
     assert!(sent.iter().all(|sent| sent.flags().contains(ACK) && sent.header.ack == script.seq));
     script.peer_acks(script.ack.wrapping_add(2_500));
     assert_eq!(state(&script, second), Some(State::Established));
-    assert!(script.stack.tcp_connection(second).unwrap().syn_text);
+    assert!(script.stack.tcp_connection(second).unwrap().agreed.syn_text);
     let counters = script.stack.counters();
     assert_eq!((counters.fast_open_cookies_asked, counters.fast_open_passive), (1, 1));
     assert_eq!((counters.fast_open_passive_failed, counters.passive_opens), (0, 2));
@@ -423,7 +423,7 @@ fn a_client_asks_once_and_uses_the_cookie_from_then_on() {
     assert_eq!(text_of(&rest), text[960..]);
     assert_eq!(rest[0].header.seq, ack);
     assert_eq!(state(&script, handle), Some(State::Established));
-    assert!(script.stack.tcp_connection(handle).unwrap().syn_text);
+    assert!(script.stack.tcp_connection(handle).unwrap().agreed.syn_text);
     let counters = script.stack.counters();
     assert_eq!((counters.fast_open_active, counters.fast_open_active_failed), (1, 0));
     // The cookie stays although the last SYN-ACK had none.
@@ -443,7 +443,7 @@ fn what_the_syn_ack_leaves_out_is_sent_again() {
         let rest = answer(&mut script, ack, with(Some(cookie)));
         assert_eq!((rest.len(), rest[0].header.seq, &rest[0].text[..]), (1, ack, &text[acknowledged as usize..]));
         assert_eq!(state(&script, handle), Some(State::Established));
-        assert!(!script.stack.tcp_connection(handle).unwrap().syn_text);
+        assert!(!script.stack.tcp_connection(handle).unwrap().agreed.syn_text);
         assert_eq!(script.stack.counters().fast_open_active_failed, 1);
         assert_eq!(script.stack.tcp_snapshot(handle).unwrap().cwnd, 10 * 1_000, "that is no congestion");
         script.peer_acks(syn.header.seq.wrapping_add(101));

@@ -78,7 +78,7 @@ fn a_connection_from_its_first_packet_to_its_last() {
         )
     };
     let fresh = |una, nxt, rcv, window| open(una, nxt, "0.000ms", "200.000ms", rcv, window);
-    let later = |una, nxt, rcv, window| open(una, nxt, "1.250ms", "200.000ms", rcv, window);
+    let later = |una, nxt, rcv, window| open(una, nxt, "1.250ms", "201.250ms", rcv, window);
     let expected = [
         format!(
             "received verdict=accepted rule=9293-3.10.7.2-3 state=LISTEN->SYN-RECEIVED did=SYN-taken,answered:SYN-ACK {none}"
@@ -247,7 +247,7 @@ fn a_tail_loss_probe_and_timeouts() {
     let of = |key| notes.iter().map(|note| value(note, key).unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(of("cwnd")[1..], ["14600", "1460", "1460"]);
     assert_eq!(of("nxt"), ["1461"; 4]);
-    assert_eq!((of("rto")[0].as_str(), of("rto")[2].as_str()), ("200.000ms", "400.000ms"));
+    assert_eq!((of("rto")[0].as_str(), of("rto")[2].as_str()), ("220.000ms", "440.000ms"));
 }
 
 #[test]

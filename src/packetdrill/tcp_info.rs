@@ -98,7 +98,7 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
         | u8::from(snapshot.sack) << 1
         | u8::from(snapshot.window_shift.is_some()) << 2
         | u8::from(connection.agreed.ecn) << 3
-        | u8::from(connection.syn_text) << 5;
+        | u8::from(connection.agreed.syn_text) << 5;
     let (theirs, ours) = snapshot.window_shift.unwrap_or((0, 0));
     let mut info = Layout { bytes: Vec::with_capacity(LEN) };
     info.u8(state_number(snapshot.state));

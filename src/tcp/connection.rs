@@ -261,8 +261,6 @@ pub struct Connection {
     pub path: Option<Box<Path>>,
     /// How it opens with more than a handshake, until it is open.
     pub fast_open: Option<Box<FastOpen>>,
-    /// The text of a SYN was acknowledged, of ours whole or of the peer's.
-    pub syn_text: bool,
     /// The congestion controller.
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
@@ -367,7 +365,6 @@ impl Connection {
             probe_unmeasured: true,
             path: None,
             fast_open: None,
-            syn_text: false,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
             retransmit_now: false,

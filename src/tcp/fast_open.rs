@@ -225,7 +225,7 @@ impl Connection {
         // A request is no answer.
         let cookie = segment.options.fast_open.filter(|cookie| !cookie.is_request());
         fast_open.answer = Some(Answer { cookie, mss: segment.options.mss, acknowledged, sent });
-        self.syn_text = sent > 0 && acknowledged == sent;
+        self.agreed.syn_text = sent > 0 && acknowledged == sent;
         if acknowledged < sent {
             self.retransmit_all();
         }

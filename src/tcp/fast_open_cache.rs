@@ -163,10 +163,10 @@ mod tests {
         for wait in [60, 120, 240, 480] {
             assert!(cache.begin(&tuple(1, 80), 1_460, now).is_some());
             cache.learn(&tuple(1, 80), (wait == 120).then_some(&answer(b"", 0)), BACK_OFF, now);
-            now = now + Duration::from_secs(wait - 1);
+            now += Duration::from_secs(wait - 1);
             assert!(cache.begin(&tuple(1, 80), 1_460, now).is_none());
             assert!(cache.begin(&tuple(1, 81), 1_460, now).is_some(), "another service");
-            now = now + Duration::from_secs(1);
+            now += Duration::from_secs(1);
         }
         // Once it works, all is forgotten.
         cache.learn(&tuple(1, 80), Some(&answer(b"", 1)), BACK_OFF, now);

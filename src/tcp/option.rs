@@ -26,6 +26,8 @@ pub struct Agreed {
     pub scaling: bool,
     /// Both sides do ECN (RFC 3168); before the peer's SYN is there, our SYN asks for it.
     pub ecn: bool,
+    /// The text of a SYN was acknowledged, of ours whole or of the peer's (RFC 7413).
+    pub syn_text: bool,
     /// Added to our timestamp clock (RFC 7323 section 7.1).
     pub timestamp_offset: u32,
     /// TS.Recent.
@@ -95,6 +97,7 @@ pub fn agree(config: &TcpConfig, order: OptionOrder, peer: &TcpOptions, timestam
         scaling: speaks && config.window_scaling && peer.window_scale.is_some(),
         // The control bits decide, not the options.
         ecn: false,
+        syn_text: false,
         timestamp_offset,
         ts_recent: peer.timestamp.map_or(0, |timestamp| timestamp.value),
         ts_recent_at: now,

@@ -41,7 +41,7 @@ pub fn text_of_syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut 
     let mut rest = *segment;
     rest.trim(connection.rcv.nxt, connection.rcv.edge);
     if !rest.payload.is_empty() {
-        connection.syn_text = take(connection, &rest, rest.payload, cx).is_ok();
+        connection.agreed.syn_text = take(connection, &rest, rest.payload, cx).is_ok();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Any bytes as TCP options: what etherparse reads in them, we read too; and what was understood survives writing and reading.
 
 use etherparse::{TcpOptionElement, TcpOptionsIterator};
+use glasstcp::wire::fast_open::Cookie;
 use glasstcp::wire::option::{self, SackBlocks, TcpOptions, Timestamp};
 
 pub fn play(data: &[u8]) {
@@ -16,6 +17,7 @@ pub fn play(data: &[u8]) {
     let again = option::parse(&buffer[..len]).expect("what is written can be read");
     assert_eq!((again.mss, again.window_scale), (options.mss, options.window_scale));
     assert_eq!((again.timestamp, again.sack_permitted), (options.timestamp, options.sack_permitted));
+    assert_eq!(again.fast_open, options.fast_open);
     assert!(again.sack.iter().eq(options.sack.iter().take(again.sack.len())), "the first blocks are kept");
 }
 
@@ -37,10 +39,25 @@ pub fn as_etherparse(area: &[u8]) -> Option<TcpOptions> {
         match refused {
             // A kind at the very end has no length that could be wrong.
             [_] => return Some(options),
-            [_, len, ..] if (2..=refused.len()).contains(&usize::from(*len)) => rest = &refused[usize::from(*len)..],
+            [kind, len, ..] if (2..=refused.len()).contains(&usize::from(*len)) => {
+                let (option, behind) = refused.split_at(usize::from(*len));
+                options.fast_open = cookie(*kind, &option[2..]).or(options.fast_open);
+                rest = behind;
+            }
             _ => return None,
         }
     }
+}
+
+/// The Fast Open cookie (RFC 7413 section 4.1.1), which etherparse does not know.
+fn cookie(kind: u8, value: &[u8]) -> Option<Cookie> {
+    let (octets, experimental) = match (kind, value) {
+        (34, octets) => (octets, false),
+        (254, [0xF9, 0x89, octets @ ..]) => (octets, true),
+        _ => return None,
+    };
+    let makes_sense = [0, 4, 6, 8, 10, 12, 14, 16].contains(&octets.len());
+    makes_sense.then(|| Cookie::new(octets).expect("a cookie").in_experiment(experimental))
 }
 
 fn note(element: TcpOptionElement, bytes: &[u8], options: &mut TcpOptions) {
