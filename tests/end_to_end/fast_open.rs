@@ -29,8 +29,9 @@ const CLIENT: &str = r#"
 import socket, sys
 family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM)
-s.settimeout(60)
+# Before any timeout is set: with one the socket would not block.
 s.sendto(sys.argv[3].encode(), socket.MSG_FASTOPEN, (sys.argv[1], int(sys.argv[2])))
+s.settimeout(60)
 s.shutdown(socket.SHUT_WR)
 got = b''
 while True:
