@@ -103,9 +103,16 @@ play() {
             sed 's/\bTCP_NOOPT\b/8/g; s/\bTCP_KEEPINIT\b/128/g' "$script" >"$out.pkt"
             script=$out.pkt
         fi
+        # What packetdrill's own runner defines for scripts that read the error queue, by the family.
+        local define=()
+        if grep -q 'CMSG_LEVEL_IP' "$script"; then
+            define=(-D CMSG_LEVEL_IP=SOL_IP -D CMSG_TYPE_RECVERR=IP_RECVERR)
+            [[ "$*" != *--ip_version=ipv4-mapped* && "$*" != *--ip_version=ipv6* ]] ||
+                define=(-D CMSG_LEVEL_IP=SOL_IPV6 -D CMSG_TYPE_RECVERR=IPV6_RECVERR)
+        fi
         : >"$GLASSTCP_SYSCTL_FILE"
         exec timeout "$LIMIT" "${NAMESPACE[@]}" env GLASSTCP_NAMESPACE=1 LD_PRELOAD="$LIB" "$PACKETDRILL" \
-            --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "$@" "$script"
+            --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "${define[@]}" "$@" "$script"
     ) >"$out.log" 2>&1 </dev/null; then
         echo pass >"$out"
     else
