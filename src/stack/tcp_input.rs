@@ -92,11 +92,15 @@ impl Stack {
     /// After anything that may have changed a connection: it gets its turn to send, its application is told, and a
     /// connection that is over leaves the table of flows.
     pub(super) fn touch(&mut self, key: SlabKey) {
-        let Some(entry) = self.connections.get(key) else { return };
-        if entry.connection.fast_open.is_some() {
-            self.fast_open_progress(key);
-        }
         let Some(entry) = self.connections.get_mut(key) else { return };
+        // Hardly any connection opens by Fast Open, so this looks a second time only for those that do.
+        let entry = if entry.connection.fast_open.is_none() {
+            entry
+        } else {
+            self.fast_open_progress(key);
+            let Some(entry) = self.connections.get_mut(key) else { return };
+            entry
+        };
         match entry.connection.state() {
             State::TimeWait if !entry.detached => self.enter_time_wait(key),
             State::Closed if !entry.detached => {
