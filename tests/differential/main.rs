@@ -34,18 +34,7 @@ const START: Instant = Instant::from_secs(1_000);
 const SEED: u64 = 1;
 
 fn setups(scenario: &Scenario) -> [Setup; 2] {
-    let address = |side: usize| {
-        let host = side + 1;
-        let text = if scenario.ipv6 { format!("[fd00:67::{host}]") } else { format!("10.0.0.{host}") };
-        format!("{text}:{}", PORTS[side]).parse().unwrap()
-    };
-    [0, 1].map(|side| Setup {
-        local: address(side),
-        remote: address(1 - side),
-        mtu: scenario.mtu,
-        receive_capacity: scenario.receive_capacity,
-        nodelay: scenario.nodelay,
-    })
+    Setup::pair(scenario, ["10.0.0", "fd00:67:"], PORTS)
 }
 
 fn conversation(scenario: &Scenario, stacks: [&'static str; 2], seed: u64) -> Outcome {

@@ -51,18 +51,7 @@ fn scenarios() -> Vec<Scenario> {
 fn setups(scenario: &Scenario, number: usize) -> [Setup; 2] {
     // Ports of their own, as what went before may still be in TIME-WAIT.
     let ports = [5_000 + number as u16, 16_000 + number as u16];
-    let address = |side: usize| {
-        let host = side + 1;
-        let text = if scenario.ipv6 { format!("[fd00:99::{host}]") } else { format!("10.9.0.{host}") };
-        format!("{text}:{}", ports[side]).parse().expect("an address")
-    };
-    [0, 1].map(|side| Setup {
-        local: address(side),
-        remote: address(1 - side),
-        mtu: scenario.mtu,
-        receive_capacity: scenario.receive_capacity,
-        nodelay: scenario.nodelay,
-    })
+    Setup::pair(scenario, ["10.9.0", "fd00:99:"], ports)
 }
 
 /// 9293-MUST-2, 9293-MUST-14, pitfall 1: what the kernel makes of all that we send is what it makes of its own.

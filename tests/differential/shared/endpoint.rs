@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use glasstcp::time::Instant;
 
+use super::scenario::Scenario;
+
 /// What a read gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
@@ -69,4 +71,25 @@ pub struct Setup {
     pub receive_capacity: u32,
     /// Nagle's algorithm is off.
     pub nodelay: bool,
+}
+
+impl Setup {
+    /// The two ends of a scenario: hosts 1 and 2 of a network, which has a name in each family, and their ports.
+    pub fn pair(scenario: &Scenario, networks: [&str; 2], ports: [u16; 2]) -> [Setup; 2] {
+        let address = |side: usize| {
+            let host = side + 1;
+            let text = match scenario.ipv6 {
+                true => format!("[{}:{host}]", networks[1]),
+                false => format!("{}.{host}", networks[0]),
+            };
+            format!("{text}:{}", ports[side]).parse().expect("an address")
+        };
+        [0, 1].map(|side| Setup {
+            local: address(side),
+            remote: address(1 - side),
+            mtu: scenario.mtu,
+            receive_capacity: scenario.receive_capacity,
+            nodelay: scenario.nodelay,
+        })
+    }
 }
