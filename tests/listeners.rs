@@ -9,7 +9,7 @@ use glasstcp::stack::{BindOptions, ListenOptions, ListenerHandle, Readiness, Soc
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
 use glasstcp::udp::Message;
-use glasstcp::wire::option::TcpOptions;
+use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::Flags;
 use glasstcp::wire::udp::{self, UdpHeader};
 use glasstcp::wire::{parse_ip, protocol};
@@ -379,6 +379,20 @@ fn a_syn_is_refused_when_the_application_says_so() {
     script.pass(Duration::from_secs(10));
     assert_eq!(script.stack.table_sizes(), (0, 0, 0), "and is forgotten");
     assert_eq!(script.stack.next_deadline(), None);
+}
+
+/// 7323-5.2: its timestamp is that of the SYN.
+#[test]
+fn a_refusal_echoes_the_timestamp() {
+    let (mut script, listener, first) = asked();
+    script.stack.tcp_refuse_syn(script.now, first.handle).unwrap();
+    assert_eq!(script.sent_one().header.options, TcpOptions::default());
+    script.peer.set_port(40_001);
+    let timestamp = Some(Timestamp { value: 500, echo: 0 });
+    script.peer_syn(TcpOptions { timestamp, ..TcpOptions::default() });
+    let syn = script.stack.tcp_next_syn(listener).unwrap();
+    script.stack.tcp_refuse_syn(script.now, syn.handle).unwrap();
+    assert_eq!(script.sent_one().header.options.timestamp, Some(Timestamp { value: 0, echo: 500 }));
 }
 
 /// Who does not decide is asked again by the next copy; who has given up needs no decision.

@@ -11,7 +11,7 @@ use glasstcp::device::impair::Impairment;
 use glasstcp::sim::{Script, Side, World};
 use glasstcp::stack::{Readiness, SocketHandle};
 use glasstcp::tcp::state::State;
-use glasstcp::wire::option::TcpOptions;
+use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
 
 // CLOSED.
@@ -39,6 +39,25 @@ fn nobody_answers_with_the_right_reset() {
             assert_eq!(script.inject(&script.header(flags), b"data"), [], "{flags}");
         }
         assert_eq!(script.stack.table_sizes(), (0, 0, 0));
+    }
+}
+
+/// 7323-5.2: a RST for a segment of no connection has its timestamp as TSecr, and no clock of its own; by habit it has none.
+#[test]
+fn a_reset_echoes_the_timestamp_of_what_it_answers() {
+    for bare in [false, true] {
+        let mut script = Script::with(|config| config.tcp.habits.bare_resets = bare);
+        let listens_at = script.local;
+        script.listen();
+        for (port, flags) in [(81, SYN), (81, FIN | ACK), (listens_at.port(), ACK), (listens_at.port(), SYN | ACK)] {
+            script.local.set_port(port);
+            let timestamp = Some(Timestamp { value: 0xfedc_ba98, echo: 7 });
+            let options = TcpOptions { timestamp, ..TcpOptions::default() };
+            let sent = script.inject(&TcpHeader { options, ..script.header(flags) }, &[]);
+            assert!(sent[0].flags().contains(RST), "{flags}");
+            let expected = (!bare).then_some(Timestamp { value: 0, echo: 0xfedc_ba98 });
+            assert_eq!(sent[0].header.options, TcpOptions { timestamp: expected, ..TcpOptions::default() }, "{flags}");
+        }
     }
 }
 

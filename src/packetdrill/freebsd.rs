@@ -33,6 +33,7 @@ pub fn habits(config: &mut Config) {
     tcp.habits.ecn_retries = 1;
     tcp.habits.ecn_with_crossing_syn = true;
     tcp.habits.bare_syn_after = Some(BARE_SYN);
+    tcp.habits.bare_resets = true;
     tcp.habits.silent_on_syn_ack = true;
     tcp.habits.forget_crossing_fin = true;
     tcp.habits.talkative_time_wait = true;

@@ -73,6 +73,7 @@ fn linux(config: &mut Config) {
         reluctant_window_updates: true,
         cwnd: CwndRules::Delivery,
         reset_as_closed: true,
+        bare_resets: true,
         take_missing_timestamps: true,
         reset_after_timeout: false,
         silent_on_future_acks: true,

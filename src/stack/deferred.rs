@@ -115,7 +115,9 @@ impl Stack {
         let entry = self.half_open.get_mut(handle.0).filter(|entry| entry.verdict == Verdict::Asked);
         let entry = entry.ok_or(SocketError::Aborted)?;
         entry.verdict = Verdict::Refused;
-        let reply = reset::refuse(entry.tuple, entry.record.irs, entry.record.hop_limit);
+        let record = &entry.record;
+        let timestamp = record.agreed.timestamps.then_some(record.agreed.ts_recent);
+        let reply = reset::refuse(entry.tuple, record.irs, timestamp, record.hop_limit);
         let (timer, listener) = (entry.timer, entry.listener);
         self.wheel.reschedule(timer, now + REFUSAL_TIME);
         // What is refused must not keep out what comes.

@@ -45,7 +45,7 @@ impl Stack {
     }
 
     pub(super) fn answer_with_reset(&mut self, segment: &Segment<'_>, why: Why) {
-        if let Some(reply) = reset::reply(segment, self.config.tcp.socket.hop_limit, why) {
+        if let Some(reply) = reset::reply(segment, &self.config.tcp, why) {
             self.push_reset(reply);
         }
     }

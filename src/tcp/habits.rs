@@ -143,6 +143,9 @@ pub struct Habits {
     pub ecn_with_crossing_syn: bool,
     /// The timeout of a SYN from which on it offers nothing but its MSS. Default `None`: it offers the same again.
     pub bare_syn_after: Option<u8>,
+    /// A RST that answers a segment of no connection has no timestamp. Default off: it has one where the segment has (RFC 7323
+    /// section 5.2).
+    pub bare_resets: bool,
     /// A SYN,ACK to a listener is dropped without a word. Default off: it is answered by a RST (RFC 9293 section 3.10.7.2).
     pub silent_on_syn_ack: bool,
     /// The FIN of a SYN that crosses ours and brings text is forgotten: its peer sends it again. Default off: it is kept.
@@ -184,6 +187,7 @@ impl Default for Habits {
             ecn_retries: 0,
             ecn_with_crossing_syn: false,
             bare_syn_after: None,
+            bare_resets: false,
             silent_on_syn_ack: false,
             forget_crossing_fin: false,
             talkative_time_wait: false,

@@ -2,7 +2,7 @@
 //! TIME-WAIT records.
 
 use super::FourTuple;
-use super::config::SocketOptions;
+use super::config::{SocketOptions, TcpConfig};
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::why::Why;
@@ -35,9 +35,15 @@ pub struct Reply {
     pub why: Why,
 }
 
+/// The options of a RST that answers a segment with this timestamp: what belongs to no connection has no clock of its own.
+// 7323-5.2
+fn echoing(timestamp: Option<u32>) -> TcpOptions {
+    TcpOptions { timestamp: timestamp.map(|echo| Timestamp { value: 0, echo }), ..TcpOptions::default() }
+}
+
 /// The RST that answers `segment`, or `None` if it is a RST itself.
 // 9293-3.5.2-1, 9293-3.10.7.1-1: never a RST for a RST.
-pub fn reply(segment: &Segment<'_>, hop_limit: u8, why: Why) -> Option<Reply> {
+pub fn reply(segment: &Segment<'_>, config: &TcpConfig, why: Why) -> Option<Reply> {
     if segment.rst() {
         return None;
     }
@@ -48,30 +54,31 @@ pub fn reply(segment: &Segment<'_>, hop_limit: u8, why: Why) -> Option<Reply> {
         // 9293-3.10.7.1-2: SYN and FIN count in what is acknowledged.
         (SeqNumber(0), segment.end(), Flags::RST | Flags::ACK)
     };
+    let timestamp = segment.options.timestamp.filter(|_| !config.habits.bare_resets);
     Some(Reply {
         tuple: segment.tuple,
         seq,
         ack,
         flags,
         window: WireWindow(0),
-        options: TcpOptions::default(),
-        hop_limit,
+        options: echoing(timestamp.map(|timestamp| timestamp.value)),
+        hop_limit: config.socket.hop_limit,
         traffic_class: 0,
         flow_label: 0,
         why,
     })
 }
 
-/// The RST that answers a SYN with this IRS, as from a port on which nobody listens.
+/// The RST that answers a SYN with this IRS and timestamp, as from a port on which nobody listens.
 // 9293-3.10.7.1-2
-pub fn refuse(tuple: FourTuple, irs: SeqNumber, hop_limit: u8) -> Reply {
+pub fn refuse(tuple: FourTuple, irs: SeqNumber, timestamp: Option<u32>, hop_limit: u8) -> Reply {
     Reply {
         tuple,
         seq: SeqNumber(0),
         ack: irs + 1,
         flags: Flags::RST | Flags::ACK,
         window: WireWindow(0),
-        options: TcpOptions::default(),
+        options: echoing(timestamp),
         hop_limit,
         traffic_class: 0,
         flow_label: 0,
