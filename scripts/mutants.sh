@@ -19,7 +19,7 @@
 # builds do. It needs crates that the project itself does not (syn, quote, prettyplease).
 #
 # The run can be interrupted: what is known is in target/mutants/results.tsv, and the same command goes on from there. Where
-# the sources have changed in between, give --fresh. The tests run one at a time, at low priority.
+# the sources have changed in between, give --fresh. The tests run at low priority.
 #
 # Options:
 #   --file PART        only files whose path contains PART
@@ -27,6 +27,7 @@
 #   --sample N         at most N changes
 #   --seed N           which of them, and the order (1)
 #   --minutes N        stop after so many minutes
+#   --jobs N           so many tests at a time (1)
 #   --all-tests        see above; tests in real time or in a network namespace are never asked
 #   --list             print the changes, run nothing
 #   --report           see above
@@ -42,7 +43,8 @@ WORK="$ROOT/target/mutants" FRESH=0 PASSED_ON=()
 while [[ $# -gt 0 ]]; do
     case $1 in
         -h | --help) print_help && exit 0 ;;
-        --file | --file=* | --first | --first=* | --sample | --sample=* | --seed | --seed=* | --minutes | --minutes=*)
+        --file | --file=* | --first | --first=* | --sample | --sample=* | --seed | --seed=* | --minutes | --minutes=* | \
+            --jobs | --jobs=*)
             name=${1%%=*}
             take_value VALUE "$@" && shift "$TAKEN"
             [[ $name == --file || $name == --first || $VALUE =~ ^[0-9]+$ ]] || usage_error "$name needs a number, not '$VALUE'"

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tags::Tags;
 
@@ -32,6 +34,7 @@ struct Arguments {
     report: bool,
     everything: bool,
     minutes: u64,
+    jobs: usize,
     root: PathBuf,
     work: PathBuf,
 }
@@ -47,6 +50,7 @@ fn arguments() -> Arguments {
         report: false,
         everything: false,
         minutes: u64::MAX / 60,
+        jobs: 1,
         root: source_text::root(),
         work: PathBuf::new(),
     };
@@ -59,6 +63,7 @@ fn arguments() -> Arguments {
             "--sample" => found.sample = Some(number(&value())),
             "--seed" => found.seed = number(&value()) as u64,
             "--minutes" => found.minutes = number(&value()) as u64,
+            "--jobs" => found.jobs = number(&value()).max(1),
             "--work" => found.work = value().into(),
             "--list" => found.list = true,
             "--build" => found.build = true,
@@ -96,43 +101,54 @@ fn known_ids(root: &Path) -> BTreeSet<String> {
     text.lines().skip(1).filter_map(|line| line.split(',').next()).map(str::to_string).collect()
 }
 
+/// What tests come to without any change; nothing where they fail, or take too long, and cannot be asked.
+struct Reached {
+    numbers: Option<BTreeSet<u32>>,
+    took: Duration,
+}
+
 struct Session {
     tree: Tree,
     tags: Tags,
     programs: BTreeMap<String, PathBuf>,
-    /// What the tests of a program with these names come to.
-    reached: HashMap<(String, String), Option<BTreeSet<u32>>>,
+    /// By program and a part of the names of its tests.
+    reached: Mutex<HashMap<(String, String), Arc<Reached>>>,
     everything: bool,
 }
 
 impl Session {
+    /// What the tests of a program with this in their names come to; found by the first who asks.
+    fn reached(&self, target: &str, name: &str) -> Arc<Reached> {
+        let key = (target.to_string(), name.to_string());
+        let mut known = self.reached.lock().expect("no job panics");
+        let found = known.entry(key).or_insert_with(|| {
+            let (note, started) = (self.tree.path.join("reached"), Instant::now());
+            let names = [name.to_string()].into();
+            let numbers = run::reached(&self.tree.path, &self.programs[target], &names, &note, LIMIT * 3);
+            if numbers.is_none() {
+                eprintln!("without any change the tests `{name}` of {target} fail or take too long: not asked");
+            }
+            Arc::new(Reached { numbers, took: started.elapsed() })
+        });
+        found.clone()
+    }
+
     /// Nothing where no test that was asked comes to the change.
-    fn ask(&mut self, mutant: &Mutant, target: &str, names: &BTreeSet<String>) -> Option<End> {
-        let program = self.programs.get(target)?.clone();
+    fn ask(&self, mutant: &Mutant, target: &str, names: &BTreeSet<String>) -> Option<End> {
+        let program = self.programs.get(target)?;
         let asked: BTreeSet<String> = if names.contains("") { [String::new()].into() } else { names.clone() };
-        let mut coming = BTreeSet::new();
-        for name in asked {
-            let key = (target.to_string(), name.clone());
-            if !self.reached.contains_key(&key) {
-                let note = self.tree.path.join("reached");
-                let numbers = run::reached(&self.tree.path, &program, &[name.clone()].into(), &note, LIMIT * 3);
-                if numbers.is_none() {
-                    eprintln!("without any change the tests `{name}` of {target} fail or take too long: not asked");
-                }
-                self.reached.insert(key.clone(), numbers);
-            }
-            if self.reached[&key].as_ref().is_some_and(|numbers| numbers.contains(&mutant.number)) {
-                coming.insert(name);
-            }
-        }
+        let comes = |name: &String| {
+            self.reached(target, name).numbers.as_ref().is_some_and(|numbers| numbers.contains(&mutant.number))
+        };
+        let coming: BTreeSet<String> = asked.into_iter().filter(comes).collect();
         if coming.is_empty() {
             return None;
         }
-        Some(run::run(&self.tree.path, &program, &coming, ("GLASSTCP_MUTANT", &mutant.number.to_string()), LIMIT))
+        Some(run::run(&self.tree.path, program, &coming, ("GLASSTCP_MUTANT", &mutant.number.to_string()), LIMIT))
     }
 
     /// `caught TARGET`, `elsewhere TARGET`, or `survived`; `missed` where only the tests that cite an id were asked.
-    fn judge(&mut self, mutant: &Mutant) -> String {
+    fn judge(&self, mutant: &Mutant) -> String {
         let ids = self.tags.ids(&mutant.file, mutant.lines);
         for (target, names) in self.tags.tests(&ids) {
             if self.ask(mutant, &target, &names).is_some_and(|end| end != End::Passed) {
@@ -142,14 +158,38 @@ impl Session {
         if !self.everything {
             return "missed".to_string();
         }
-        let mut targets: Vec<String> = self.programs.keys().cloned().collect();
-        targets.sort_by_key(|target| (target.starts_with("sim_"), target.clone()));
-        for target in targets {
-            if self.ask(mutant, &target, &[String::new()].into()).is_some_and(|end| end != End::Passed) {
+        let mut targets: Vec<(Duration, &String)> =
+            self.programs.keys().map(|target| (self.reached(target, "").took, target)).collect();
+        targets.sort();
+        for (_, target) in targets {
+            if self.ask(mutant, target, &[String::new()].into()).is_some_and(|end| end != End::Passed) {
                 return format!("elsewhere {target}");
             }
         }
         "survived".to_string()
+    }
+}
+
+/// Where the outcomes go.
+struct Results {
+    file: fs::File,
+    counts: BTreeMap<String, usize>,
+    started: Instant,
+    all: usize,
+}
+
+impl Results {
+    fn take(&mut self, outcome: &str, name: &str, ids: &str) {
+        let word = outcome.split(' ').next().unwrap_or("").to_string();
+        writeln!(self.file, "{outcome}\t{name}\t{ids}").expect("results.tsv");
+        if word == "survived" || word == "missed" {
+            println!("{word}: {name} [{ids}]");
+        }
+        *self.counts.entry(word).or_default() += 1;
+        let done: usize = self.counts.values().sum();
+        if done.is_multiple_of(50) {
+            println!("{done} of {}, {:.0} s: {:?}", self.all, self.started.elapsed().as_secs_f64(), self.counts);
+        }
     }
 }
 
@@ -205,7 +245,8 @@ fn main() {
         return;
     }
     let done = already(&results, arguments.everything);
-    let mut out = fs::OpenOptions::new().create(true).append(true).open(&results).expect("results.tsv");
+    mutants.retain(|mutant| !done.contains(&mutant.name()));
+    let file = fs::OpenOptions::new().create(true).append(true).open(&results).expect("results.tsv");
     let mut asked = targets(&tree.path);
     if !arguments.everything {
         let cited = mutants.iter().flat_map(|mutant| tags.tests(&tags.ids(&mutant.file, mutant.lines)).into_keys());
@@ -217,29 +258,22 @@ fn main() {
     if arguments.build {
         return;
     }
-    let mut session = Session { tree, tags, programs, reached: HashMap::new(), everything: arguments.everything };
-    let started = Instant::now();
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let all = mutants.len();
-    for (at, mutant) in mutants.iter().enumerate() {
-        if done.contains(&mutant.name()) {
-            continue;
+    let session = Session { tree, tags, programs, reached: Mutex::default(), everything: arguments.everything };
+    let (started, all) = (Instant::now(), mutants.len());
+    let out = Mutex::new(Results { file, counts: BTreeMap::new(), started, all });
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if started.elapsed() > Duration::from_secs(arguments.minutes * 60) {
+                println!("the time is over: run the same command again to go on");
+                break;
+            }
+            let outcome = session.judge(mutant);
+            let ids = session.tags.ids(&mutant.file, mutant.lines).into_iter().collect::<Vec<_>>().join(" ");
+            out.lock().expect("no job panics").take(&outcome, &mutant.name(), &ids);
         }
-        if started.elapsed() > Duration::from_secs(arguments.minutes * 60) {
-            println!("the time is over: run the same command again to go on");
-            break;
-        }
-        let outcome = session.judge(mutant);
-        let word = outcome.split(' ').next().unwrap_or("").to_string();
-        let ids = session.tags.ids(&mutant.file, mutant.lines).into_iter().collect::<Vec<_>>().join(" ");
-        writeln!(out, "{outcome}\t{}\t{ids}", mutant.name()).expect("results.tsv");
-        *counts.entry(word.clone()).or_default() += 1;
-        if word == "survived" || word == "missed" {
-            println!("{word}: {} [{ids}]", mutant.name());
-        }
-        if at % 50 == 49 {
-            println!("{} of {all}, {:.0} s: {counts:?}", at + 1, started.elapsed().as_secs_f64());
-        }
-    }
+    };
+    std::thread::scope(|scope| (0..arguments.jobs).for_each(|_| drop(scope.spawn(work))));
+    let counts = out.into_inner().expect("no job panics").counts;
     println!("{all} changes: {counts:?}; the list is in {}", results.display());
 }
