@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::stack::Stack;
 use crate::tcp::connection::Connection;
+use crate::tcp::due::Due;
 use crate::tcp::receiver::AckOwed;
 use crate::tcp::recovery::Transfer;
 use crate::tcp::recovery::ranges::Ranges;
@@ -145,7 +146,7 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
     } else {
         // After a timeout what is sent again may wait for its turn, by pacing, and starts the timer when it leaves.
         let lost = connection.transfer.as_deref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
-        let turn = connection.paced && connection.retransmit_now && lost;
+        let turn = connection.due.has(Due::PACED) && connection.due.has(Due::RETRANSMISSION) && lost;
         hold(
             retransmit == in_flight || (in_flight && turn),
             "the retransmission timer runs while something is in flight",
@@ -158,8 +159,8 @@ fn timers(connection: &Connection) -> Result<(), &'static str> {
     let late = (connection.owed.ack == AckOwed::Delayed) == deadlines.delayed_ack.is_set();
     hold(late, "the timer of delayed acknowledgments runs while one is owed")?;
     let owed = in_flight || (waits && connection.state().is_synchronized());
-    hold(!owed || retransmit || persist || connection.paced, "something will happen to what is owed")?;
-    hold(!connection.paced || connection.next_turn().is_some(), "what is paced has its turn")?;
+    hold(!owed || retransmit || persist || connection.due.has(Due::PACED), "something will happen to what is owed")?;
+    hold(!connection.due.has(Due::PACED) || connection.next_turn().is_some(), "what is paced has its turn")?;
     if let Some(transfer) = connection.transfer.as_deref().filter(|_| retransmit) {
         let late = transfer.timeout_at.is_some_and(|at| deadlines.retransmit.at().is_some_and(|set| set > at));
         hold(!late, "nothing runs longer than the timeout")?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::acceptance::{self, AckRange};
 use super::connection::{Connection, Context, Events, Origin};
+use super::due::Due;
 use super::habits::Windows;
 use super::input::Rejected;
 use super::loss::{self, Ack};
@@ -223,14 +224,14 @@ fn update_window(connection: &mut Connection, segment: &Segment<'_>, acknowledge
 fn window_opened(connection: &mut Connection, cx: &mut Context<'_>) {
     connection.deadlines.persist.cancel();
     connection.backoff = 0;
-    connection.probe_now = false;
+    connection.due.clear(Due::WINDOW_PROBE);
     if connection.flight() == 0 {
         connection.restart_if_idle(cx);
     }
     if let Some(transfer) = connection.transfer.as_mut() {
         // What was in flight met a closed window: the peer has dropped it. That says nothing of congestion.
         transfer.sent.mark_all_to_resend();
-        connection.retransmit_now = true;
+        connection.due.add(Due::RETRANSMISSION);
     }
     connection.restart_timers(cx);
 }

@@ -7,6 +7,7 @@ use super::FourTuple;
 use super::acceptance::Space;
 use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
+use super::due::Due;
 use super::ecn::{Ecn, EcnMode};
 use super::fast_open::FastOpen;
 use super::half_open::SYN_ACK_PATIENCE;
@@ -23,6 +24,7 @@ use super::recovery::tail_loss_probe::Probe;
 use super::recovery::undo::Undo;
 use super::recovery::{Transfer, TransferPool};
 use super::sequence::SeqNumber;
+use super::spaces::{ReceiveSpace, SendSpace};
 use super::state::{Cause, State, transition};
 use super::timer::{Deadlines, Purpose};
 use super::tuning::{self, ReaderTuning};
@@ -32,126 +34,6 @@ use crate::counters::Counters;
 use crate::error::SocketError;
 use crate::ip::path_mtu::PathMtus;
 use crate::time::Instant;
-
-/// The send sequence space (RFC 9293 figure 3).
-///
-/// ```text
-///        1         2          3          4
-///   ----------|----------|----------|----------
-///          SND.UNA    SND.NXT    SND.UNA
-///                               +SND.WND
-///   1 acknowledged   2 in flight   3 may be sent   4 must not be sent yet
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct SendSpace {
-    /// SND.UNA: the oldest octet not acknowledged.
-    pub una: SeqNumber,
-    /// SND.NXT: the next octet to send.
-    pub nxt: SeqNumber,
-    /// SND.WND, in octets (scaled).
-    pub wnd: u32,
-    /// The largest SND.WND seen, in octets.
-    pub max_wnd: u32,
-    /// SND.WL1: SEG.SEQ of the last window update.
-    pub wl1: SeqNumber,
-    /// SND.WL2: SEG.ACK of the last window update.
-    pub wl2: SeqNumber,
-    /// ISS.
-    pub iss: SeqNumber,
-    /// Our SYN was acknowledged. ISS alone cannot tell: after 4 GiB the sequence numbers pass it again.
-    pub syn_acknowledged: bool,
-    /// The octet after the last urgent one to send, while there is any (SND.UP).
-    pub up: Option<SeqNumber>,
-    /// Where our FIN stands, once the application has closed its sending side.
-    pub fin: Option<SeqNumber>,
-    /// How the peer scales the windows that it sends.
-    pub shift: WindowShift,
-    /// The largest segment that may be sent, text and TCP options together, in octets (RFC 6691).
-    pub mss: u16,
-    /// The largest segment that is known to have arrived, at most `mss`; 0 before the first full one.
-    pub mss_acked: u16,
-    /// The low bits of [`PathMtus::changes`] when this connection last looked. Whoever misses a change by them hears of it by
-    /// an error of its own.
-    pub path_changes: u8,
-    /// The end of the last short segment sent, for Nagle's algorithm.
-    pub short_end: SeqNumber,
-    /// Retransmissions of our SYN or SYN-ACK.
-    pub syn_losses: u8,
-}
-
-impl SendSpace {
-    /// Nothing is sent, and nothing known of the peer.
-    fn new(iss: SeqNumber, mss: u16) -> SendSpace {
-        SendSpace {
-            una: iss,
-            nxt: iss,
-            wnd: 0,
-            max_wnd: 0,
-            wl1: SeqNumber(0),
-            wl2: SeqNumber(0),
-            iss,
-            syn_acknowledged: false,
-            up: None,
-            fin: None,
-            shift: WindowShift::default(),
-            mss,
-            mss_acked: 0,
-            path_changes: 0,
-            short_end: iss,
-            syn_losses: 0,
-        }
-    }
-}
-
-/// The receive sequence space (RFC 9293 figure 4).
-///
-/// ```text
-///        1          2          3
-///   ----------|----------|----------
-///          RCV.NXT    RCV.NXT
-///                    +RCV.WND = edge
-///   1 received   2 may be sent by the peer   3 may not yet
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct ReceiveSpace {
-    /// RCV.NXT: the next octet expected.
-    pub nxt: SeqNumber,
-    /// The right edge: RCV.NXT + RCV.WND of the most that was ever offered. It never moves left.
-    pub edge: SeqNumber,
-    /// IRS.
-    pub irs: SeqNumber,
-    /// SEG.ACK of the last segment sent (Last.ACK.sent of RFC 7323).
-    pub last_ack: SeqNumber,
-    /// RCV.UP: the octet after the last urgent one, in urgent mode.
-    pub up: SeqNumber,
-    /// Where the peer's FIN stands, once it is known.
-    pub fin: Option<SeqNumber>,
-    /// Octets that may wait for the application.
-    pub capacity: u32,
-    /// Octets of them that the window may show: what tuning adds comes to light by what arrives.
-    pub shown: u32,
-    /// By what it grows.
-    pub tuning: ReaderTuning,
-    /// How we scale the windows that we send.
-    pub shift: WindowShift,
-    /// The MSS that we announced.
-    pub mss: u16,
-    /// The largest segment seen, in octets of text: what counts as full-sized.
-    pub segment_size: u16,
-    /// Segments that are still acknowledged at once.
-    pub quick_acks: u8,
-    /// Challenge ACKs sent in the current second.
-    pub challenges: u8,
-    /// Urgent mode: RCV.UP is ahead of the reader. Beside the other octets it takes no room.
-    pub urgent: bool,
-}
-
-impl ReceiveSpace {
-    /// RCV.WND: octets that the peer may still send.
-    pub fn wnd(&self) -> u32 {
-        self.edge.since(self.nxt)
-    }
-}
 
 /// Who opened it. SYN-RECEIVED needs to know (RFC 9293 section 3.10.7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,16 +147,8 @@ pub struct Connection {
     pub congestion: Congestion,
     /// Doublings of the RTO or of the probe interval.
     pub backoff: u8,
-    /// One segment leaves whatever cwnd says: a fast retransmit.
-    pub retransmit_now: bool,
-    /// A tail loss probe is due.
-    pub tail_probe: bool,
-    /// A zero-window probe is due.
-    pub probe_now: bool,
-    /// The override timer of silly-window avoidance has expired: the next segment leaves however short it is.
-    pub overridden: bool,
-    /// What could be sent waits for its turn, by pacing.
-    pub paced: bool,
+    /// What leaves at the next chance.
+    pub due: Due,
     /// Keep-alives sent without an answer.
     pub keep_alive_probes: u8,
     /// When the current second of challenge ACKs began, in eighths of a second, as far as 16 bits count.
@@ -367,11 +241,7 @@ impl Connection {
             fast_open: None,
             congestion: Congestion::new(options.congestion, u64::from(iss.0) << 32 | u64::from(timestamp_offset)),
             backoff: 0,
-            retransmit_now: false,
-            tail_probe: false,
-            probe_now: false,
-            overridden: false,
-            paced: false,
+            due: Due::default(),
             keep_alive_probes: 0,
             challenges_since: 0,
             purpose: Purpose::default(),
@@ -410,7 +280,7 @@ impl Connection {
         if let Some(transfer) = self.transfer.as_mut() {
             transfer.sent.mark_all_to_resend();
         }
-        self.retransmit_now = true;
+        self.due.add(Due::RETRANSMISSION);
     }
 
     /// The few variables by which segments are accepted.
@@ -539,10 +409,7 @@ impl Connection {
         self.receive_buffer.discard_out_of_order(pool);
         self.deadlines = Deadlines::default();
         self.owed = Owed::default();
-        self.retransmit_now = false;
-        self.tail_probe = false;
-        self.probe_now = false;
-        self.paced = false;
+        self.due = Due::default();
         self.events.add(Events::READ);
         self.events.add(Events::WRITE);
         self.events.add(Events::ERROR);

@@ -23,6 +23,7 @@ use siphasher::sip::SipHasher24;
 
 use super::FourTuple;
 use super::connection::{Connection, Context, Origin};
+use super::due::Due;
 use super::segment::Segment;
 use crate::time::Instant;
 use crate::wire::fast_open::Cookie;
@@ -242,7 +243,7 @@ impl Connection {
             && let Some(transfer) = self.transfer.as_mut()
         {
             transfer.sent.mark_lost(self.snd.iss, self.snd.iss + 1);
-            self.retransmit_now = true;
+            self.due.add(Due::RETRANSMISSION);
         }
     }
 }

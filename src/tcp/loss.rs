@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::congestion::{Acked, Loss};
 use super::connection::{Connection, Context};
+use super::due::Due;
 use super::habits::CwndRules;
 use super::model;
 use super::recovery::frto::{self, Frto, Verdict};
@@ -216,9 +217,10 @@ fn enter(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>
     answer(connection, flight, answered, cx);
     connection.recovery.enter(connection.snd.nxt);
     // 9937-6.2-3: the first one leaves whatever PRR says.
-    connection.retransmit_now = true;
+    connection.due.add(Due::RETRANSMISSION);
     // RFC 8985 section 7.1: what becomes of a probe is no question any more.
-    (connection.tail_probe, connection.probe) = (false, None);
+    connection.due.clear(Due::LOSS_PROBE);
+    connection.probe = None;
     if let Some(transfer) = connection.transfer.as_mut() {
         transfer.prr = Prr::new(in_flight);
         transfer.reduced_at = cx.now;
@@ -443,7 +445,9 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
     let waited = transfer.frto.waits(seen.mss);
     let verdict = transfer.frto.acked(&seen);
     // The new segments fill the window of a sender that starts over, so the next retransmission needs leave.
-    connection.retransmit_now |= verdict == Verdict::Loss && waited;
+    if verdict == Verdict::Loss && waited {
+        connection.due.add(Due::RETRANSMISSION);
+    }
     verdict == Verdict::Spurious
 }
 
@@ -459,7 +463,7 @@ fn undo(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     }
     connection.recovery.abandon(connection.snd.una);
     connection.undo.forget();
-    connection.retransmit_now = false;
+    connection.due.clear(Due::RETRANSMISSION);
     if let Some(transfer) = connection.transfer.as_mut() {
         transfer.frto = Frto::Idle;
         transfer.sent.unmark_lost();
@@ -491,7 +495,7 @@ fn new_reno_ack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>
         Action::Retransmit { restart_timer: restart } => {
             if let Some(transfer) = connection.transfer.as_mut() {
                 lost = transfer.sent.mark_first_lost(mss);
-                connection.retransmit_now = true;
+                connection.due.add(Due::RETRANSMISSION);
             }
             model::lost(connection, cx.now);
             restart_timer = restart;
@@ -519,7 +523,7 @@ fn duplicate_acks(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'
             }
             if let Some(transfer) = connection.transfer.as_mut() {
                 lost += transfer.sent.mark_first_lost(mss);
-                connection.retransmit_now = true;
+                connection.due.add(Due::RETRANSMISSION);
             }
             model::lost(connection, cx.now);
             let (flight, answered) = (reduced_from(connection, flight, cx), is_answered(connection));

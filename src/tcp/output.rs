@@ -2,6 +2,7 @@
 
 use super::FourTuple;
 use super::connection::{Connection, Context};
+use super::due::Due;
 use super::ecn;
 use super::initial_sequence::flow_label;
 use super::option;
@@ -224,7 +225,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     }
     if octets == 0 {
         if plan.reason == Reason::Probe {
-            connection.probe_now = false;
+            connection.due.clear(Due::WINDOW_PROBE);
         }
         return;
     }
@@ -242,7 +243,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         connection.spread(octets, cx.now);
     }
     match plan.reason {
-        Reason::Probe => connection.probe_now = false,
+        Reason::Probe => connection.due.clear(Due::WINDOW_PROBE),
         Reason::LossProbe => probed(connection, again, cx),
         Reason::MtuProbe => {
             connection.mtu_probe_sent(plan.seq, cx);
@@ -254,7 +255,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
 
 /// A tail loss probe has left.
 fn probed(connection: &mut Connection, retransmission: bool, cx: &Context<'_>) {
-    connection.tail_probe = false;
+    connection.due.clear(Due::LOSS_PROBE);
     connection.probe = Some(Probe { end: connection.snd.nxt, retransmission });
     connection.probe_unmeasured = true;
     // 8985-7.3-3
@@ -282,7 +283,7 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
         if told {
             transfer.sent.stamp(plan.seq, connection.congestion.on_send(cx.now, in_flight, octets));
         }
-        connection.retransmit_now = false;
+        connection.due.clear(Due::RETRANSMISSION);
         if plan.reason == Reason::Retransmission {
             if transfer.frto != Frto::Retransmitted {
                 // What is sent again now, its ACK cannot tell apart.
@@ -317,7 +318,7 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     }
     transfer.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
-    connection.overridden = false;
+    connection.due.clear(Due::SHORT_TEXT);
     if !plan.len.is_multiple_of(full) && !probes {
         connection.snd.short_end = connection.snd.nxt;
     }

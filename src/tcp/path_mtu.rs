@@ -11,6 +11,7 @@
 //! kept and nothing is asked.
 
 use super::connection::{Connection, Context};
+use super::due::Due;
 use super::habits::MtuSearch;
 use super::mtu_search::Search;
 use super::option::{DEFAULT_MSS_V6, MIN_MSS};
@@ -157,7 +158,7 @@ impl Connection {
         let payload = self.segment_payload();
         let Some(transfer) = self.transfer.as_mut() else { return };
         if transfer.sent.mark_larger(payload) > 0 {
-            self.retransmit_now = true;
+            self.due.add(Due::RETRANSMISSION);
         }
     }
 
@@ -387,7 +388,7 @@ impl Connection {
         if let Some(transfer) = self.transfer.as_deref_mut() {
             transfer.sent.mark_lost(seq, end);
             transfer.sent.take_lost_parts().for_each(drop);
-            self.retransmit_now = true;
+            self.due.add(Due::RETRANSMISSION);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::connection::{Connection, Context};
+use super::due::Due;
 use crate::buffer::More;
 
 /// How long silly-window avoidance, Nagle's algorithm with nothing in flight, or a cork may hold text back
@@ -36,7 +37,7 @@ impl Connection {
             }
             return;
         }
-        self.probe_now = false;
+        self.due.clear(Due::WINDOW_PROBE);
         if self.state().is_synchronized() && self.unsent() > 0 && (self.flight() == 0 || self.holds_back()) {
             let wait = if cx.config.habits.override_after_rto { self.rto(cx.config).duration() } else { OVERRIDE };
             self.deadlines.persist.arm(cx.now + wait);
@@ -55,13 +56,13 @@ impl Connection {
     pub(super) fn persist_timeout(&mut self, cx: &Context<'_>) {
         self.deadlines.persist.cancel();
         if self.is_window_closed() {
-            self.probe_now = true;
+            self.due.add(Due::WINDOW_PROBE);
             // 9293-SHLD-30: the interval doubles.
             self.backoff = self.backoff.saturating_add(1);
             self.deadlines.persist.set(cx.now + self.rto(cx.config).duration());
             self.start_user_timeout(cx);
         } else {
-            self.overridden = true;
+            self.due.add(Due::SHORT_TEXT);
             self.send_buffer.more = More::Nothing;
         }
     }

@@ -5,6 +5,7 @@
 //! here; [`super::output`] builds what is decided, and only its success changes the connection.
 
 use super::connection::Connection;
+use super::due::Due;
 use super::ecn;
 use super::habits::{Burst, Habits};
 use super::nagle::{Offer, may_send};
@@ -195,7 +196,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     let (seq, run) = sent.first_lost()?;
     if sent.is_syn_lost() {
         let plan = Plan { seq, len: 0, flags: syn_flags(connection), reason: Reason::Retransmission };
-        return connection.retransmit_now.then_some(plan);
+        return connection.due.has(Due::RETRANSMISSION).then_some(plan);
     }
     let mss = connection.segment_payload();
     // 7413-4.2.2-1: a SYN leaves again without its text, which waits for the answer; so does text behind a SYN-ACK.
@@ -206,7 +207,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // Once nothing is left in the network, one segment is always allowed.
     let nothing_in_network = sent.in_flight() == 0;
     let mut allowed = connection.usable_congestion_window();
-    if connection.retransmit_now || nothing_in_network {
+    if connection.due.has(Due::RETRANSMISSION) || nothing_in_network {
         allowed = allowed.max(mss);
     }
     // By habit, what left in one piece is sent again as such.
@@ -224,7 +225,8 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
 /// segment again.
 // 8985-7.3-2
 fn tail_probe(connection: &Connection) -> Option<Plan> {
-    let sent = connection.transfer.as_ref().filter(|_| connection.tail_probe).map(|transfer| &transfer.sent)?;
+    let sent =
+        connection.transfer.as_ref().filter(|_| connection.due.has(Due::LOSS_PROBE)).map(|transfer| &transfer.sent)?;
     let mss = connection.segment_payload();
     let new = connection.unsent().min(connection.usable_window()).min(mss);
     if new > 0 {
@@ -286,7 +288,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
         // Nothing is gained by holding back the last segment of all.
         no_delay: (connection.options.nodelay || fin_waits || connection.snd.up.is_some()) && !is_crowded(connection),
         cork: connection.holds_back() && !fin_waits && record.is_none(),
-        overridden: connection.overridden,
+        overridden: connection.due.has(Due::SHORT_TEXT),
     };
     if !may_send(&offer) || (queued > usable && is_deferred(connection, usable, limits)) {
         return None;
@@ -319,7 +321,7 @@ fn is_deferred(connection: &Connection, usable: u32, limits: &Limits) -> bool {
         && flight >= 2 * mss
         && recovery.phase == Phase::Open
         && recovery.inflation() == 0
-        && !connection.overridden
+        && !connection.due.has(Due::SHORT_TEXT)
 }
 
 /// So many segments are in flight that most of them must be short: each costs a record, so Nagle's algorithm holds then,
@@ -334,7 +336,7 @@ fn is_crowded(connection: &Connection) -> bool {
 // 7323-2.4-2: a peer that still has room for less than the scale's unit can only call it a window of zero.
 fn probe(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // A probe that was due may have become needless while the device was busy.
-    if !connection.probe_now || !connection.is_window_closed() {
+    if !connection.due.has(Due::WINDOW_PROBE) || !connection.is_window_closed() {
         return None;
     }
     if limits.empty_probes {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::config::TcpConfig;
-use super::connection::{Connection, Context, ReceiveSpace};
+use super::connection::{Connection, Context};
 use super::habits::Windows;
 use super::option::DEFAULT_MSS_V4;
 use super::sequence::SeqNumber;
+use super::spaces::ReceiveSpace;
 use super::why::Why;
 use super::window::{WindowShift, WireWindow};
 use crate::time::Instant;

@@ -2,6 +2,7 @@
 
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
+use super::due::Due;
 use super::habits::CwndRules;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
@@ -81,18 +82,16 @@ pub struct Deadlines {
     pub delayed_ack: Deadline,
     /// The keep-alive.
     pub keep_alive: Deadline,
-    /// R2: the end of patience.
+    /// The end of patience: R2, for what is not acknowledged. In FIN-WAIT-2, where everything is, that of an orphan with a
+    /// peer that does not end.
     pub user_timeout: Deadline,
-    /// The end of FIN-WAIT-2 for an orphan.
-    pub fin_wait_2: Deadline,
 }
 
 impl Deadlines {
     /// The earliest; see [`Connection::next_deadline`] for what else there is to wait for.
     fn earliest(&self) -> Option<Instant> {
-        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2 } = *self;
-        let all = [retransmit, persist, delayed_ack, keep_alive, user_timeout, fin_wait_2];
-        all.into_iter().filter_map(Deadline::at).min()
+        let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout } = *self;
+        [retransmit, persist, delayed_ack, keep_alive, user_timeout].into_iter().filter_map(Deadline::at).min()
     }
 }
 
@@ -103,14 +102,8 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
         user_timeout(connection, cx);
         return;
     }
-    if connection.deadlines.fin_wait_2.is_due(now) {
-        // The peer keeps its side open, but nobody is left who would read. Nothing is owed to it but an answer to what it
-        // may still send, and that is CLOSED's.
-        connection.end(Cause::UserTimeout, None, cx.pool, cx.transfers);
-        return;
-    }
     // What waits for its turn leaves next, or goes on waiting.
-    connection.paced = false;
+    connection.due.clear(Due::PACED);
     if connection.deadlines.keep_alive.is_due(now) {
         connection.keep_alive_timeout(cx);
     }
@@ -129,6 +122,12 @@ pub fn expire(connection: &mut Connection, cx: &mut Context<'_>) {
 /// USER TIMEOUT: the connection ends and all calls are told.
 // 9293-3.10.8-1, 9293-MUST-20
 fn user_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
+    if connection.state() == State::FinWait2 {
+        // The peer keeps its side open, but nobody is left who would read. Nothing is owed to it but an answer to what it
+        // may still send, and that is CLOSED's.
+        connection.end(Cause::UserTimeout, None, cx.pool, cx.transfers);
+        return;
+    }
     tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "no answer: giving up");
     // 9293-SHLD-25: an attempt to connect that met an ICMP error on its way fails with that.
     let error = connection.soft_error.filter(|_| !connection.state().is_synchronized());
@@ -138,7 +137,7 @@ fn user_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
 /// PTO: a probe is due.
 fn probe_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // 8985-7.3-1: the timer runs for a probe only where none is in flight and there was a sample since the last one.
-    connection.tail_probe = connection.flight() > 0;
+    connection.due.put(Due::LOSS_PROBE, connection.flight() > 0);
     // 8985-7.3-3: and then for the timeout, whether the probe can leave or not.
     connection.set_timeout(cx.now + connection.rto(cx.config).duration(), cx);
     tracing::debug!(target: "glasstcp::timer", connection = %connection.tuple, "tail loss probe");
@@ -149,7 +148,9 @@ fn reordering_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     let before = loss::Outstanding { flight: connection.flight(), in_flight: connection.in_flight() };
     let lost = loss::find_losses(connection, &before, cx);
     // What PRR allows is not more for it, but one segment keeps the ACKs coming (also where a recovery begins with this).
-    connection.retransmit_now |= lost > 0 && connection.recovery.phase == Phase::FastRecovery;
+    if lost > 0 && connection.recovery.phase == Phase::FastRecovery {
+        connection.due.add(Due::RETRANSMISSION);
+    }
     connection.choose_timer(cx);
 }
 
@@ -184,7 +185,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     }
     transfer.reorder_at = None;
     model::lost(connection, cx.now);
-    connection.tail_probe = false;
+    connection.due.clear(Due::LOSS_PROBE);
     connection.probe = None;
     // FlightSize is all that is not acknowledged by number; but what recovery has let out while other things were SACKed was
     // never in the network at once with them.
@@ -211,7 +212,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     }
     // 6298-5.5: doubled, and kept until new data is sent and acknowledged.
     connection.backoff = connection.backoff.saturating_add(1);
-    connection.retransmit_now = true;
+    connection.due.add(Due::RETRANSMISSION);
     if !connection.syn_in_flight() {
         connection.path_timed_out(cx);
     }
@@ -243,14 +244,14 @@ fn patience(connection: &Connection, now: Instant) -> Option<Instant> {
 impl Connection {
     /// When something is to be done next, if nothing happens until then.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let turn = if self.paced { self.next_turn() } else { None };
+        let turn = if self.due.has(Due::PACED) { self.next_turn() } else { None };
         let earliest = self.deadlines.earliest();
         turn.map_or(earliest, |turn| Some(earliest.map_or(turn, |earliest| earliest.min(turn))))
     }
 
     /// Nothing can be sent now, perhaps because its turn by pacing has not come: sets the timers that wait for that to change.
     pub fn settle_timers(&mut self, paced: bool, cx: &Context<'_>) {
-        self.paced = paced;
+        self.due.put(Due::PACED, paced);
         self.settle_persist(cx);
         self.settle_keep_alive();
     }
@@ -319,7 +320,7 @@ impl Connection {
     // 8985-7.2-1, 8985-7.3-1: not in recovery, not with SACKed data, not twice.
     fn may_probe(&self) -> bool {
         let clear = |transfer: &Transfer| transfer.sent.sacked().is_empty() && transfer.sent.lost().is_empty();
-        !self.tail_probe
+        !self.due.has(Due::LOSS_PROBE)
             && self.probe.is_none()
             && !self.probe_unmeasured
             && self.recovery.phase == Phase::Open
@@ -337,7 +338,7 @@ impl Connection {
 
     /// New data was acknowledged: the timers start afresh, or stop when nothing is left.
     pub(super) fn restart_timers(&mut self, cx: &Context<'_>) {
-        self.tail_probe = false;
+        self.due.clear(Due::LOSS_PROBE);
         self.deadlines.user_timeout.cancel();
         if self.flight() == 0 {
             // 6298-5.2
@@ -353,13 +354,13 @@ impl Connection {
     pub(super) fn stop_timers(&mut self) {
         // 9293-3.10.7.4-43: the others stop; the 2 MSL timer is the record's.
         self.deadlines = Deadlines::default();
-        self.paced = false;
+        self.due.clear(Due::PACED);
     }
 
     /// Starts the end of FIN-WAIT-2, once nobody is left to read.
     pub(super) fn watch_fin_wait_2(&mut self, cx: &Context<'_>) {
         if self.orphan && self.state() == State::FinWait2 {
-            self.deadlines.fin_wait_2.arm(cx.now + cx.config.fin_wait_2);
+            self.deadlines.user_timeout.arm(cx.now + cx.config.fin_wait_2);
         }
     }
 }

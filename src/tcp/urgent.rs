@@ -1,8 +1,9 @@
 //! The urgent mechanism (RFC 9293 section 3.8.5, RFC 6093): in line, and only for those who ask for it.
 
-use super::connection::{Connection, Events, ReceiveSpace};
+use super::connection::{Connection, Events};
 use super::segment::Segment;
 use super::sequence::SeqNumber;
+use super::spaces::ReceiveSpace;
 
 /// Sixth: the URG bit.
 // 9293-3.10.7.4-34, 9293-MUST-32, 9293-MUST-66; 9293-3.10.7.4-35: ignored once the peer has closed.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, Context};
+use super::due::Due;
 use super::initial_sequence::flow_label;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
@@ -75,7 +76,9 @@ impl Connection {
             self.send_buffer.more = More::Unpushed;
         }
         // What the window cuts short is no whole of anything.
-        self.overridden |= self.unsent() > 0 && self.unsent() <= self.usable_window();
+        if self.unsent() > 0 && self.unsent() <= self.usable_window() {
+            self.due.add(Due::SHORT_TEXT);
+        }
     }
 
     /// SEND with the urgent flag: the last octet becomes the last urgent one.

@@ -109,7 +109,7 @@ impl Canon<'_> {
         let buffer = &connection.receive_buffer;
         self.add((connection.send_buffer.len(), buffer.readable(), buffer.out_of_order_bytes()));
         self.add((connection.backoff.min(MAX_BACKOFF), connection.rtt.srtt().is_some(), connection.reordering.seen));
-        self.add((connection.retransmit_now, connection.tail_probe, connection.probe_now, connection.overridden));
+        self.add(connection.due);
         self.add((connection.probe.is_some(), connection.probe_unmeasured, discriminant(&connection.recovery.phase)));
         if let Some(transfer) = connection.transfer.as_deref() {
             self.transfer(side, transfer);
@@ -120,7 +120,6 @@ impl Canon<'_> {
         self.due(deadlines.delayed_ack.at().filter(|_| owed.ack == AckOwed::Delayed), side, 4);
         self.due(deadlines.keep_alive.at(), side, 5);
         self.due(deadlines.user_timeout.at(), side, 6);
-        self.due(deadlines.fin_wait_2.at(), side, 7);
     }
 
     /// What is in flight, and what is thought of it.
