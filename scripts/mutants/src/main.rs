@@ -23,6 +23,8 @@ use tags::Tags;
 /// Test programs that are no proof here: they need a network of their own, read the sources, or measure the machine.
 const NOT_RUN: [&str; 6] = ["end_to_end", "tidy", "requirements", "no_allocation", "sim_speed", "sim_matrix"];
 const LIMIT: Duration = Duration::from_secs(60);
+/// Test programs that take longer are not asked about what those that cite an id have missed.
+const QUICK: Duration = Duration::from_secs(10);
 
 struct Arguments {
     files: Vec<String>,
@@ -160,6 +162,7 @@ impl Session {
         }
         let mut targets: Vec<(Duration, &String)> =
             self.programs.keys().map(|target| (self.reached(target, "").took, target)).collect();
+        targets.retain(|(took, _)| *took < QUICK);
         targets.sort();
         for (_, target) in targets {
             if self.ask(mutant, target, &[String::new()].into()).is_some_and(|end| end != End::Passed) {
