@@ -22,7 +22,10 @@ use tags::Tags;
 
 /// Test programs that are no proof here: they need a network of their own, read the sources, or measure the machine.
 const NOT_RUN: [&str; 6] = ["end_to_end", "tidy", "requirements", "no_allocation", "sim_speed", "sim_matrix"];
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the tests of a program may take without any change; those that take too long are not asked.
+const LIMIT: Duration = Duration::from_secs(180);
+/// With a change they may take so many times longer, and no less than this: who waits for ever has noticed it.
+const SLOWER: (u32, Duration) = (8, Duration::from_secs(5));
 /// Test programs that take longer are not asked about what those that cite an id have missed.
 const QUICK: Duration = Duration::from_secs(10);
 
@@ -126,7 +129,7 @@ impl Session {
         let found = known.entry(key).or_insert_with(|| {
             let (note, started) = (self.tree.path.join("reached"), Instant::now());
             let names = [name.to_string()].into();
-            let numbers = run::reached(&self.tree.path, &self.programs[target], &names, &note, LIMIT * 3);
+            let numbers = run::reached(&self.tree.path, &self.programs[target], &names, &note, LIMIT);
             if numbers.is_none() {
                 eprintln!("without any change the tests `{name}` of {target} fail or take too long: not asked");
             }
@@ -139,14 +142,19 @@ impl Session {
     fn ask(&self, mutant: &Mutant, target: &str, names: &BTreeSet<String>) -> Option<End> {
         let program = self.programs.get(target)?;
         let asked: BTreeSet<String> = if names.contains("") { [String::new()].into() } else { names.clone() };
-        let comes = |name: &String| {
-            self.reached(target, name).numbers.as_ref().is_some_and(|numbers| numbers.contains(&mutant.number))
-        };
-        let coming: BTreeSet<String> = asked.into_iter().filter(comes).collect();
+        let (mut coming, mut took) = (BTreeSet::new(), Duration::ZERO);
+        for name in asked {
+            let reached = self.reached(target, &name);
+            if reached.numbers.as_ref().is_some_and(|numbers| numbers.contains(&mutant.number)) {
+                coming.insert(name);
+                took += reached.took;
+            }
+        }
         if coming.is_empty() {
             return None;
         }
-        Some(run::run(&self.tree.path, program, &coming, ("GLASSTCP_MUTANT", &mutant.number.to_string()), LIMIT))
+        let limit = SLOWER.1 + took * SLOWER.0;
+        Some(run::run(&self.tree.path, program, &coming, ("GLASSTCP_MUTANT", &mutant.number.to_string()), limit))
     }
 
     /// `caught TARGET`, `elsewhere TARGET`, or `survived`; `missed` where only the tests that cite an id were asked.
