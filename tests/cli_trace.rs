@@ -144,7 +144,7 @@ fn explain_names_rules_and_faults() {
     assert_eq!(code, 0);
     for part in [
         "#1 10.0.0.1:40000 > 10.0.0.2:80, as the client 10.0.0.1:40000 sees it",
-        "CLOSED -> SYN-SENT: sent SYN",
+        "CLOSED -> SYN-SENT: sent (9293-3.10.1-2) SYN",
         "SYN-SENT -> ESTABLISHED: accepted acked=1 opened owes-ACK",
         "ESTABLISHED: accepted (9293-3.10.7.4-2) acked=100",
         "no departure from the rules",

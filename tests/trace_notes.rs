@@ -8,9 +8,11 @@ use glasstcp::device::impair::Impairment;
 use glasstcp::device::pcapng::{self, Direction, Record};
 use glasstcp::sim::world::Side;
 use glasstcp::sim::{Script, World};
-use glasstcp::stack::TcpHandle;
+use glasstcp::stack::{ListenOptions, TcpHandle};
 use glasstcp::tcp::congestion::Algorithm;
+use glasstcp::tcp::fast_open::ListenFastOpen;
 use glasstcp::trace::annotate::{Why, rule_of_drop};
+use glasstcp::wire::fast_open::Cookie;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{self, Flags, TcpHeader};
 use glasstcp::wire::{parse_ip, protocol};
@@ -417,6 +419,70 @@ fn what_a_connection_drops_and_why() {
 }
 
 /// What nobody, a listener and a half-open record answer.
+/// RFC7413/4.2.1, 7413-4.1.2, 7413-4.1.3, 7413-4.2.2-1 and 7413-4.2.2-2 are named where they decide.
+#[test]
+fn fast_open_has_words_of_its_own() {
+    let mut script = traced(|_| {});
+    let options = ListenOptions { fast_open: Some(ListenFastOpen::new(4)), ..ListenOptions::default() };
+    script.stack.tcp_listen_with(script.local, &options).unwrap();
+    let syn = |script: &mut Script, fast_open, text: &[u8]| {
+        let syn = TcpHeader { options: TcpOptions { fast_open, ..TcpOptions::default() }, ..script.header(Flags::SYN) };
+        script.deliver(&syn, text);
+        let sent = script.sent_one();
+        (script.seq, script.ack) = (sent.header.ack, sent.header.seq.wrapping_add(1));
+        sent.header.options.fast_open
+    };
+    let cookie = syn(&mut script, Some(Cookie::REQUEST), b"early");
+    script.deliver(&script.header(Flags::RST), &[]);
+    let iss = script.seq;
+    syn(&mut script, cookie, b"early");
+    script.inject(&TcpHeader { seq: iss, ..script.header(Flags::SYN) }, &[]);
+    script.inject(&script.header(Flags::ACK), &[]);
+    expect(
+        &mut script,
+        &[
+            "received verdict=accepted rule=9293-3.10.7.2-3,9293-3.10.7.2-5,7413-4.1.2 state=LISTEN->SYN-RECEIVED \
+             did=SYN-taken,SYN-text-left:5,answered:SYN-ACK-tells",
+            "sent reason=SYN-ACK-tells rule=7413-4.1.2 state=SYN-RECEIVED",
+            "received verdict=accepted rule=9293-3.5.3-1,9293-3.10.7.4-13 state=SYN-RECEIVED->LISTEN did=back-to-LISTEN",
+            "received verdict=accepted rule=7413-4.2.2-2,9293-3.10.7.4-36 state=LISTEN->SYN-RECEIVED \
+             did=fast-opened,delivered:5",
+            "sent reason=SYN-ACK-fast rule=7413-4.2.2-2 state=SYN-RECEIVED",
+            "received verdict=dropped drop=outside-the-receive-window rule=9293-3.10.7.4-6 \
+             state=SYN-RECEIVED->SYN-RECEIVED did=-",
+            "sent reason=SYN-ACK-again rule=9293-3.10.7.4-6 state=SYN-RECEIVED",
+            "received verdict=accepted rule=9293-3.10.7.4-2,9293-3.10.7.4-22,9293-3.10.7.4-24 \
+             state=SYN-RECEIVED->ESTABLISHED did=established,acked:1",
+        ],
+    );
+    // As a client.
+    let connect = |script: &mut Script, port, text: &[u8]| {
+        script.peer.set_port(port);
+        let (now, peer, socket) = (script.now, script.peer, script.stack.config().tcp.socket);
+        script.stack.tcp_connect_fast(now, None, peer, socket, text).unwrap();
+        let syn = script.sent_one();
+        script.local.set_port(syn.header.source_port);
+        script.ack = syn.header.seq.wrapping_add(1);
+    };
+    connect(&mut script, 1, b"");
+    let told = TcpOptions { fast_open: Cookie::new(&[7; 8]), ..TcpOptions::default() };
+    script.inject(&TcpHeader { options: told, ..script.header(Flags::SYN | Flags::ACK) }, &[]);
+    connect(&mut script, 2, b"GET /");
+    script.inject(&script.header(Flags::SYN | Flags::ACK), &[]);
+    let sent: Vec<String> = said(&mut script).into_iter().filter(|note| note.contains("state=SYN-SENT")).collect();
+    assert_eq!(
+        sent,
+        [
+            "sent reason=SYN-asks rule=RFC7413/4.2.1 state=SYN-SENT",
+            "received verdict=accepted rule=9293-3.10.7.3-7,9293-3.10.7.4-24,9293-3.10.7.4-28 state=SYN-SENT->ESTABLISHED \
+             did=opened,acked:1,window:65535,owes-ACK:ACK-of-SYN",
+            "sent reason=SYN-fast rule=7413-4.2.2-1 state=SYN-SENT",
+            "received verdict=accepted rule=9293-3.10.7.3-7,9293-3.10.7.4-24,9293-3.10.7.4-28 state=SYN-SENT->ESTABLISHED \
+             did=opened,acked:1,window:65535,owes-ACK:ACK-of-SYN",
+        ]
+    );
+}
+
 #[test]
 fn before_there_is_a_connection() {
     let mut script = traced(|_| {});

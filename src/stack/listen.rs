@@ -141,7 +141,8 @@ impl Stack {
             return Ok(());
         }
         note_syn_received(&tuple);
-        let mut reply = record.syn_ack(tuple, self.now, Why::SynAck);
+        let why = if cookie.is_some() { Why::SynAckTells } else { Why::SynAck };
+        let mut reply = record.syn_ack(tuple, self.now, why);
         reply.options.fast_open = cookie;
         self.push_reply(reply);
         Ok(())

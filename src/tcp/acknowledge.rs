@@ -47,7 +47,14 @@ pub(super) fn acknowledge(
             }
             return Err(Rejected::Drop(DropReason::TcpAckRange));
         }
-        AckRange::New => new_ack(connection, segment, cx),
+        AckRange::New => {
+            let kept = connection.keeps_text();
+            new_ack(connection, segment, cx);
+            if kept {
+                // Closed before the handshake was over: FIN-WAIT-1.
+                syn_sent::take_kept(connection, segment, cx);
+            }
+        }
         AckRange::Duplicate => duplicate_ack(connection, segment, cx),
     }
     if connection.agreed.ecn {

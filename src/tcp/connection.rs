@@ -381,9 +381,10 @@ impl Connection {
         (limit != Duration::MAX).then_some(limit)
     }
 
-    /// What has arrived is not the application's yet: it came with a SYN that has crossed ours.
+    /// What has arrived is not the application's yet: it came with a SYN that has crossed ours, which is not acknowledged
+    /// yet. The state may be FIN-WAIT-1 by then.
     pub fn keeps_text(&self) -> bool {
-        self.state == State::SynReceived && self.origin == Origin::Active
+        !self.snd.syn_acknowledged && self.origin == Origin::Active
     }
 
     /// Octets that may be queued for sending.

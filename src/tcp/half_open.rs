@@ -215,6 +215,10 @@ impl HalfOpen {
         if acceptance::sequence(&space, segment.seq, segment.len()) != Acceptance::Whole {
             return self.answer(segment, DropReason::TcpOutOfWindow);
         }
+        if segment.syn() && segment.seq == self.irs {
+            // The SYN once more, which lies in front of the window; only its text lies in it.
+            return self.answer(segment, DropReason::TcpOutOfWindow);
+        }
         if segment.syn() {
             // 9293-3.10.7.4-18: back to LISTEN.
             return Action::Remove(Err(DropReason::TcpSynRefused));

@@ -12,6 +12,10 @@ vocabulary! {
     Why {
         Syn => "SYN", "9293-3.10.1-2", "Our SYN, for the first time.";
         SynAck => "SYN-ACK", "9293-3.10.7.2-3", "A listener answers a SYN.";
+        SynAsks => "SYN-asks", "RFC7413/4.2.1", "Our SYN, which asks for a cookie of Fast Open.";
+        SynFast => "SYN-fast", "7413-4.2.2-1", "Our SYN with the server's cookie, and text as far as there is room.";
+        SynAckTells => "SYN-ACK-tells", "7413-4.1.2", "A listener answers a SYN and tells the cookie to use from now on.";
+        SynAckFast => "SYN-ACK-fast", "7413-4.2.2-2", "A listener answers a SYN that has opened by Fast Open, and its text.";
         SynAckAgain => "SYN-ACK-again", "9293-3.10.7.4-6", "The SYN has come again, so our SYN-ACK may be lost.";
         SynAckTimeout => "SYN-ACK-RTO", "9293-3.10.8-2", "Nothing has answered our SYN-ACK in time.";
         SynAckCookie => "SYN-ACK-cookie", "4987-3.6", "The SYN queue is full: this SYN-ACK carries what a record would.";
@@ -59,8 +63,13 @@ impl Why {
     /// Why this segment of a connection leaves. To be asked before [`super::output::commit`].
     pub fn of(connection: &Connection, plan: &Plan) -> Why {
         match plan.reason {
+            Reason::Syn if connection.opens_early() => Why::SynAckFast,
             Reason::Syn if connection.state() == State::SynReceived => Why::SimultaneousOpen,
-            Reason::Syn => Why::Syn,
+            Reason::Syn => match connection.fast_open.as_ref().and_then(|fast_open| fast_open.option) {
+                Some(cookie) if cookie.is_request() => Why::SynAsks,
+                Some(_) => Why::SynFast,
+                None => Why::Syn,
+            },
             Reason::Text if connection.frto().allowance() > 0 => Why::EarlyText,
             Reason::Text => Why::NewData,
             Reason::Fin => Why::Fin,
@@ -81,7 +90,7 @@ impl Why {
     fn of_retransmission(connection: &Connection) -> Why {
         let syn = connection.transfer.as_ref().is_some_and(|transfer| transfer.sent.is_syn_lost());
         if syn && connection.state() == State::SynReceived && connection.snd.syn_losses == 0 {
-            return Why::SimultaneousOpen;
+            return if connection.opens_early() { Why::SynAckAgain } else { Why::SimultaneousOpen };
         }
         match connection.recovery.phase {
             _ if syn => Why::Timeout,

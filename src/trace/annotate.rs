@@ -38,6 +38,11 @@ vocabulary! {
         Opened => "opened", "9293-3.10.7.3-7", "Our SYN is acknowledged by the peer's: the connection is open.";
         CrossedSyn => "crossed-SYN", "9293-3.10.7.3-8", "A SYN that has crossed ours: a simultaneous open.";
         SynTaken => "SYN-taken", "9293-3.10.7.2-3", "A listener remembers the SYN and answers it.";
+        FastOpened => "fast-opened", "7413-4.2.2-2", "The SYN opens by Fast Open: its text is for the application before the handshake is over.";
+        SynTextLeft => "SYN-text-left", "9293-3.10.7.2-5", "So many octets of the SYN's text are not taken, and have to come again.";
+        SynTextAgain => "SYN-text-again", "7413-4.2.2-1", "So many octets of our SYN's text are not acknowledged: they leave again.";
+        CookieAsked => "cookie-asked", "RFC7413/4.2.1", "The SYN asks for a cookie of Fast Open.";
+        CookieLearned => "cookie-learned", "7413-4.1.3", "The server's cookie of Fast Open is kept, for the next connection.";
         SynAsked => "SYN-asked", "local", "The application is asked about the SYN.";
         CookieMade => "cookie-made", "4987-3.6", "The SYN queue is full: the SYN is answered and not remembered.";
         CookieTaken => "cookie-taken", "4987-3.6", "The cookie is ours: the connection is open.";

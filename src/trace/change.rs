@@ -127,6 +127,16 @@ impl Seen {
                 fin(None, &after, received);
                 owe(&after, received);
             }
+            // A SYN has opened by Fast Open.
+            (None, Some(after)) if self.state == State::Listen => {
+                if after.received > 0 {
+                    received.did(Act::Delivered, Detail::Octets(after.received));
+                }
+                left(segment, after.received, received);
+            }
+            (None, None) if self.state == State::Listen && now.state == State::SynReceived => {
+                left(segment, 0, received);
+            }
             _ => {}
         }
     }
@@ -134,6 +144,7 @@ impl Seen {
     fn change_of_state(&self, now: &Seen, segment: &Segment, received: &mut Received) {
         let rst = segment.flags.contains(Flags::RST);
         let act = match (self.state, now.state) {
+            (State::Listen, State::SynReceived) if now.connection.is_some() => Act::FastOpened,
             (State::Listen, State::SynReceived) => Act::SynTaken,
             (State::TimeWait, State::SynReceived) => Act::TimeWaitReopened,
             (State::TimeWait, State::TimeWait) if received.dropped.is_none() => Act::TimeWaitRestarted,
@@ -244,6 +255,14 @@ fn text(before: &Facts, after: &Facts, state: State, segment: &Segment, received
         received.did(Act::Urgent, Detail::None);
     }
     fin(Some(before), after, received);
+}
+
+/// What of a SYN's text was not taken.
+fn left(segment: &Segment, taken: u64, received: &mut Received) {
+    let octets = u64::from(segment.text).saturating_sub(taken);
+    if octets > 0 {
+        received.did(Act::SynTextLeft, Detail::Octets(octets));
+    }
 }
 
 fn fin(before: Option<&Facts>, after: &Facts, received: &mut Received) {

@@ -186,7 +186,10 @@ impl Connection {
     /// Splits off what a SYN has begun, if this segment is its SYN,ACK.
     fn split(&mut self, seg: &Seg, from: Side) -> Option<Vec<Seg>> {
         let (place, side, iss) = self.again?;
-        let answers = seg.has(Flags::SYN | Flags::ACK) && side != from && seg.ack == iss.wrapping_add(1);
+        // Of the SYN alone, or of text that it carries as well (RFC 7413).
+        let syn = self.segs.get(place).map_or(1, Seg::len);
+        let acknowledged = seg.ack.wrapping_sub(iss);
+        let answers = seg.has(Flags::SYN | Flags::ACK) && side != from && (1..=syn).contains(&acknowledged);
         (answers && self.base(side) != Some(iss)).then(|| {
             self.again = None;
             self.segs.split_off(place)

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::connection::Connection;
 use super::segment::{Seg, Side, Sum};
+use crate::wire::fast_open::Cookie;
 use crate::wire::tcp::Flags;
 
 /// The control bits as letters in a fixed order, as tcpdump's readers know them, and no dot for ACK: nearly all have it.
@@ -27,7 +28,7 @@ pub fn options(connection: &Connection, seg: &Seg) -> String {
     let parsed = seg.options.parsed();
     let base = connection.base(seg.from.other()).unwrap_or(0);
     let mut words = Vec::new();
-    for kind in seg.options.kinds() {
+    for (kind, value) in seg.options.each() {
         words.push(match kind {
             0 => "eol".to_owned(),
             1 => "nop".to_owned(),
@@ -41,7 +42,11 @@ pub fn options(connection: &Connection, seg: &Seg) -> String {
                 format!("sack {}", parsed.sack.iter().map(block).collect::<Vec<_>>().join(" "))
             }
             8 => parsed.timestamp.map_or("ts ?".to_owned(), |stamp| format!("ts {} {}", stamp.value, stamp.echo)),
-            34 => parsed.fast_open.map_or("tfo ?".to_owned(), |cookie| format!("tfo {cookie}")),
+            // Kind 34, and the experimental one that it was before.
+            kind if Cookie::is_option(kind, value) => {
+                let name = if kind == 34 { "tfo" } else { "tfo-exp" };
+                Cookie::read(kind, value).map_or(format!("{name} ?"), |cookie| format!("{name} {cookie}"))
+            }
             kind => format!("option {kind}"),
         });
     }

@@ -8,6 +8,7 @@ use super::link::{self, NoPacket};
 use crate::counters::DropReason;
 use crate::device::pcapng::Direction;
 use crate::wire::checksum::{self, Checksum};
+use crate::wire::fast_open::Cookie;
 use crate::wire::option::{self, TcpOptions};
 use crate::wire::tcp::{self, Flags, TcpHeader};
 use crate::wire::{parse_ip, protocol};
@@ -92,20 +93,34 @@ impl RawOptions {
 
     /// Their kinds in their order, padding included.
     pub fn kinds(&self) -> Vec<u8> {
+        self.each().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    /// Each of them in their order, padding included, with what stands behind kind and length.
+    pub fn each(&self) -> Vec<(u8, &[u8])> {
         let mut rest = self.bytes();
-        let mut kinds = Vec::new();
+        let mut each = Vec::new();
         while let [kind, more @ ..] = rest {
-            kinds.push(*kind);
-            rest = match *kind {
-                0 => break,
-                1 => more,
-                _ => match more.first() {
-                    Some(&len) if len >= 2 => rest.get(usize::from(len)..).unwrap_or_default(),
-                    _ => break,
-                },
+            let len = match (*kind, more.first()) {
+                (0 | 1, _) => 1,
+                (_, Some(&len)) if len >= 2 => usize::from(len),
+                _ => rest.len(),
             };
+            each.push((*kind, rest.get(2..len).unwrap_or_default()));
+            if *kind == 0 {
+                break;
+            }
+            rest = rest.get(len..).unwrap_or_default();
         }
-        kinds
+        each
+    }
+
+    /// The options of Fast Open among them, each with its cookie, where it has one that a cookie can be.
+    pub fn cookies(&self) -> Vec<Option<Cookie>> {
+        let each = self.each().into_iter();
+        each.filter(|(kind, value)| Cookie::is_option(*kind, value))
+            .map(|(kind, value)| Cookie::read(kind, value))
+            .collect()
     }
 }
 

@@ -57,7 +57,7 @@ impl Cookie {
     }
 
     /// From the value of an option of this kind, if it is this one.
-    pub(super) fn read(kind: u8, value: &[u8]) -> Option<Cookie> {
+    pub(crate) fn read(kind: u8, value: &[u8]) -> Option<Cookie> {
         match (kind, value) {
             (KIND, cookie) => Cookie::new(cookie),
             (EXPERIMENTAL_KIND, [a, b, cookie @ ..]) if [*a, *b] == EXPERIMENT => {
@@ -65,6 +65,13 @@ impl Cookie {
             }
             _ => None,
         }
+    }
+
+    /// An option of this kind with this value is one of Fast Open, whatever its cookie: experimental options of others
+    /// (RFC 6994) are none.
+    #[cfg(feature = "trace")]
+    pub(crate) fn is_option(kind: u8, value: &[u8]) -> bool {
+        kind == KIND || kind == EXPERIMENTAL_KIND && value.starts_with(&EXPERIMENT)
     }
 
     /// Octets of the option, without padding.

@@ -14,7 +14,10 @@ use glasstcp::tcp::receiver::AckOwed;
 use glasstcp::tcp::recovery::Transfer;
 use glasstcp::time::Instant;
 
-use super::world::{App, Flying, LIFETIME, Side, World};
+use super::action::Side;
+use super::host::App;
+use super::segment::Flying;
+use super::world::{LIFETIME, World};
 
 /// Doublings of the RTO beyond which they count as the same: with a closed window there is no end to them.
 const MAX_BACKOFF: u8 = 6;
@@ -57,6 +60,8 @@ impl Canon<'_> {
     fn host(&mut self, side: Side) {
         let host = &self.world.hosts[usize::from(side)];
         self.add((host.opens, host.listener.is_some(), host.apps.len(), host.stack.buffer_memory() > 0));
+        let peer = self.world.hosts[usize::from(1 - side)].address;
+        self.add(host.stack.fast_open_knows(peer.ip()));
         for app in &host.apps {
             self.app(side, app);
         }
@@ -104,7 +109,10 @@ impl Canon<'_> {
         self.add((snd.wnd, snd.syn_acknowledged, snd.fin.map(|fin| fin.0.wrapping_sub(snd.iss.0)), snd.syn_losses));
         self.add((rcv.fin.map(|fin| fin.0.wrapping_sub(rcv.irs.0)), rcv.quick_acks.min(1)));
         let (agreed, owed) = (&connection.agreed, &connection.owed);
-        self.add((agreed.timestamps, agreed.sack, agreed.scaling, agreed.ecn));
+        self.add((agreed.timestamps, agreed.sack, agreed.scaling, agreed.ecn, agreed.syn_text));
+        self.add(
+            connection.fast_open.as_deref().map(|open| (open.option.is_some(), open.room > 0, open.answer.is_some())),
+        );
         self.add((owed.ack as u8, owed.duplicate_acks, owed.dsack.is_some(), owed.keep_alive));
         let buffer = &connection.receive_buffer;
         self.add((connection.send_buffer.len(), buffer.readable(), buffer.out_of_order_bytes()));
@@ -150,7 +158,7 @@ impl Canon<'_> {
         let (header, text) = flying.segment();
         self.seq(side, header.seq);
         self.seq(1 - side, header.ack);
-        self.add((header.flags.0, header.window, text));
+        self.add((header.flags.0, header.window, text, header.options.fast_open.map(|cookie| cookie.is_request())));
         for (left, right) in header.options.sack.iter() {
             self.seq(1 - side, left);
             self.seq(1 - side, right);

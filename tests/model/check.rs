@@ -6,8 +6,10 @@ use glasstcp::error::SocketError;
 use glasstcp::tcp::connection::Connection;
 use glasstcp::tcp::state::State;
 
+use super::action::{Action, NAMES, Side};
+use super::host::{App, End};
 use super::scenario::Role;
-use super::world::{Action, App, End, NAMES, Side, World};
+use super::world::World;
 
 /// Packets that may pass over a good link without any time passing between them: more would be two stacks that answer each
 /// other for ever.

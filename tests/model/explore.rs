@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::action::Action;
 use super::canonical::canonical;
 use super::check::{self, Finish};
 use super::sabotage::Sabotage;
 use super::scenario::Scenario;
-use super::world::{Action, World};
+use super::world::World;
 
 /// How far to go.
 #[derive(Clone, Copy, Debug)]

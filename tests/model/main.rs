@@ -4,9 +4,14 @@
 // A side is an index into several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
+mod action;
+mod application;
 mod canonical;
 mod check;
+mod cookies;
 mod explore;
+mod host;
+mod link;
 mod sabotage;
 mod scenario;
 mod scenarios;

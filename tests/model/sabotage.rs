@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use glasstcp::wire::tcp::{self, CHECKSUM_AT, Flags};
+use glasstcp::wire::tcp::Flags;
 
-use super::world::Flying;
+use super::segment::{Flying, IP, seal};
 
 /// A mistake of B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,6 @@ pub enum Sabotage {
     /// An ACK that carries nothing else never leaves.
     NoAcks,
 }
-
-/// The IP header is this long.
-const IP: usize = 20;
 
 impl Sabotage {
     /// All of them.
@@ -80,11 +77,7 @@ impl Sabotage {
             _ => false,
         };
         if spoiled {
-            let address =
-                |at: usize| std::net::IpAddr::from([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
-            let (source, destination) = (address(12), address(16));
-            packet[IP + CHECKSUM_AT..IP + CHECKSUM_AT + 2].fill(0);
-            tcp::fill_checksum(source, destination, &mut packet[IP..], &[]);
+            seal(packet);
         }
     }
 }

@@ -13,6 +13,19 @@ pub enum Role {
     Absent,
 }
 
+/// What an active side knows of its peer's cookies (RFC 7413).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie {
+    /// It does not open by Fast Open.
+    Unused,
+    /// None: its SYN asks for one.
+    Asked,
+    /// One: its SYN carries it, and the first octet.
+    Known,
+    /// One that is not good any more: the SYN-ACK acknowledges the SYN only.
+    Refused,
+}
+
 /// What an application may call.
 pub mod call {
     /// One octet, and another.
@@ -64,6 +77,10 @@ pub struct Scenario {
     pub faults: u8,
     /// Their kinds.
     pub faults_of: u8,
+    /// How each side opens by Fast Open; listeners take it where any does.
+    pub cookies: [Cookie; 2],
+    /// The SYN of this side carries its FIN as well: it never sends anything. Our own stack sends no such SYN, but a peer may.
+    pub fin_on_syn: [bool; 2],
     /// Settings of both stacks.
     pub change: fn(&mut TcpConfig),
 }
@@ -78,5 +95,7 @@ pub const PLAIN: Scenario = Scenario {
     eager: true,
     faults: 1,
     faults_of: fault::ALL,
+    cookies: [Cookie::Unused; 2],
+    fin_on_syn: [false; 2],
     change: |_| {},
 };

@@ -1,6 +1,8 @@
 //! The scenarios that are explored.
 
-use super::scenario::{PLAIN, Role, Scenario, call, fault};
+use std::time::Duration;
+
+use super::scenario::{Cookie, PLAIN, Role, Scenario, call, fault};
 
 /// Both talk and end in order.
 pub const TALK: Scenario = Scenario {
@@ -99,6 +101,71 @@ pub const ALL: &[Scenario] = &[
         eager: false,
         faults_of: fault::LOSE | fault::DELAY,
         change: |tcp| tcp.receive_capacity = Some(1),
+        ..PLAIN
+    },
+    Scenario {
+        name: "crossing SYNs, both with text",
+        roles: [Role::Active, Role::Active],
+        octets: [1, 1],
+        calls: [call::HALF_CLOSE | call::CLOSE, call::HALF_CLOSE],
+        cookies: [Cookie::Known; 2],
+        faults_of: fault::LOSE | fault::DELAY,
+        ..PLAIN
+    },
+    Scenario {
+        name: "crossing SYNs, text and a FIN",
+        roles: [Role::Active, Role::Active],
+        octets: [2, 0],
+        calls: [call::SEND | call::HALF_CLOSE | call::ABORT, 0],
+        cookies: [Cookie::Known, Cookie::Unused],
+        fin_on_syn: [false, true],
+        faults_of: fault::LOSE | fault::DELAY | fault::DUPLICATE,
+        ..PLAIN
+    },
+    Scenario {
+        name: "Fast Open",
+        octets: [2, 1],
+        calls: [call::SEND | call::HALF_CLOSE; 2],
+        cookies: [Cookie::Known, Cookie::Unused],
+        // A copy of the SYN that comes after the end would begin the connection again (RFC 7413 section 6.1).
+        faults_of: fault::LOSE | fault::BATCH,
+        ..PLAIN
+    },
+    Scenario {
+        name: "Fast Open, close at any time",
+        octets: [1, 1],
+        calls: [
+            call::CLOSE | call::HALF_CLOSE | call::ABORT,
+            call::SEND | call::CLOSE | call::AT_ONCE | call::ABORT | call::STOP_LISTENING,
+        ],
+        cookies: [Cookie::Known, Cookie::Unused],
+        faults_of: fault::LOSE,
+        ..PLAIN
+    },
+    Scenario {
+        name: "Fast Open, the SYN comes late",
+        octets: [1, 1],
+        // The server closes first, and its TIME-WAIT knows the SYN.
+        calls: [call::CLOSE_AT_END, call::SEND | call::HALF_CLOSE | call::AT_ONCE],
+        cookies: [Cookie::Known, Cookie::Unused],
+        faults_of: fault::DELAY | fault::DUPLICATE,
+        ..PLAIN
+    },
+    Scenario {
+        name: "Fast Open, the cookie is refused",
+        octets: [1, 1],
+        calls: [call::HALF_CLOSE | call::CLOSE, call::SEND | call::HALF_CLOSE],
+        cookies: [Cookie::Refused, Cookie::Unused],
+        ..PLAIN
+    },
+    Scenario {
+        name: "Fast Open, a cookie is learned and used",
+        opens: 2,
+        octets: [1, 0],
+        calls: [call::HALF_CLOSE | call::CLOSE_AT_END; 2],
+        cookies: [Cookie::Asked, Cookie::Unused],
+        faults_of: fault::LOSE,
+        change: |tcp| tcp.fast_open_back_off = Duration::ZERO,
         ..PLAIN
     },
 ];

@@ -26,6 +26,11 @@ vocabulary! {
         TimestampUnagreed => "timestamp-unagreed", "7323-3.2-1", "It sends a timestamp although none were agreed on.";
         SackUnagreed => "SACK-unagreed", "2018-4-1", "It sends SACK blocks that the peer has not permitted.";
         SackInvented => "SACK-invented", "2018-3", "It reports text that has not arrived.";
+        CookieUnasked => "cookie-unasked", "RFC7413/4.2.2", "Its SYN,ACK has a cookie, and the SYN has no option of Fast Open.";
+        CookieMalformed => "cookie-malformed", "7413-4.1.1", "Its option of Fast Open has a length that no cookie has.";
+        LateCookie => "late-cookie", "7413-4.1.1", "It has an option of Fast Open without a SYN.";
+        FastOpenAgain => "fast-open-again", "7413-4.2.2-1", "It sends its SYN again with a cookie or with text, which may be why nothing has answered.";
+        EarlyText => "early-text", "9293-3.10.2-3", "It sends text before its SYN is acknowledged, and not by Fast Open.";
         LateMss => "late-MSS", "9293-MUST-65", "It announces an MSS without a SYN.";
         LateSackPermitted => "late-SACK-permitted", "2018-2", "It permits SACK without a SYN.";
         BadChecksum => "bad-checksum", "9293-MUST-2", "Its checksum is wrong.";

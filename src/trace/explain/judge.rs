@@ -34,9 +34,9 @@ struct Owed {
 /// What is known of an end beside its connection.
 #[derive(Debug)]
 pub(super) struct Judge<'a> {
-    connection: &'a Connection,
-    side: Side,
-    near: bool,
+    pub(super) connection: &'a Connection,
+    pub(super) side: Side,
+    pub(super) near: bool,
     partial: bool,
     owed: Option<Owed>,
     /// The last acknowledgment and the furthest right edge that the end has sent.
@@ -48,13 +48,15 @@ pub(super) struct Judge<'a> {
     /// The end of what this end has sent, and where its FIN stands.
     end: i64,
     fin: Option<i64>,
-    syn_ns: Option<u64>,
+    pub(super) syn_ns: Option<u64>,
     /// ACKs from the peer that say nothing new, since the last that did.
     duplicates: u32,
     /// What the last received segment was, if a RST in answer to it would be wrong.
     no_reset: Option<Fault>,
     reset: bool,
     told_size: bool,
+    /// A SYN of the peer had an option of Fast Open.
+    pub(super) cookie_asked: bool,
     /// What the capture lacks of the peer, and whether it lacks anything of either end.
     holes: Vec<(i64, i64)>,
     incomplete: bool,
@@ -63,11 +65,11 @@ pub(super) struct Judge<'a> {
     sack: bool,
 }
 
-fn fault(fault: Fault, text: String) -> Finding {
+pub(super) fn fault(fault: Fault, text: String) -> Finding {
     Finding { fault: Some(fault), text }
 }
 
-fn note(text: String) -> Finding {
+pub(super) fn note(text: String) -> Finding {
     Finding { fault: None, text }
 }
 
@@ -96,6 +98,7 @@ impl<'a> Judge<'a> {
             no_reset: None,
             reset: false,
             told_size: false,
+            cookie_asked: false,
             incomplete: Side::BOTH.iter().any(|&side| !connection.holes(side).is_empty()),
             holes: connection.holes(side.other()),
             timestamps: own.timestamp.is_some() && peer.timestamp.is_some(),
@@ -151,6 +154,13 @@ impl<'a> Judge<'a> {
             }
             _ => None,
         };
+        if seg.has(Flags::SYN) && !seg.has(Flags::ACK) {
+            self.cookie_asked |= !seg.options.cookies().is_empty();
+            if received.dropped.is_none() && replay.state() == State::SynReceived {
+                // Behind our SYN: what a server may send before the handshake is over.
+                self.peer_edge = Some(1 + i64::from(seg.window));
+            }
+        }
         if received.dropped.is_none() && seg.has(Flags::ACK) && !seg.has(Flags::RST) {
             let edge = seg.ack_at + self.connection.window(seg) as i64;
             self.peer_edge = Some(self.peer_edge.map_or(edge, |known| known.max(edge)));
@@ -184,6 +194,7 @@ impl<'a> Judge<'a> {
             findings.push(fault(Fault::AfterReset, "there is no connection any more".to_owned()));
         }
         self.handshake(seg, &mut findings);
+        self.fast_open(seg, replay, &mut findings);
         self.options(seg, replay, &mut findings);
         self.acknowledges(seg, replay, &mut findings);
         if let Some(tcb) = replay.tcb().filter(|_| !seg.has(Flags::SYN)) {

@@ -10,6 +10,7 @@
 //! received and sent, and on time, is a fault only of the end at which the capture was taken ([`Explanation::near`]).
 
 mod facts;
+mod fast_open;
 mod fault;
 mod judge;
 mod mirror;
@@ -22,6 +23,7 @@ use super::segment::{Seg, Side};
 use crate::counters::DropReason;
 use crate::device::pcapng::Direction;
 use crate::tcp::state::State;
+use crate::tcp::why::Why;
 use crate::wire::tcp::Flags;
 use judge::Judge;
 use replay::Replay;
@@ -127,7 +129,8 @@ pub fn explain(connection: &Connection, side: Side) -> Explanation {
             findings.extend(judge.sent(seg, &replay));
             let acts = replay.send(seg);
             judge.has_sent(seg);
-            Line { place, before, after: replay.state(), verdict: Verdict::Sent, rule: None, acts, findings }
+            let rule = opening_rule(seg, &acts);
+            Line { place, before, after: replay.state(), verdict: Verdict::Sent, rule, acts, findings }
         } else {
             let received = replay.receive(place, seg);
             findings.extend(judge.received(seg, &received, &replay));
@@ -138,4 +141,10 @@ pub fn explain(connection: &Connection, side: Side) -> Explanation {
         lines.push(line);
     }
     Explanation { side, near, partial: replay.partial(), incomplete: judge.incomplete(), lines }
+}
+
+/// The rule by which the end sends a SYN or SYN,ACK.
+fn opening_rule(seg: &Seg, acts: &[String]) -> Option<&'static str> {
+    let first = acts.first().filter(|_| seg.has(Flags::SYN))?;
+    Why::ALL.iter().find(|why| why.word() == first.as_str()).map(|why| why.rule())
 }

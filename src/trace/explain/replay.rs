@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod opening;
+
 use super::facts::Facts;
 use super::mirror::octets;
 use crate::buffer::Pool;
@@ -11,13 +13,9 @@ use crate::ip::path_mtu::{PathMtus, Settings};
 use crate::tcp::FourTuple;
 use crate::tcp::acceptance::Space;
 use crate::tcp::config::{SocketOptions, TcpConfig};
-use crate::tcp::connection::{Connection as Tcb, Context, Donor, Opening};
-use crate::tcp::ecn::{self, EcnMode};
+use crate::tcp::connection::{Connection as Tcb, Context, Donor, Origin};
 use crate::tcp::half_open::{self, HalfOpen};
 use crate::tcp::input::{Rejected, segment_arrives};
-use crate::tcp::option::{DEFAULT_MSS_V4, DEFAULT_MSS_V6};
-use crate::tcp::output::commit;
-use crate::tcp::plan::{Plan, Reason};
 use crate::tcp::receiver::AckOwed;
 use crate::tcp::recovery::TransferPool;
 use crate::tcp::segment::Segment;
@@ -25,7 +23,7 @@ use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::State;
 use crate::tcp::time_wait::{self, TimeWait};
 use crate::tcp::why::Why;
-use crate::tcp::window::{WindowShift, WireWindow};
+use crate::tcp::window::WireWindow;
 use crate::time::Instant;
 use crate::trace::annotate::{Act, Asked, acceptance_rule, drop_rule};
 use crate::trace::connection::Connection;
@@ -172,6 +170,10 @@ impl<'a> Replay<'a> {
     pub(super) fn rcv_nxt(&self) -> Option<SeqNumber> {
         match &self.end {
             End::HalfOpen(record) => Some(record.irs + 1),
+            // Of a FIN on a SYN that was taken, as well.
+            End::Open(tcb) if tcb.state() == State::SynReceived && tcb.rcv.fin == Some(tcb.rcv.nxt) => {
+                Some(tcb.rcv.nxt + u32::from(tcb.opens_early()))
+            }
             End::Open(tcb) if tcb.state() != State::SynSent => Some(tcb.rcv.nxt),
             End::TimeWait(record) => Some(record.rcv_nxt),
             _ => None,
@@ -190,45 +192,6 @@ impl<'a> Replay<'a> {
         let since = Duration::from_nanos(seg.time_ns.saturating_sub(self.connection.start_ns()));
         self.now = self.now.max(START + since);
         self.now
-    }
-
-    /// What the end offers by its SYN, or agrees to by its SYN,ACK.
-    fn configure(&mut self, own: &Seg) -> u16 {
-        let options = own.options.parsed();
-        let config = &mut self.around.config;
-        config.timestamps = options.timestamp.is_some();
-        config.sack = options.sack_permitted;
-        config.window_scaling = options.window_scale.is_some();
-        let asks = if own.has(Flags::ACK) { own.has(Flags::ECE) } else { ecn::asks(own.flags) };
-        config.ecn = if asks { EcnMode::Request } else { EcnMode::Off };
-        let ipv6 = self.tuple.local_addr.is_ipv6();
-        options.mss.unwrap_or(if ipv6 { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 })
-    }
-
-    /// The clock of the end's timestamps, against ours.
-    fn timestamp_offset(own: &Seg, now: Instant) -> u32 {
-        let value = own.options.parsed().timestamp.map_or(0, |timestamp| timestamp.value);
-        value.wrapping_sub(now.as_millis() as u32)
-    }
-
-    /// A connection whose handshake was not captured: open, with what can be concluded.
-    fn begin_in_the_middle(&mut self) {
-        let base = |side| SeqNumber(self.connection.base(side).unwrap_or(0));
-        let (own, peer) = (base(self.side), base(self.side.other()));
-        let stamp = self.connection.segs.iter().find(|seg| seg.from != self.side);
-        let stamp = stamp.and_then(|seg| seg.options.parsed().timestamp);
-        self.around.config.timestamps = stamp.is_some();
-        let syn = TcpOptions { timestamp: stamp, sack_permitted: true, mss: Some(1_460), ..TcpOptions::default() };
-        let syn = self.segment_of(Flags::SYN, peer, SeqNumber(0), syn);
-        let record = HalfOpen::new(&syn, own, 0, 1_460, &self.options, &self.around.config);
-        let mut tcb = record.connection(self.tuple, Arc::clone(&self.options), &self.around.config, START);
-        let ack = TcpOptions { timestamp: stamp, ..TcpOptions::default() };
-        let ack = self.segment_of(Flags::ACK, peer + 1, own + 1, ack);
-        let _ = segment_arrives(&mut tcb, &ack, &mut self.around.context(START));
-        tcb.snd.wnd = UNKNOWN_WINDOW;
-        tcb.snd.max_wnd = UNKNOWN_WINDOW;
-        tcb.rcv.edge = tcb.rcv.nxt + UNKNOWN_WINDOW;
-        self.end = End::Open(Box::new(tcb));
     }
 
     fn segment_of(&self, flags: Flags, seq: SeqNumber, ack: SeqNumber, options: TcpOptions) -> Segment<'static> {
@@ -294,39 +257,6 @@ impl<'a> Replay<'a> {
         received
     }
 
-    /// A SYN for a listener: what the end answers later says what it is.
-    fn listener(&mut self, place: usize, seg: &Seg, segment: &Segment<'_>) -> Received {
-        if !seg.has(Flags::SYN) || seg.has(Flags::ACK) || seg.has(Flags::RST) {
-            return dropped(DropReason::TcpListenIgnored, seg.has(Flags::ACK) && !seg.has(Flags::RST));
-        }
-        let iss = seg.seq.wrapping_add(1);
-        let rest = &self.connection.segs[place..];
-        let answer =
-            rest.iter().find(|own| own.from == self.side && own.has(Flags::SYN | Flags::ACK) && own.ack == iss);
-        let Some(&answer) = answer else {
-            let refuses = rest.iter().any(|own| own.from == self.side && own.has(Flags::RST));
-            if refuses {
-                self.end = End::Closed;
-                return nobody(seg);
-            }
-            let acts = vec!["not-answered".to_owned()];
-            return Received { acts, rule: Some(Act::SynTaken.rule()), ..Received::default() };
-        };
-        let announced = self.configure(&answer);
-        let offset = Replay::timestamp_offset(&answer, self.now);
-        let config = &self.around.config;
-        let mut record = HalfOpen::new(segment, SeqNumber(answer.seq), offset, announced, &self.options, config);
-        record.offered = answer.window;
-        let shift = answer.options.parsed().window_scale.filter(|_| record.agreed.scaling).unwrap_or(0);
-        record.shift = WindowShift::from_option(shift);
-        self.end = End::HalfOpen(record);
-        Received {
-            acts: vec![Act::SynTaken.word().to_owned()],
-            rule: Some(Act::SynTaken.rule()),
-            ..Received::default()
-        }
-    }
-
     fn half_open(&mut self, segment: &Segment<'_>) -> Received {
         let End::HalfOpen(record) = &mut self.end else { return Received::default() };
         let answer = |reason: DropReason| Received { owes_ack: true, challenge: true, ..dropped(reason, false) };
@@ -366,6 +296,12 @@ impl<'a> Replay<'a> {
         }
         let after = Facts::of(tcb);
         let mut received = Received { acts: before.acts(&after), ..Received::default() };
+        if tcb.origin == Origin::Active
+            && tcb.state().is_synchronized()
+            && let Some(answer) = tcb.fast_open.take().and_then(|fast_open| fast_open.answer)
+        {
+            opening::answered(&answer, &mut received);
+        }
         received.owes_ack = tcb.owed.ack != AckOwed::None || tcb.owed.duplicate_acks > 0;
         match result {
             Ok(()) => {}
@@ -451,8 +387,7 @@ impl<'a> Replay<'a> {
             return Vec::new();
         }
         if seg.has(Flags::SYN) && !seg.has(Flags::ACK) && matches!(self.end, End::Closed) {
-            self.connect(seg, now);
-            return vec![Why::Syn.word().to_owned()];
+            return self.connect(seg, now);
         }
         match &mut self.end {
             End::HalfOpen(record) => {
@@ -462,29 +397,11 @@ impl<'a> Replay<'a> {
                 record.sent_at = now;
                 record.syn_losses = record.syn_losses.saturating_add(u8::from(self.answered));
                 let again = std::mem::replace(&mut self.answered, true);
-                vec![if again { Why::SynAckAgain } else { Why::SynAck }.word().to_owned()]
+                vec![if again { Why::SynAckAgain } else { opening::why(seg, false) }.word().to_owned()]
             }
             End::Open(_) => self.mirror(seg, now),
             End::Closed | End::Listen | End::TimeWait(_) => Vec::new(),
         }
-    }
-
-    fn connect(&mut self, seg: &Seg, now: Instant) {
-        let mss = self.configure(seg);
-        let opening = Opening {
-            tuple: self.tuple,
-            iss: SeqNumber(seg.seq),
-            timestamp_offset: Replay::timestamp_offset(seg, now),
-            mss,
-            options: Arc::clone(&self.options),
-        };
-        let mut tcb = Tcb::active(&opening, &self.around.config, now);
-        let shift = seg.options.parsed().window_scale.unwrap_or(0);
-        tcb.rcv.shift = WindowShift::from_option(shift);
-        let plan = Plan { seq: SeqNumber(seg.seq), len: 0, flags: seg.flags, reason: Reason::Syn };
-        commit(&mut tcb, &plan, &mut self.around.context(now));
-        tcb.rcv.edge = tcb.rcv.nxt + u32::from(seg.window);
-        self.end = End::Open(Box::new(tcb));
     }
 
     /// Puts down what the end has sent on its connection.
@@ -495,13 +412,7 @@ impl<'a> Replay<'a> {
         let owed = (tcb.owed.clone(), tcb.deadlines.delayed_ack, tcb.rcv.edge);
         let mut acts = Vec::new();
         if seg.has(Flags::SYN) {
-            let reason = if tcb.syn_waits() { Reason::Syn } else { Reason::Retransmission };
-            let plan = Plan { seq: tcb.snd.iss, len: 0, flags: seg.flags, reason };
-            if tcb.syn_in_flight() || tcb.syn_waits() {
-                commit(tcb, &plan, &mut cx);
-            }
-            let why = if seg.has(Flags::ACK) { Why::SynAckAgain } else { Why::Timeout };
-            acts.push(if reason == Reason::Syn { Why::Syn } else { why }.word().to_owned());
+            opening::syn(tcb, seg, &text, &mut cx, &mut acts);
         } else {
             octets(tcb, seg, &text, &mut cx, &mut acts);
         }
