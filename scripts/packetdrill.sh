@@ -103,16 +103,27 @@ play() {
             sed 's/\bTCP_NOOPT\b/8/g; s/\bTCP_KEEPINIT\b/128/g' "$script" >"$out.pkt"
             script=$out.pkt
         fi
-        # What packetdrill's own runner defines for scripts that read the error queue, by the family.
-        local define=()
+        # What packetdrill's own runner says for its scripts: the family by the name, and what they use without defining it:
+        # the cookie that the key of their common settings makes for these addresses, and what differs by the family.
+        local own=() level=IP cookie=3021b9d889017eeb
+        local addresses=(--local_ip=192.168.0.1 --remote_ip=192.0.2.1 --netmask_ip=255.255.0.0 --gateway_ip=192.168.0.1)
+        if [[ $script == *v6.pkt && "$*" != *--ip_version* ]]; then set -- --ip_version=ipv6 --mtu=1520 "$@"; fi
+        [[ "$*" != *--ip_version=ipv4-mapped* && "$*" != *--ip_version=ipv6* ]] || level=IPV6
+        if [[ "$*" == *--ip_version=ipv6* ]]; then
+            cookie=c1d1e9742a47a9bc
+            addresses=(--local_ip=fd3d:0a0b:17d6::1 --remote_ip=fd3d:fa7b:d17d::1 --gateway_ip=fd3d:0a0b:17d6:8888::1)
+        fi
         if grep -q 'CMSG_LEVEL_IP' "$script"; then
-            define=(-D CMSG_LEVEL_IP=SOL_IP -D CMSG_TYPE_RECVERR=IP_RECVERR)
-            [[ "$*" != *--ip_version=ipv4-mapped* && "$*" != *--ip_version=ipv6* ]] ||
-                define=(-D CMSG_LEVEL_IP=SOL_IPV6 -D CMSG_TYPE_RECVERR=IPV6_RECVERR)
+            own+=(-D CMSG_LEVEL_IP="SOL_$level" -D CMSG_TYPE_RECVERR="${level}_RECVERR")
+        fi
+        if grep -qw 'TFO_COOKIE\|CODE' "$script"; then own+=(-D TFO_COOKIE="$cookie" -D CODE=host_unreachable); fi
+        # Theirs name no addresses where a cookie depends on them; a script's own win.
+        if grep -qwE 'TFO_COOKIE|FO|FOEXP|TCP_FASTOPEN' "$script" && ! grep -q '^--\(local\|remote\)_ip' "$script" && [[ "$*" != *_ip=* ]]; then
+            own+=("${addresses[@]}")
         fi
         : >"$GLASSTCP_SYSCTL_FILE"
         exec timeout "$LIMIT" "${NAMESPACE[@]}" env GLASSTCP_NAMESPACE=1 LD_PRELOAD="$LIB" "$PACKETDRILL" \
-            --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "${define[@]}" "$@" "$script"
+            --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "${own[@]}" "$@" "$script"
     ) >"$out.log" 2>&1 </dev/null; then
         echo pass >"$out"
     else

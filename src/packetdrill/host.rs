@@ -116,8 +116,7 @@ impl Host {
             if let Some((destination, mtu)) = route.filter(|_| route != self.settings.knobs.route()) {
                 self.stack.set_path_mtu(destination, mtu);
             }
-            let flushed = |settings: &Settings| settings.knobs.get("glasstcp.metrics_flushed").map(str::to_owned);
-            if flushed(&settings) != flushed(&self.settings) {
+            if settings.knobs.forgotten() != self.settings.knobs.forgotten() {
                 self.stack.fast_open_forget();
             }
             self.settings = settings;

@@ -17,6 +17,13 @@ const ROUTE_MTU: &str = "glasstcp.route_mtu";
 /// What our `tc qdisc` has noted: the kind of queue before the device. `fq` paces.
 const QUEUE: &str = "glasstcp.queue";
 
+/// What our `ip tcp_metrics flush` has noted, and how often one of [`FORGETS`] was set to 0.
+const FLUSHED: &str = "glasstcp.metrics_flushed";
+const FORGOTTEN: &str = "glasstcp.cookies_forgotten";
+
+/// Names that, set to 0, make a client forget the Fast Open cookies of all servers: FreeBSD's, and one that Linux had.
+const FORGETS: [&str; 2] = ["net.inet.tcp.fastopen.client_enable", "net.ipv4.tcp_fastopen_cookies"];
+
 /// Values by the names of sysctls (`net.ipv4.tcp_sack`). A name that means nothing here is kept and has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Knobs {
@@ -26,7 +33,17 @@ pub struct Knobs {
 impl Knobs {
     /// Sets one.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.values.insert(name.replace('/', "."), value.trim().to_owned());
+        let (name, value) = (name.replace('/', "."), value.trim().to_owned());
+        if FORGETS.contains(&name.as_str()) && value == "0" {
+            let times = self.number(FORGOTTEN).unwrap_or(0) + 1;
+            self.values.insert(FORGOTTEN.to_owned(), times.to_string());
+        }
+        self.values.insert(name, value);
+    }
+
+    /// Changes whenever what is known of servers is to be forgotten.
+    pub(super) fn forgotten(&self) -> [Option<&str>; 2] {
+        [self.get(FLUSHED), self.get(FORGOTTEN)]
     }
 
     /// Those of `other` as well; they win.
@@ -138,7 +155,7 @@ impl Knobs {
 }
 
 /// How long something is retransmitted that is given up after so many retransmissions.
-fn patience(first: Duration, retries: i64, cap: Duration) -> Duration {
+pub(super) fn patience(first: Duration, retries: i64, cap: Duration) -> Duration {
     let retries = u32::try_from(retries).unwrap_or(0).min(31);
     (0..=retries).map(|doublings| first.saturating_mul(1 << doublings).min(cap)).sum()
 }

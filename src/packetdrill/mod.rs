@@ -54,6 +54,7 @@ pub use calls::{Domain, Kind};
 pub use descriptor::{Fd, LowestFree, Numbers};
 pub use epoll::Interest;
 pub use errno::{Answer, Errno};
+pub use fast_open::MSG_FASTOPEN;
 pub use host::Host;
 pub use knobs::Knobs;
 pub use notices::{MSG_ZEROCOPY, PIECES_PER_RECORD};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
-use crate::tcp::habits::{AfterFin, Burst, CwndRules, Habits, MtuSearch, Windows};
+use crate::tcp::habits::{AfterFin, Burst, CwndRules, Habits, HardErrors, MtuSearch, Windows};
 
 /// A set of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +81,11 @@ fn linux(config: &mut Config) {
         challenge_eighths: 4,
         mtu_search: MtuSearch::Never,
         base_mss: 1_024,
+        hard_errors: HardErrors::All,
+        forget_crossing_text: true,
+        check_syn_echo: true,
+        announce_path_mss: true,
+        fast_open_experiment: true,
         ..Habits::default()
     };
 }
@@ -94,6 +99,11 @@ impl Persona {
     /// The send buffer is counted as Linux does it (see the module `send_memory`).
     pub(super) fn counts_send_memory(self) -> bool {
         self == Persona::Linux
+    }
+
+    /// A write that names a peer opens a connection to it, with Fast Open where that is asked for.
+    pub(super) fn connects_by_writing(self) -> bool {
+        self == Persona::FreeBsd
     }
 
     /// The last urgent octet is read out of band, unless `SO_OOBINLINE` says otherwise.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::descriptor::{Fd, Socket};
 use super::errno::{Answer, Errno};
 use super::host::Host;
+use super::knobs::patience;
 use super::persona::Persona;
 use super::{freebsd, send_memory, tcp_info};
 use crate::tcp::config::SocketOptions;
@@ -157,6 +158,16 @@ impl Host {
                 let probes = u8::try_from(integer(value)?).ok().filter(|count| (1..=127).contains(count));
                 let probes = probes.ok_or(Errno::EINVAL)?;
                 self.change(fd, |options| options.keep_alive_probes = probes)
+            }
+            libc::TCP_SYNCNT => {
+                let retries = integer(value)?;
+                if !(1..=127).contains(&retries) {
+                    return Err(Errno::EINVAL);
+                }
+                let tcp = &self.stack.config().tcp;
+                let patience = patience(tcp.initial_rto, retries.into(), tcp.max_rto);
+                self.change(fd, |options| options.give_up_syn = Some(patience))?;
+                self.note(fd, libc::IPPROTO_TCP, name, value)
             }
             libc::TCP_USER_TIMEOUT => {
                 let millis = u64::try_from(integer(value)?).map_err(|_| Errno::EINVAL)?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::descriptor::Socket;
 use super::host::Host;
+use crate::counters::DropReason;
 use crate::tcp::state::State;
 
 /// The states by FreeBSD's names.
@@ -34,7 +35,8 @@ fn line(lines: &mut String, owner: Option<i32>, local: SocketAddr, remote: Optio
 }
 
 impl Host {
-    /// A line for each socket of TCP: user, program, process, descriptor, protocol, local address, remote address, state.
+    /// A line for each socket of TCP: user, program, process, descriptor, protocol, local address, remote address, state. Then,
+    /// behind a `#`, counters as nstat of Linux shows them, if they are not 0.
     pub fn status(&self) -> String {
         let mut lines = String::new();
         for (&fd, entry) in &self.table {
@@ -58,6 +60,16 @@ impl Host {
             for _ in 0..half_open {
                 line(&mut lines, None, local, None, State::SynReceived);
             }
+        }
+        let refused = self.refused();
+        let counters = [
+            ("TcpExtOutOfWindowIcmps", self.stack.counters().dropped(DropReason::IcmpUnmatched)),
+            ("TcpExtBeyondWindow", refused.beyond_window.into()),
+            ("TcpExtTCPZeroWindowDrop", refused.zero_window.into()),
+            ("TcpExtTCPRcvQDrop", refused.no_memory.into()),
+        ];
+        for (name, value) in counters.into_iter().filter(|&(_, value)| value > 0) {
+            writeln!(lines, "# {name:<32}{value:<19}0.0").ok();
         }
         lines
     }

@@ -81,6 +81,14 @@ fn phase_number(snapshot: &Snapshot, reduced: bool) -> u8 {
     }
 }
 
+/// `tcpi_delivered`: our SYN and segments of full size, as far as the peer has acknowledged them. Text of a SYN counts with it.
+fn delivered(connection: &Connection, snapshot: &Snapshot, watch: &Watch) -> u32 {
+    let in_syn = if connection.agreed.syn_text { u64::from(watch.in_syn) } else { 0 };
+    let octets = snapshot.statistics.octets_acknowledged + u64::from(snapshot.sacked);
+    let segments = octets.saturating_sub(in_syn).div_ceil(u64::from(snapshot.segment_payload.max(1)));
+    segments as u32 + u32::from(connection.snd.syn_acknowledged)
+}
+
 /// Of a connection.
 pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now: Instant, watch: &Watch) -> Vec<u8> {
     let mss = snapshot.segment_payload.max(1);
@@ -147,7 +155,7 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     let times = watch.times(now);
     let in_micros = |duration: Duration| duration.as_micros() as u64;
     info.u64s(&[0, in_micros(times.busy), in_micros(times.window), in_micros(times.buffer)]);
-    info.u32s(&[0, 0]);
+    info.u32s(&[delivered(connection, snapshot, watch), 0]);
     info.u64s(&[0, 0]);
     info.u32s(&[0, u32::from(snapshot.reordering), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
     info.bytes.resize(LEN, 0);

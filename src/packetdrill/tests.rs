@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{Domain, Errno, Host, Kind, Settings};
 use crate::sim::script::packet;
-use crate::wire::option::TcpOptions;
-use crate::wire::parse_ip;
+use crate::wire::icmp::{self, IcmpError};
+use crate::wire::option::{TcpOptions, Timestamp};
 use crate::wire::tcp::{self, Flags, TcpHeader};
+use crate::wire::{IpHeader, emit_ip, parse_ip, protocol};
 
 const PEER: &str = "192.0.2.1";
 const LOCAL: &str = "192.168.7.7";
@@ -66,4 +67,104 @@ fn the_states_of_all_sockets() {
     host.accept(listener).unwrap();
     let open = format!("root packetdril 1 4 tcp4 {LOCAL}:8080 {PEER}:40000 ESTABLISHED\n");
     assert_eq!(host.status(), format!("{listens}{open}"));
+}
+
+/// An ICMP error about a packet that nobody has sent, to the one that would have.
+fn error_about(packet: &[u8]) -> Vec<u8> {
+    let (local, peer) = (LOCAL.parse().unwrap(), PEER.parse().unwrap());
+    let mut buffer = vec![0; 20 + icmp::MAX_ERROR_LEN];
+    let unreachable = IcmpError::DestinationUnreachable { code: 1 };
+    let len = icmp::emit_error(peer, local, unreachable, packet, &mut buffer[20..]);
+    let header = IpHeader {
+        source: peer,
+        destination: local,
+        protocol: protocol::ICMPV4,
+        hop_limit: 64,
+        traffic_class: 0,
+        identification: 0,
+        dont_fragment: false,
+    };
+    emit_ip(&header, len, &mut buffer);
+    buffer.truncate(20 + len);
+    buffer
+}
+
+#[test]
+fn counters_stand_behind_the_states() {
+    let mut host = Host::new(Settings::default()).unwrap();
+    assert_eq!(host.status(), "");
+    let options = TcpOptions::default();
+    let header = TcpHeader {
+        source_port: 8_080,
+        destination_port: 1,
+        seq: 7,
+        ack: 0,
+        flags: Flags::ACK,
+        window: 1,
+        urgent: 0,
+        options,
+    };
+    let quoted = packet(LOCAL.parse().unwrap(), PEER.parse().unwrap(), &header, &[]);
+    for times in 1..3 {
+        host.inject(&error_about(&quoted));
+        let words: Vec<String> = host.status().split_whitespace().map(str::to_owned).collect();
+        assert_eq!(words, ["#", "TcpExtOutOfWindowIcmps", &times.to_string(), "0.0"]);
+    }
+}
+
+#[test]
+fn a_syn_ack_that_echoes_what_no_syn_had() {
+    let mut host = Host::new(Settings::default()).unwrap();
+    let fd = host.socket(Domain::V4, Kind::Stream).unwrap();
+    assert_eq!(host.connect(fd, format!("{PEER}:8080").parse().unwrap()), Err(Errno::EINPROGRESS));
+    let (syn, _) = taken(&mut host);
+    let sent = syn.options.timestamp.unwrap().value;
+    let local = host.ends(fd).unwrap().0.unwrap();
+    let mut answered = |echo| {
+        let timestamp = Some(Timestamp { value: 70, echo });
+        let header = TcpHeader {
+            source_port: 8_080,
+            destination_port: local.port(),
+            seq: 500,
+            ack: syn.seq.wrapping_add(1),
+            flags: Flags::SYN | Flags::ACK,
+            window: 8_000,
+            urgent: 0,
+            options: TcpOptions { mss: Some(1_000), timestamp, ..TcpOptions::default() },
+        };
+        host.advance(Duration::from_millis(5));
+        host.inject(&packet(PEER.parse().unwrap(), local.ip(), &header, &[]));
+        let (answer, _) = taken(&mut host);
+        (answer.flags, answer.seq == syn.seq.wrapping_add(1))
+    };
+    for echo in [sent.wrapping_sub(1), sent.wrapping_add(1_000)] {
+        assert_eq!(answered(echo), (Flags::RST, true));
+    }
+    assert_eq!(answered(sent), (Flags::ACK, true));
+}
+
+/// `tcpi_delivered`.
+fn delivered(host: &mut Host, fd: i32) -> u32 {
+    let info = host.getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 1_000).unwrap();
+    u32::from_ne_bytes(info[192..196].try_into().unwrap())
+}
+
+#[test]
+fn segments_that_were_delivered() {
+    let mut host = Host::new(Settings::parse("net.ipv4.tcp_fastopen=0x602").unwrap()).unwrap();
+    let listener = host.socket(Domain::V4, Kind::Stream).unwrap();
+    host.bind(listener, format!("{LOCAL}:8080").parse().unwrap()).unwrap();
+    host.listen(listener, 1).unwrap();
+    host.inject(&segment(Flags::SYN, 0, 0, &[7; 100]));
+    let (syn_ack, _) = taken(&mut host);
+    let (fd, _) = host.accept(listener).unwrap();
+    assert_eq!(delivered(&mut host, fd), 0);
+    let acknowledge = |host: &mut Host, octets: u32| {
+        host.inject(&segment(Flags::ACK, 101, syn_ack.seq.wrapping_add(1 + octets), &[]));
+        delivered(host, fd)
+    };
+    assert_eq!(acknowledge(&mut host, 0), 1, "the SYN-ACK");
+    assert_eq!(host.write(fd, &[0; 2_500]), Ok(2_500));
+    assert_eq!(acknowledge(&mut host, 2_000), 3);
+    assert_eq!(acknowledge(&mut host, 2_500), 4);
 }

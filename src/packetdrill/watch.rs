@@ -34,6 +34,8 @@ pub(super) struct Watch {
     open: bool,
     /// When text last came, or when the connection began.
     pub last_text: Instant,
+    /// Octets of text that left with its SYN.
+    pub in_syn: u32,
 }
 
 /// How long a sender was busy in all, held back by the window, and by its buffer.

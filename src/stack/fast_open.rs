@@ -13,6 +13,7 @@ use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
 use crate::tcp::connection::Origin;
 use crate::tcp::fast_open::{Answer, Keys, ListenFastOpen, Requests, Validity};
+use crate::tcp::fast_open_cache::Manner;
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::State;
@@ -122,7 +123,12 @@ impl Stack {
         if let Some(entry) = self.connections.get_mut(handle.0) {
             let connection = &mut entry.connection;
             if !options.no_options {
-                connection.fast_open = self.fast_opens.begin(&connection.tuple, connection.snd.mss, now).map(Box::new);
+                let manner = Manner {
+                    without_cookie: options.fast_open_without_cookie,
+                    by_experiment: self.config.tcp.habits.fast_open_experiment,
+                };
+                let (tuple, mss) = (connection.tuple, connection.snd.mss);
+                connection.fast_open = self.fast_opens.begin(&tuple, mss, manner, now).map(Box::new);
             }
         }
         match self.tcp_send(now, handle, text) {

@@ -261,6 +261,10 @@ fn hard_error(error: IcmpError, remote: IpAddr, which: HardErrors) -> Option<Soc
     match which {
         _ if hard => Some(SocketError::Refused),
         HardErrors::More => hard_by_habit(error, remote),
+        HardErrors::All => match error {
+            IcmpError::DestinationUnreachable { .. } | IcmpError::TimeExceeded { .. } => Some(SocketError::Unreachable),
+            _ => None,
+        },
         HardErrors::Standard | HardErrors::Ignored => None,
     }
 }

@@ -450,6 +450,7 @@ impl Stack {
                 return Err(SocketError::InvalidArgument);
             }
             let patience = options.user_timeout != connection.options.user_timeout;
+            let before = connection.give_up(cx.config);
             if options.receive_capacity != connection.options.receive_capacity {
                 connection.set_receive_capacity(&options, cx.config);
             }
@@ -463,6 +464,8 @@ impl Stack {
             if patience && connection.deadlines.user_timeout.is_set() {
                 connection.deadlines.user_timeout.cancel();
                 connection.start_user_timeout(cx);
+            } else {
+                connection.patience_changed(before, cx);
             }
             Ok(())
         })

@@ -183,6 +183,9 @@ pub struct SocketOptions {
     /// Send no TCP options and take none, not even an MSS (TCP_NOOPT), against RFC 9293 section 3.7.1: for tests of peers. Default
     /// off.
     pub no_options: bool,
+    /// An active open by Fast Open sends text without a cookie, and asks for none (TCP_FASTOPEN_NO_COOKIE): for servers that are
+    /// known to take it so. Default off.
+    pub fast_open_without_cookie: bool,
     /// Largest segment payload to announce and to send, lowered from what the device allows (TCP_MAXSEG).
     pub max_segment: Option<u16>,
 }
@@ -237,6 +240,7 @@ impl Default for SocketOptions {
             receive_capacity: None,
             congestion: Algorithm::Cubic,
             no_options: false,
+            fast_open_without_cookie: false,
             max_segment: None,
         }
     }

@@ -209,6 +209,8 @@ pub struct Answer {
     pub acknowledged: u32,
     /// Octets of text that our SYN carried.
     pub sent: u32,
+    /// The request for a cookie that it answers, if our SYN had one and was sent only once.
+    pub request: Option<Cookie>,
 }
 
 impl Connection {
@@ -223,9 +225,11 @@ impl Connection {
         let first = self.snd.iss + 1;
         let (sent, acknowledged) = (self.snd.nxt.since(first), segment.ack.since(first));
         let Some(fast_open) = self.fast_open.as_deref_mut() else { return };
-        // A request is no answer.
-        let cookie = segment.options.fast_open.filter(|cookie| !cookie.is_request());
-        fast_open.answer = Some(Answer { cookie, mss: segment.options.mss, acknowledged, sent });
+        // A request is no answer, and a cookie that nobody asked for none to keep.
+        let wanted = fast_open.option.is_some();
+        let cookie = segment.options.fast_open.filter(|cookie| wanted && !cookie.is_request());
+        let request = fast_open.option.filter(|option| option.is_request() && self.snd.syn_losses == 0);
+        fast_open.answer = Some(Answer { cookie, mss: segment.options.mss, acknowledged, sent, request });
         self.agreed.syn_text = sent > 0 && acknowledged == sent;
         if acknowledged < sent {
             self.retransmit_all();

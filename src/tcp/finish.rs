@@ -47,7 +47,7 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
     // this segment carries it, was seen in the fifth step.
     connection.advance(Cause::Fin);
     match cx.config.habits.after_fin {
-        AfterFin::LateAck if connection.state() == State::CloseWait && connection.statistics.octets_received > 0 => {
+        AfterFin::LateAck if connection.state() == State::CloseWait && has_heard(connection, segment) => {
             (connection.rcv.quick_acks, connection.owed.dsack) = (0, None);
             connection.owe_ack_in_order(cx);
         }
@@ -62,4 +62,10 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
         connection.stop_timers();
         connection.forget_transfer(cx.transfers);
     }
+}
+
+/// There was text; that of a SYN whose handshake this segment ends does not count.
+fn has_heard(connection: &Connection, segment: &Segment<'_>) -> bool {
+    let only_syn = connection.fast_open.is_some() && segment.payload.is_empty();
+    connection.statistics.octets_received > 0 && !only_syn
 }

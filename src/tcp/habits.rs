@@ -76,6 +76,8 @@ pub enum HardErrors {
     /// Beside them, as FreeBSD does: what is administratively prohibited, an expired hop limit, and a next header that is not
     /// known.
     More,
+    /// All that says that the host, or what it was sent to, cannot be reached, as Linux does; also from a half-open record.
+    All,
     /// None.
     Ignored,
 }
@@ -150,6 +152,17 @@ pub struct Habits {
     pub silent_on_syn_ack: bool,
     /// The FIN of a SYN that crosses ours and brings text is forgotten: its peer sends it again. Default off: it is kept.
     pub forget_crossing_fin: bool,
+    /// The text of a SYN that crosses ours is forgotten, too: its peer sends it again. Its SYN, which comes again with the ACK of
+    /// ours, is reported as received twice. Default off.
+    pub forget_crossing_text: bool,
+    /// A SYN-ACK that echoes a timestamp which our SYN did not have is answered by a RST, and our SYN is sent on. Default off: it
+    /// counts, as its ACK field shows that it is an answer.
+    pub check_syn_echo: bool,
+    /// A SYN announces no more than the path is known to take. Default off: what our link takes (RFC 6691 section 2).
+    pub announce_path_mss: bool,
+    /// A server that answers the request for a Fast Open cookie by none is asked once more, by the experimental option (RFC
+    /// 6994), which it had before it got a number. Default off.
+    pub fast_open_experiment: bool,
     /// TIME-WAIT answers whatever acknowledges, unless it is the last ACK once more, and nothing else. Default off: what lies
     /// outside of the window, and the FIN that comes again (RFC 9293 section 3.10.7.4).
     pub talkative_time_wait: bool,
@@ -190,6 +203,10 @@ impl Default for Habits {
             bare_resets: false,
             silent_on_syn_ack: false,
             forget_crossing_fin: false,
+            forget_crossing_text: false,
+            check_syn_echo: false,
+            announce_path_mss: false,
+            fast_open_experiment: false,
             talkative_time_wait: false,
             insecure_reset: false,
             insecure_syn: false,

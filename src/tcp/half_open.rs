@@ -205,7 +205,7 @@ impl HalfOpen {
                 ResetAction::Drop => Action::Drop(DropReason::TcpResetRefused),
             };
         }
-        if self.agreed.timestamps && segment.options.timestamp.is_none() {
+        if self.agreed.timestamps && segment.options.timestamp.is_none() && !habits.take_missing_timestamps {
             // 7323-3.2-2: dropped, but the record lives on.
             return Action::Drop(DropReason::TcpNoTimestamp);
         }

@@ -114,6 +114,10 @@ fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &
         // The SYN once more: our SYN-ACK may have been lost.
         connection.repeat_syn_ack(cx);
     } else if segment.payload.is_empty() && !segment.fin() {
+        let crossed = segment.syn() && connection.keeps_text() && segment.seq == connection.rcv.irs;
+        if crossed && connection.agreed.sack && cx.config.habits.forget_crossing_text {
+            connection.owed.dsack = Some((segment.seq, segment.seq + 1));
+        }
         connection.owe_challenge(cx);
     } else {
         note_duplicate(connection, segment);

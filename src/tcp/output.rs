@@ -7,12 +7,14 @@ use super::ecn;
 use super::initial_sequence::flow_label;
 use super::option;
 use super::plan::{Plan, Reason};
+use super::receiver::AckOwed;
 use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
 use super::recovery::sent::SentRecord;
 use super::recovery::tail_loss_probe::Probe;
 use super::reset::Reply;
 use super::sequence::SeqNumber;
+use super::why::Why;
 use super::window::WireWindow;
 use crate::buffer::Pieces;
 use crate::device::{TxChecksum, TxMeta};
@@ -111,7 +113,10 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
     let mut options = if plan.flags.contains(Flags::ACK) {
         option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
     } else {
-        option::for_syn(cx.config, connection.agreed.order, connection.rcv.mss, connection.rcv.shift, timestamp)
+        // Before the peer has told its own, SND.MSS is what the path takes.
+        let by_path = if cx.config.habits.announce_path_mss { connection.snd.mss } else { u16::MAX };
+        let mss = connection.rcv.mss.min(by_path);
+        option::for_syn(cx.config, connection.agreed.order, mss, connection.rcv.shift, timestamp)
     };
     if plan.reason == Reason::Syn {
         options.fast_open = connection.fast_open.as_ref().and_then(|fast_open| fast_open.option);
@@ -196,6 +201,7 @@ pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> Pieces<'a> {
 pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
     let octets = plan.len + u32::from(syn) + u32::from(fin);
+    let replies = cx.config.habits.quick_acks_end_with_reply && plan.len > 0 && is_reply(connection, plan, cx);
     connection.ecn.sent(plan.flags);
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;
@@ -210,7 +216,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
     );
     if plan.flags.contains(Flags::ACK) {
         let (_, edge) = connection.offer(syn, cx);
-        if plan.reason == Reason::Ack && connection.owed.ack == super::receiver::AckOwed::None {
+        if plan.reason == Reason::Ack && connection.owed.ack == AckOwed::None {
             connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
         }
         connection.acknowledged_peer(edge, cx);
@@ -229,11 +235,7 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         }
         return;
     }
-    if cx.config.habits.quick_acks_end_with_reply
-        && plan.len > 0
-        && connection.statistics.octets_received > 0
-        && cx.now.saturating_since(connection.last_received) < cx.config.delayed_ack
-    {
+    if replies {
         connection.rcv.quick_acks = 0;
     }
     connection.last_sent = cx.now;
@@ -251,6 +253,14 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         }
         _ => connection.start_retransmission_timer(cx),
     }
+}
+
+/// Text that leaves soon after the peer's, or in place of the ACK of its SYN-ACK.
+fn is_reply(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> bool {
+    let owed = &connection.owed;
+    let to_syn_ack = plan.reason == Reason::Text && owed.ack == AckOwed::Now && owed.why == Why::SynAckAck;
+    let soon = cx.now.saturating_since(connection.last_received) < cx.config.delayed_ack;
+    to_syn_ack || connection.statistics.octets_received > 0 && soon
 }
 
 /// A tail loss probe has left.
@@ -319,7 +329,9 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     transfer.frto.sent(octets);
     connection.snd.nxt = plan.seq + octets;
     connection.due.clear(Due::SHORT_TEXT);
-    if !plan.len.is_multiple_of(full) && !probes {
+    // A SYN whose text fills its room is no short segment.
+    let fills_syn = plan.flags.contains(Flags::SYN) && plan.len >= connection.syn_room();
+    if !plan.len.is_multiple_of(full) && !probes && !fills_syn {
         connection.snd.short_end = connection.snd.nxt;
     }
 }

@@ -268,13 +268,18 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
         return None;
     }
     // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.
-    let window = if connection.syn_in_flight() && !early { 1 } else { connection.usable_window() };
+    // 7413-4.2.2-2: the window of the peer's SYN is one of text, which begins behind our SYN-ACK.
+    let window = match (early, connection.syn_in_flight()) {
+        (false, true) => 1,
+        _ => connection.usable_window().saturating_add(u32::from(early)),
+    };
     if queued == 0 {
         // Congestion control counts octets of text; the FIN takes one of sequence space, which the window must have.
         return (window > 0).then(|| piece(connection, connection.snd.nxt, 1, Reason::Fin));
     }
     let mss = connection.segment_payload();
-    let usable = window.min(allowed);
+    // 6928-2-1: the first window is one of text; the SYN-ACK in flight takes nothing of it.
+    let usable = window.min(allowed.saturating_add(u32::from(early)));
     // Of a record with others behind it nothing is gained by holding back its last segment: it gets no longer.
     let record = connection.record_rest(connection.snd.nxt);
     let queued = record.map_or(queued, |rest| rest.min(queued));

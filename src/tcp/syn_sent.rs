@@ -62,6 +62,9 @@ pub(super) fn segment_arrives(
     if segment.fin() && cx.config.drop_syn_fin {
         return Err(Rejected::Drop(DropReason::TcpSynRefused));
     }
+    if cx.config.habits.check_syn_echo && acceptable && echoes_another(connection, segment, cx) {
+        return Err(Rejected::Reset(DropReason::TcpPaws));
+    }
     synchronize(connection, segment, cx);
     if !acceptable {
         // 9293-3.10.7.3-8, 9293-MUST-10: a simultaneous open. Our SYN,ACK repeats the SYN with the same ISS.
@@ -85,13 +88,22 @@ pub(super) fn segment_arrives(
     Ok(())
 }
 
+/// A SYN-ACK echoes a timestamp that is not of our SYN, which was sent once.
+fn echoes_another(connection: &Connection, segment: &Segment<'_>, cx: &Context<'_>) -> bool {
+    let Some(echo) = segment.options.timestamp.map(|timestamp| timestamp.echo).filter(|&echo| echo != 0) else {
+        return false;
+    };
+    let (first, last) = (connection.timestamp_value(connection.last_sent), connection.timestamp_value(cx.now));
+    connection.snd.syn_losses == 0 && echo.wrapping_sub(first) > last.wrapping_sub(first)
+}
+
 /// Keeps the text and the FIN of a SYN that has crossed ours until our own is acknowledged. They are not acknowledged
 /// before, so a peer that sends them again loses nothing where there is no memory for them; and there is one such SYN at
 /// most, whose text the window of ours bounds.
 // 9293-3.10.7.3-8: "queue them for processing after the ESTABLISHED state has been reached". RCV.NXT stays behind the SYN.
 fn keep(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    if connection.read_closed {
-        // Nobody will read it.
+    if connection.read_closed || cx.config.habits.forget_crossing_text {
+        // Nobody will read it, or it comes again.
         return;
     }
     let mut rest = *segment;

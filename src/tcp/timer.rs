@@ -336,6 +336,15 @@ impl Connection {
         }
     }
 
+    /// R2 was another before: what runs goes on from when it began.
+    pub(crate) fn patience_changed(&mut self, before: Option<std::time::Duration>, cx: &Context<'_>) {
+        let limit = self.give_up(cx.config).filter(|&limit| Some(limit) != before);
+        if let (Some(end), Some(before), Some(limit)) = (self.deadlines.user_timeout.at(), before, limit) {
+            let began = end.saturating_since(Instant::ZERO).saturating_sub(before);
+            self.deadlines.user_timeout.set(Instant::ZERO + began.saturating_add(limit));
+        }
+    }
+
     /// New data was acknowledged: the timers start afresh, or stop when nothing is left.
     pub(super) fn restart_timers(&mut self, cx: &Context<'_>) {
         self.due.clear(Due::LOSS_PROBE);

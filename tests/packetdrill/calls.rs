@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
-use glasstcp::packetdrill::{Answer, Domain, Errno, Fd, Host, Kind, Settings};
+use glasstcp::packetdrill::{Answer, Domain, Errno, Fd, Host, Kind, Knobs, Settings};
 use glasstcp::time::Instant;
 
 use crate::language::{Call, Expression};
@@ -46,6 +46,10 @@ macro_rules! names {
             match name {
                 // Linux calls it so, the libc crate does not.
                 "SIOCINQ" => Some(i64::from(libc::FIONREAD as u32)),
+                "MSG_FASTOPEN" => Some(0x2000_0000),
+                "TCP_FASTOPEN" => Some(23),
+                "TCP_FASTOPEN_CONNECT" => Some(30),
+                "TCP_FASTOPEN_NO_COOKIE" => Some(34),
                 "SIOCOUTQ" => Some(i64::from(libc::TIOCOUTQ as u32)),
                 _ => None,
             }
@@ -169,6 +173,13 @@ impl Machine {
             octets @ 0..=MAX_OCTETS => Ok(octets as usize),
             octets => Err(format!("{}: {octets} octets: 0 to {MAX_OCTETS}", call.name)),
         }
+    }
+
+    /// Changes settings by the names of sysctls.
+    pub fn sysctl(&mut self, settings: &[(String, String)]) -> Result<(), String> {
+        let mut knobs = Knobs::default();
+        settings.iter().for_each(|(name, value)| knobs.set(name, value));
+        self.host.set_knobs(&knobs)
     }
 
     fn end(&self, local: bool) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! The subset of the packetdrill language that our scripts use: what a script says, and how it is read.
 //!
-//! Left out, with an error that names the line: shell commands, code, encapsulation, AccECN, Fast Open, control messages.
+//! Left out, with an error that names the line: shell commands but `sysctl`, code, encapsulation, AccECN, control messages.
 
 use crate::lexer::{ScriptError, Token, lex};
 
@@ -48,6 +48,8 @@ pub enum Action {
     Expect(Packet),
     /// A call of the application.
     Call(Call),
+    /// Settings by the names of sysctls.
+    Sysctl(Vec<(String, String)>),
 }
 
 /// What the IP header of a packet must show; for packets that come: has.
@@ -130,6 +132,8 @@ pub enum TcpOption {
     Sack(Vec<(u32, u32)>),
     /// Timestamps.
     Timestamps { val: u32, ecr: u32 },
+    /// A Fast Open cookie, or the request for one; in the option that it had before it got a number.
+    Cookie { octets: Vec<u8>, experimental: bool },
     /// Anything else that was seen: kind and length.
     Other(u8, u8),
 }
@@ -335,12 +339,40 @@ impl Parser {
                 Action::Expect(self.packet(false)?)
             }
             Some(Token::Ellipsis | Token::Word(_)) => Action::Call(self.call()?),
+            Some(Token::Command(_)) => Action::Sysctl(self.sysctl()?),
             _ => return self.unexpected("a packet or a call"),
         };
         if !matches!(time, When::At(_) | When::After(_)) && !matches!(action, Action::Expect(_)) {
             return Err(ScriptError { line, what: "only packets that leave may have `*` or a range of times".into() });
         }
         Ok(Event { line, time, action })
+    }
+
+    /// `sysctl -q NAME=VALUE ...`, the only command.
+    fn sysctl(&mut self) -> Parsed<Vec<(String, String)>> {
+        let text = match self.next() {
+            Some(Token::Command(text)) => text,
+            _ => String::new(),
+        };
+        let pair = |word: &str| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = text.strip_prefix("sysctl -q ").map(|words| words.split_whitespace().map(pair).collect());
+        settings
+            .flatten()
+            .map_or_else(|| self.error("of shell commands there is `sysctl -q NAME=VALUE ...` alone".into()), Ok)
+    }
+
+    /// In hexadecimal; nothing is the request.
+    fn cookie(&mut self) -> Parsed<Vec<u8>> {
+        let digits = match self.peek().cloned() {
+            Some(Token::Word(word)) => word,
+            // Its zeros are lost.
+            Some(Token::Integer(_)) => return self.error("a cookie needs a letter among its digits".into()),
+            _ => return Ok(Vec::new()),
+        };
+        self.at += 1;
+        let octet = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let octets: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(octet).collect();
+        octets.map_or_else(|| self.error(format!("`{digits}` is no cookie")), Ok)
     }
 
     fn packet(&mut self, inbound: bool) -> Parsed<Packet> {
@@ -478,6 +510,7 @@ impl Parser {
                 "wscale" => TcpOption::WindowScale(self.number("a shift count")?),
                 "sackOK" => TcpOption::SackOk,
                 "sack" => TcpOption::Sack(self.sack_blocks()?),
+                kind @ ("FO" | "FOEXP") => TcpOption::Cookie { octets: self.cookie()?, experimental: kind == "FOEXP" },
                 "TS" => {
                     if !self.take_word("val") {
                         return self.unexpected("`val`");

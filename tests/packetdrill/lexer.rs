@@ -17,6 +17,8 @@ pub enum Token {
     Word(String),
     /// `"..."`
     Text(String),
+    /// What a shell would run, between backquotes.
+    Command(String),
     /// `...`
     Ellipsis,
     /// Any other character.
@@ -31,6 +33,7 @@ impl fmt::Display for Token {
             Token::Float(number) => write!(f, "{number}"),
             Token::Address(text) | Token::Word(text) => f.write_str(text),
             Token::Text(text) => write!(f, "\"{text}\""),
+            Token::Command(text) => write!(f, "`{text}`"),
             Token::Ellipsis => f.write_str("..."),
             Token::Sign(sign) => write!(f, "{sign}"),
         }
@@ -132,8 +135,17 @@ impl Lexer<'_> {
         if is_word(first) {
             return Ok(Token::Word(self.take(is_word)));
         }
-        if first == b'`' || (first == b'%' && second == b'{') {
-            return self.error("shell commands and code are not part of our scripts".into());
+        if first == b'`' {
+            self.at += 1;
+            let text = self.take(|c| c != b'`' && c != b'\n' && c != 0);
+            if self.ahead(0) != b'`' {
+                return self.error("a command does not end on its line".into());
+            }
+            self.at += 1;
+            return Ok(Token::Command(text));
+        }
+        if first == b'%' && second == b'{' {
+            return self.error("code is not part of our scripts".into());
         }
         self.at += 1;
         Ok(Token::Sign(char::from(first)))

@@ -1,6 +1,7 @@
 //! Our own packetdrill scripts, played on the stack in virtual time.
 //!
-//! `linux/` is played with the habits of Linux, `rfc/` by the letter of the RFCs, `glasstcp/` with the defaults of this stack.
+//! `linux/` is played with the habits of Linux, `freebsd/` with those of FreeBSD, `rfc/` by the letter of the RFCs, `glasstcp/` with
+//! the defaults of this stack.
 //! Each script names at its head the
 //! requirements that it proves. packetdrill itself plays them unchanged (scripts/packetdrill.sh; docs/packetdrill.md).
 //!
@@ -20,7 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The directories of scripts, and whose habits each is for.
-const PERSONAS: [&str; 3] = ["linux", "rfc", "glasstcp"];
+const PERSONAS: [&str; 4] = ["linux", "rfc", "freebsd", "glasstcp"];
 
 /// As many as there were when this was written, so that none gets lost.
 const AT_LEAST: usize = 240;

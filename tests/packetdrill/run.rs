@@ -163,6 +163,10 @@ impl Runner {
                 self.wait_until(span)?;
                 self.inject(packet)?;
             }
+            Action::Sysctl(settings) => {
+                self.wait_until(span)?;
+                self.machine.sysctl(settings)?;
+            }
             Action::Expect(packet) => self.expect(packet, span, event.time == When::Any)?,
             Action::Call(call) => {
                 self.wait_until(span)?;

@@ -52,6 +52,12 @@ pub fn option_bytes(options: &[TcpOption]) -> Vec<u8> {
                 bytes.extend(val.to_be_bytes());
                 bytes.extend(ecr.to_be_bytes());
             }
+            TcpOption::Cookie { octets, experimental } => {
+                let head: &[u8] = if *experimental { &[254, 4, 0xf9, 0x89] } else { &[34, 2] };
+                let start = bytes.len();
+                bytes.extend(head.iter().chain(octets));
+                bytes[start + 1] += octets.len() as u8;
+            }
             TcpOption::Other(kind, length) => {
                 bytes.extend([*kind, *length]);
                 bytes.resize(bytes.len() + usize::from(*length).saturating_sub(2), 0);
@@ -83,6 +89,10 @@ fn read_options(mut bytes: &[u8]) -> Result<Vec<TcpOption>, String> {
                 TcpOption::Sack((2..length).step_by(8).map(|at| (u32_at(data, at), u32_at(data, at + 4))).collect())
             }
             (8, 10) => TcpOption::Timestamps { val: u32_at(data, 2), ecr: u32_at(data, 6) },
+            (34, _) => TcpOption::Cookie { octets: data[2..].to_vec(), experimental: false },
+            (254, 4..) if data[2..4] == [0xf9, 0x89] => {
+                TcpOption::Cookie { octets: data[4..].to_vec(), experimental: true }
+            }
             _ => TcpOption::Other(*kind, length as u8),
         });
         bytes = &bytes[length..];
@@ -336,6 +346,10 @@ impl fmt::Display for TcpOption {
                 write!(f, "sack {}", blocks.join(" "))
             }
             TcpOption::Timestamps { val, ecr } => write!(f, "TS val {val} ecr {ecr}"),
+            TcpOption::Cookie { octets, experimental } => {
+                write!(f, "FO{}", if *experimental { "EXP " } else { " " })?;
+                octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
             TcpOption::Other(kind, length) => write!(f, "kind {kind} of {length} octets"),
         }
     }

@@ -10,7 +10,7 @@ use super::memory::{
     address, answer, answer_int, buffer, gather, number, octets, pieces, room, scatter, store, tell_address, tell_value,
 };
 use super::mirror;
-use crate::packetdrill::{Answer, Domain, Errno, Fd, Host, Kind, MSG_ZEROCOPY, PIECES_PER_RECORD};
+use crate::packetdrill::{Answer, Domain, Errno, Fd, Host, Kind, MSG_FASTOPEN, MSG_ZEROCOPY, PIECES_PER_RECORD};
 
 /// `socket`.
 pub extern "C" fn socket(_: *mut c_void, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
@@ -275,11 +275,16 @@ pub extern "C" fn sendto(
         let target = match target.is_null() {
             true => None,
             // SAFETY: as for the call of libc.
-            false => unsafe { address(target, target_len)? },
+            false => to_somebody(unsafe { address(target, target_len)? }, flags)?,
         };
         send_all(fd, data, flags, target)
     };
     answer(send())
+}
+
+/// To nobody (`AF_UNSPEC`) no connection can be opened.
+fn to_somebody(target: Option<SocketAddr>, flags: c_int) -> Answer<Option<SocketAddr>> {
+    if target.is_none() && flags & MSG_FASTOPEN != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(target) }
 }
 
 /// `writev`.
@@ -301,7 +306,7 @@ pub extern "C" fn sendmsg(_: *mut c_void, fd: c_int, message: *const msghdr, fla
         let target = match header.msg_name.is_null() {
             true => None,
             // SAFETY: as for the call of libc.
-            false => unsafe { address(header.msg_name.cast(), header.msg_namelen)? },
+            false => to_somebody(unsafe { address(header.msg_name.cast(), header.msg_namelen)? }, flags)?,
         };
         send_pieces(fd, &data, &record_ends(parts, flags), flags, target)
     };

@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::memory::raw_close;
-use crate::packetdrill::{Answer, Errno, Fd, Host, Numbers, Refused, Settings, sources};
+use crate::packetdrill::{Answer, Errno, Fd, Host, Numbers, Settings, sources};
 use crate::time::Instant;
 
 /// How long the main thread waits for the other one, in real time: it may have ended.
@@ -32,6 +32,8 @@ pub struct State {
     happened: u64,
     /// Threads whose call has ended and that have not read the clock since.
     to_read_clock: Vec<i64>,
+    /// Threads whose call has ended, until they have been waited for.
+    ended: Vec<i64>,
     /// Where the states of all sockets are told, and what was told last.
     status: Option<(PathBuf, String)>,
 }
@@ -90,7 +92,8 @@ pub fn start(line: &str) -> Result<(), String> {
     }
     let host = Host::with_numbers(settings, Box::new(SystemNumbers))?;
     let status = std::env::var_os(sources::STATUS_VARIABLE).map(|path| (PathBuf::from(path), String::new()));
-    let state = State { host, waiting: 0, to_look: 0, happened: 0, to_read_clock: Vec::new(), status };
+    let state =
+        State { host, waiting: 0, to_look: 0, happened: 0, to_read_clock: Vec::new(), ended: Vec::new(), status };
     let machine = Machine { state: Mutex::new(state), changed: Condvar::new() };
     MACHINE.set(machine).map_err(|_| "there is a host in this process already".to_owned())
 }
@@ -226,6 +229,7 @@ pub fn blocking<R>(
         let ends = !matches!(answer, Err(Errno::EAGAIN)) || over(&state);
         if ends {
             state.to_read_clock.push(thread());
+            state.ended.push(thread());
         }
         state.to_look = state.to_look.saturating_sub(1);
         machine.changed.notify_all();
@@ -247,30 +251,9 @@ pub fn inject(packet: &[u8]) -> Answer<()> {
     let machine = machine()?;
     let mut state = machine.lock();
     refresh(&mut state.host);
-    let before = state.host.refused();
     state.host.inject(packet);
-    let refused = state.host.refused();
-    if refused != before {
-        tell_counters(&refused);
-    }
     drop(machine.tell(state));
     Ok(())
-}
-
-/// The variable that names the file in which our `nstat` looks.
-const STATUS_VARIABLE: &str = "GLASSTCP_STATUS_FILE";
-
-/// Writes counters where our `nstat` finds them.
-fn tell_counters(refused: &Refused) {
-    let Some(path) = std::env::var_os(STATUS_VARIABLE) else { return };
-    let counters = [
-        ("TcpExtBeyondWindow", refused.beyond_window),
-        ("TcpExtTCPZeroWindowDrop", refused.zero_window),
-        ("TcpExtTCPRcvQDrop", refused.no_memory),
-    ];
-    let lines = counters.map(|(name, value)| format!("{name:<32}{value:<19}0.0\n"));
-    // Without the file a script only misses what it looks for.
-    let _ = fs::write(path, lines.concat());
 }
 
 /// The next packet that leaves: the clock moves on until there is one, or nothing will happen any more.
@@ -293,10 +276,26 @@ pub fn take_packet() -> Answer<Option<(Instant, Vec<u8>)>> {
 /// Time passes.
 pub fn sleep(duration: Duration) -> Answer<()> {
     let machine = machine()?;
+    let mut state = machine.lock();
+    let ended = std::mem::take(&mut state.ended);
+    drop(state);
+    ended.into_iter().for_each(wait_for_sleep);
     let state = machine.lock();
     let until = state.host.now() + duration;
     drop(machine.drive(state, until, |_| false));
     Ok(())
+}
+
+/// Waits until a thread, whose call has ended, sleeps again: then its caller has noted the result, for which it needs nothing but
+/// the time of this machine, of which the script counts none.
+fn wait_for_sleep(thread: i64) {
+    let until = std::time::Instant::now() + PATIENCE;
+    let path = format!("/proc/self/task/{thread}/stat");
+    // The state stands behind the name, which is in parentheses.
+    let sleeps = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
+    while fs::read_to_string(&path).is_ok_and(|stat| !sleeps(stat)) && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
 }
 
 /// Reads the clock. It moves on by a microsecond each time, so that nobody waits for it in vain, but not while a call that
