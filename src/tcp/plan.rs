@@ -246,19 +246,37 @@ fn mtu_probe(connection: &Connection, now: Instant) -> Option<Plan> {
     Some(piece(connection, connection.snd.nxt, octets, Reason::MtuProbe))
 }
 
+/// What may leave as far as the state goes.
+struct Sendable {
+    /// Octets of text.
+    queued: u32,
+    /// Our FIN, behind them.
+    fin: bool,
+    /// Octets of sequence space that the peer has room for.
+    window: u32,
+}
+
+impl Sendable {
+    fn of(connection: &Connection) -> Sendable {
+        let (queued, window) = (connection.unsent(), connection.usable_window());
+        let fin = connection.snd.fin.is_some() && !connection.fin_sent();
+        if connection.state().is_synchronized() && !connection.syn_in_flight() {
+            Sendable { queued, fin, window }
+        } else if connection.state() == State::SynReceived && connection.opens_early() {
+            // 7413-4.2.2-2: a server may answer before the handshake is over; its FIN waits with its state. The window of the
+            // peer's SYN is one of text, which begins behind our SYN-ACK.
+            Sendable { queued, fin: false, window: window.saturating_add(1) }
+        } else {
+            // 9293-3.10.2-3: what was written during the handshake waits for its end. A FIN that need not wait for text leaves
+            // from SYN-RECEIVED (RFC 9293 section 3.10.4), before the peer's first window.
+            Sendable { queued: 0, fin: fin && queued == 0, window: 1 }
+        }
+    }
+}
+
 /// New text, and our FIN behind it; `allowed` octets by congestion control.
 fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> {
-    // 7413-4.2.2-2: a server may answer before the handshake is over; its FIN waits with its state.
-    let early = connection.state() == State::SynReceived && connection.opens_early();
-    if !connection.state().is_synchronized() && connection.snd.fin.is_none() && !early {
-        return None;
-    }
-    if connection.syn_in_flight() && connection.unsent() > 0 && !early {
-        // 9293-3.10.2-3: what was written during the handshake waits for its end.
-        return None;
-    }
-    let fin_waits = connection.snd.fin.is_some() && !connection.fin_sent() && !early;
-    let queued = connection.unsent();
+    let Sendable { queued, fin: fin_waits, window } = Sendable::of(connection);
     if queued == 0 && !fin_waits {
         return None;
     }
@@ -267,12 +285,6 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
     if lost && connection.frto().allowance() == 0 {
         return None;
     }
-    // A FIN before the peer's first window: RFC 9293 section 3.10.4 sends it from SYN-RECEIVED.
-    // 7413-4.2.2-2: the window of the peer's SYN is one of text, which begins behind our SYN-ACK.
-    let window = match (early, connection.syn_in_flight()) {
-        (false, true) => 1,
-        _ => connection.usable_window().saturating_add(u32::from(early)),
-    };
     if queued == 0 {
         // Congestion control counts octets of text; the FIN takes one of sequence space, which the window must have.
         return (window > 0).then(|| piece(connection, connection.snd.nxt, 1, Reason::Fin));
