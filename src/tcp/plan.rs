@@ -254,6 +254,8 @@ struct Sendable {
     fin: bool,
     /// Octets of sequence space that the peer has room for.
     window: u32,
+    /// 1 where our SYN-ACK is in flight in front of them: no window of text counts it.
+    syn: u32,
 }
 
 impl Sendable {
@@ -261,22 +263,21 @@ impl Sendable {
         let (queued, window) = (connection.unsent(), connection.usable_window());
         let fin = connection.snd.fin.is_some() && !connection.fin_sent();
         if connection.state().is_synchronized() && !connection.syn_in_flight() {
-            Sendable { queued, fin, window }
+            Sendable { queued, fin, window, syn: 0 }
         } else if connection.state() == State::SynReceived && connection.opens_early() {
-            // 7413-4.2.2-2: a server may answer before the handshake is over; its FIN waits with its state. The window of the
-            // peer's SYN is one of text, which begins behind our SYN-ACK.
-            Sendable { queued, fin: false, window: window.saturating_add(1) }
+            // 7413-4.2.2-2: a server may answer before the handshake is over; its FIN waits with its state.
+            Sendable { queued, fin: false, window: window.saturating_add(1), syn: 1 }
         } else {
             // 9293-3.10.2-3: what was written during the handshake waits for its end. A FIN that need not wait for text leaves
             // from SYN-RECEIVED (RFC 9293 section 3.10.4), before the peer's first window.
-            Sendable { queued: 0, fin: fin && queued == 0, window: 1 }
+            Sendable { queued: 0, fin: fin && queued == 0, window: 1, syn: 0 }
         }
     }
 }
 
 /// New text, and our FIN behind it; `allowed` octets by congestion control.
 fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> {
-    let Sendable { queued, fin: fin_waits, window } = Sendable::of(connection);
+    let Sendable { queued, fin: fin_waits, window, syn } = Sendable::of(connection);
     if queued == 0 && !fin_waits {
         return None;
     }
@@ -291,7 +292,7 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
     }
     let mss = connection.segment_payload();
     // 6928-2-1: the first window is one of text; the SYN-ACK in flight takes nothing of it.
-    let usable = window.min(allowed.saturating_add(u32::from(early)));
+    let usable = window.min(allowed.saturating_add(syn));
     // Of a record with others behind it nothing is gained by holding back its last segment: it gets no longer.
     let record = connection.record_rest(connection.snd.nxt);
     let queued = record.map_or(queued, |rest| rest.min(queued));
