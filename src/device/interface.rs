@@ -13,6 +13,7 @@ use super::tun_error::TunError;
 pub(super) const CONTROL_NODE: &str = "/dev/net/tun";
 
 /// Asks for `txqueuelen` (linux/sockios.h; the crate `libc` has no name for it).
+#[cfg(feature = "tun-tap")]
 const SIOCGIFTXQLEN: libc::Ioctl = 0x8942;
 
 /// A TUN as the system sees it: an interface with a name.
@@ -41,6 +42,7 @@ impl Interface {
 
     /// How many packets wait for us at most before the kernel drops them without a word (`txqueuelen`); `None` where that
     /// cannot be known.
+    #[cfg(feature = "tun-tap")]
     pub(super) fn queue_limit(&self) -> Option<u32> {
         interface_queue_limit(&self.control, &self.name).ok().filter(|&packets| packets > 0)
     }
@@ -134,6 +136,7 @@ fn interface_mtu(control: &UnixDatagram, name: &str) -> io::Result<usize> {
     usize::try_from(mtu).map_err(|_| io::Error::new(ErrorKind::InvalidData, format!("an MTU of {mtu}")))
 }
 
+#[cfg(feature = "tun-tap")]
 #[allow(unsafe_code)]
 fn interface_queue_limit(control: &UnixDatagram, name: &str) -> io::Result<u32> {
     let answer = interface_ioctl(control, name, SIOCGIFTXQLEN)?;

@@ -128,7 +128,7 @@ impl Seen {
                 owe(&after, received);
             }
             // A SYN has opened by Fast Open.
-            (None, Some(after)) if self.state == State::Listen => {
+            (None, Some(after)) if now.state == State::SynReceived => {
                 if after.received > 0 {
                     received.did(Act::Delivered, Detail::Octets(after.received));
                 }

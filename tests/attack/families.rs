@@ -287,7 +287,6 @@ fn extension_headers(_: &mut Target) -> Step {
     })
 }
 
-/// All families.
 /// A host that the attacker has taken over has got a cookie; SYNs in its name follow, each with text that asks for an answer,
 /// every other one with a RST behind it, as an honest host sends one for the SYN-ACK. And SYNs with forged cookies.
 fn fast_open(target: &mut Target) -> Step {
@@ -314,6 +313,7 @@ fn fast_open(target: &mut Target) -> Step {
     })
 }
 
+/// All families.
 pub const ALL: &[Family] = &[
     Family {
         name: "SYN flood",

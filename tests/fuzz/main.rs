@@ -163,6 +163,18 @@ fn a_sum_of_zero_has_two_forms() {
     }
 }
 
+/// Among them a SYN whose window of 0 once made a simultaneous open patient for ever.
+#[test]
+fn what_libfuzzer_has_found_is_played_again() {
+    for (name, octets) in targets::seeds::FOUND {
+        let target = ALL.iter().find(|target| target.name == name).expect("there is such a target");
+        let octets: Vec<u8> = (0..octets.len() / 2)
+            .map(|at| u8::from_str_radix(&octets[2 * at..2 * at + 2], 16).expect("hexadecimal digits"))
+            .collect();
+        (target.play)(&octets);
+    }
+}
+
 /// Every target of fuzz/ is here, and every one here is there.
 #[test]
 fn targets_are_complete() {

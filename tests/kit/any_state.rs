@@ -2,8 +2,9 @@
 
 use super::{CONNECTED, give, reach_with, with_area};
 use glasstcp::sim::{Script, sender};
-use glasstcp::stack::TcpHandle;
+use glasstcp::stack::{ListenOptions, TcpHandle};
 use glasstcp::tcp::config::SocketOptions;
+use glasstcp::tcp::fast_open::ListenFastOpen;
 use glasstcp::tcp::sequence::SeqNumber;
 use glasstcp::tcp::state::State;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
@@ -56,7 +57,7 @@ struct Play {
 /// Plays what the bytes say, and checks after each step that nothing has grown beyond its limit.
 pub fn play(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
-    let (which, switches) = (usize::from(bytes.byte()) % (CONNECTED.len() + 3), bytes.byte());
+    let (which, switches) = (usize::from(bytes.byte()) % (CONNECTED.len() + 4), bytes.byte());
     let (local, peer) = match switches & 1 {
         0 => ("10.0.0.2:80", "10.0.0.1:40000"),
         _ => ("[fd00:67::2]:80", "[fd00:67::1]:40000"),
@@ -76,6 +77,13 @@ pub fn play(bytes: &[u8]) {
         // CLOSED: nobody is there.
         None if which == CONNECTED.len() + 2 => {
             Play { script, handles: Vec::new(), edges: BTreeMap::new(), closed: true }
+        }
+        // Text of any SYN opens a connection at once.
+        None if which == CONNECTED.len() + 3 => {
+            let fast_open = ListenFastOpen { without_cookies: true, ..ListenFastOpen::new(BACKLOG) };
+            let options = ListenOptions { backlog: BACKLOG, fast_open: Some(fast_open), ..ListenOptions::default() };
+            script.stack.tcp_listen_with(script.local, &options).expect("nobody listens here");
+            Play { script, handles: Vec::new(), edges: BTreeMap::new(), closed: false }
         }
         None => {
             script.listen_with(BACKLOG, SocketOptions::default());

@@ -1,8 +1,10 @@
 //! Any bytes as a capture file: frames that are no longer than the file, segments in order by time of reading, and errors that
-//! say where.
+//! say where. What can be read is explained, too.
 
 use glasstcp::trace::capture::{self, CaptureError};
-use glasstcp::trace::connection;
+use glasstcp::trace::explain::explain;
+use glasstcp::trace::segment::Side;
+use glasstcp::trace::{connection, describe};
 
 pub fn play(data: &[u8]) {
     let (mut frames, mut octets) = (0, 0);
@@ -29,6 +31,10 @@ pub fn play(data: &[u8]) {
         assert!(!connection.segs.is_empty());
         for segment in &connection.segs {
             let _ = (segment.end(), segment.text_at(), segment.is_pure_ack(), connection.window(segment));
+            assert!(!describe::segment(connection, segment, true).is_empty());
+        }
+        for side in Side::BOTH {
+            assert_eq!(explain(connection, side).lines.len(), connection.segs.len(), "a line for each segment");
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use glasstcp::sim::script::packet;
+#[cfg(feature = "trace")]
+use glasstcp::wire::fast_open::Cookie;
 use glasstcp::wire::icmp::IcmpError;
 use glasstcp::wire::option::{SackBlocks, TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
@@ -104,6 +106,12 @@ pub fn sums_of_zero() -> [Vec<u8>; 2] {
     [0, 0xFF].map(|sum| ip_packet(ip("10.0.0.1"), ip("10.0.0.2"), 1, &[0, 0, sum, sum, 0, 0, 0, 0, 0xFF, 0xFF]))
 }
 
+/// Inputs by which libFuzzer has found something, in hexadecimal, with their targets.
+pub const FOUND: [(&str, &str); 1] = [(
+    "segment_in_any_state",
+    "0076a4e623ad56000000000000004076e60001000001ada4563b003a26f7ffffffffffffffffffff75eeff00000056",
+)];
+
 /// Option areas.
 pub fn options() -> Vec<Vec<u8>> {
     let mut buffer = [0; 40];
@@ -126,12 +134,44 @@ pub fn captures() -> Vec<Vec<u8>> {
         let mut frames = segments(peer, own);
         frames.truncate(4);
         frames.extend(segments(own, peer).into_iter().skip(2).take(2));
+        all.push(pcapng(false, &fast_open(peer, own)));
         for big in [false, true] {
             all.push(pcap(big, &frames));
             all.push(pcapng(big, &frames));
         }
     }
     all
+}
+
+/// A request for a cookie and its answer, and text with a SYN of which a part is acknowledged.
+#[cfg(feature = "trace")]
+fn fast_open(client: IpAddr, server: IpAddr) -> Vec<Vec<u8>> {
+    let cookie = Cookie::new(&[7; 8]);
+    let says = |from_client: bool, port, (flags, seq, ack): (Flags, u32, u32), fast_open, text: &[u8]| {
+        let (source, destination) = if from_client { (client, server) } else { (server, client) };
+        let (source_port, destination_port) = if from_client { (port, 80) } else { (80, port) };
+        let options = TcpOptions { mss: Some(1_460), fast_open, ..TcpOptions::default() };
+        let header = TcpHeader {
+            source_port,
+            destination_port,
+            seq,
+            ack,
+            flags,
+            window: 9_000,
+            options,
+            ..TcpHeader::default()
+        };
+        packet(source, destination, &header, text)
+    };
+    let syn_ack = Flags::SYN | Flags::ACK;
+    vec![
+        says(true, 1, (Flags::SYN, 9, 0), Some(Cookie::REQUEST), b""),
+        says(false, 1, (syn_ack, 70, 10), cookie, b""),
+        says(true, 2, (Flags::SYN, 9, 0), cookie, b"GET / HTTP/1.0"),
+        says(false, 2, (syn_ack, 70, 20), None, b""),
+        says(false, 2, (Flags::ACK, 71, 20), None, b"200"),
+        says(true, 2, (Flags::ACK, 20, 74), None, b".0"),
+    ]
 }
 
 #[cfg(feature = "trace")]
