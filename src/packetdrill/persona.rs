@@ -86,6 +86,7 @@ fn linux(config: &mut Config) {
         check_syn_echo: true,
         announce_path_mss: true,
         fast_open_experiment: true,
+        long_syns: true,
         ..Habits::default()
     };
 }

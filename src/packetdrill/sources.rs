@@ -63,6 +63,28 @@ const STOCK: [(&str, &str); 41] = [
     ("net.ipv4.tcp_rto_max_ms", "120000"),
 ];
 
+/// What a script sets by FreeBSD's names before its first socket, as its text says: for runs in which some other `sysctl`, or
+/// none, stands in for ours. Of Linux's names `/proc/sys` tells.
+pub fn of_script(text: &str) -> Knobs {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect();
+    let code = code.join("\n");
+    let head = code.split("socket(").next().unwrap_or("");
+    let mut knobs = Knobs::default();
+    // Commands stand between backquotes.
+    for (name, value) in head
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|command| command.split([' ', '\t', '\n', ';', '&']))
+        .filter_map(|word| word.split_once('='))
+    {
+        if name.starts_with("net.inet.") || name.starts_with("kern.ipc.") {
+            knobs.set(name, value);
+        }
+    }
+    knobs
+}
+
 /// What is found in both places. What is below `/proc/sys` wins: our `sysctl` writes there, too, where it may.
 pub fn knobs() -> Knobs {
     let mut knobs = Knobs::default();
@@ -80,4 +102,23 @@ pub fn knobs() -> Knobs {
         }
     }
     knobs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_tells_by_its_commands() {
+        let script = "// It sets `net.inet.tcp.sack.enable=1`, or so.\n\
+             0 `sysctl -w net.inet.tcp.ecn.enable=0 kern.ipc.maxsockbuf=4096`\n\
+             +0 `sysctl net.inet.tcp.ecn.enable=1; sysctl -q net.ipv4.tcp_sack=0`\n\
+             +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n\
+             +0 `sysctl -w net.inet.tcp.ecn.enable=2`\n";
+        let knobs = of_script(script);
+        assert_eq!(knobs.number("net.inet.tcp.ecn.enable"), Some(1), "the last one counts");
+        assert_eq!(knobs.number("kern.ipc.maxsockbuf"), Some(4_096));
+        assert_eq!((knobs.get("net.inet.tcp.sack.enable"), knobs.get("net.ipv4.tcp_sack")), (None, None));
+        assert_eq!(of_script(""), Knobs::default());
+    }
 }

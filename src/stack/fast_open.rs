@@ -126,6 +126,7 @@ impl Stack {
                 let manner = Manner {
                     without_cookie: options.fast_open_without_cookie,
                     by_experiment: self.config.tcp.habits.fast_open_experiment,
+                    long: self.config.tcp.habits.long_syns,
                 };
                 let (tuple, mss) = (connection.tuple, connection.snd.mss);
                 connection.fast_open = self.fast_opens.begin(&tuple, mss, manner, now).map(Box::new);

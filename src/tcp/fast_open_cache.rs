@@ -50,6 +50,8 @@ pub struct Manner {
     pub without_cookie: bool,
     /// A server that gives no cookie is asked once more, by the experimental option.
     pub by_experiment: bool,
+    /// The text is as long as the server and the path are known to take, also where most paths take less.
+    pub long: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +102,7 @@ impl Cache {
         if self.failures.0.get(&service(tuple)).is_some_and(|(_, failures)| now < failures.until) {
             return None;
         }
-        let usual = USUAL_MSS[usize::from(tuple.remote_addr.is_ipv6())];
+        let usual = if manner.long { mss } else { USUAL_MSS[usize::from(tuple.remote_addr.is_ipv6())] };
         let known = self.servers.0.get_mut(&pair(tuple)).map(|(used, server)| {
             *used = now;
             *server
@@ -229,8 +231,11 @@ mod tests {
         let manner = Manner { without_cookie: true, ..Manner::default() };
         let first = cache.begin(&tuple(1, 80), 9_000, manner, now).unwrap();
         assert_eq!((first.option, first.room), (None, 1_420), "the MSS of most paths");
+        let long = Manner { long: true, ..manner };
+        assert_eq!(cache.begin(&tuple(1, 80), 9_000, long, now).unwrap().room, 8_960, "what our link takes");
         cache.learn(&tuple(1, 80), Some(&answer(b"", 100)), BACK_OFF, now);
         assert_eq!(cache.begin(&tuple(1, 80), 1_460, manner, now).unwrap().room, 960);
+        assert_eq!(cache.begin(&tuple(1, 80), 9_000, long, now).unwrap().room, 960);
         cache.learn(&tuple(1, 80), Some(&answer(b"12345678", 0)), BACK_OFF, now);
         assert_eq!(cache.begin(&tuple(1, 80), 1_460, manner, now).unwrap().option, None, "nor where one is known");
     }

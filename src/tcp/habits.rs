@@ -163,6 +163,9 @@ pub struct Habits {
     /// A server that answers the request for a Fast Open cookie by none is asked once more, by the experimental option (RFC
     /// 6994), which it had before it got a number. Default off.
     pub fast_open_experiment: bool,
+    /// The text of a SYN is as long as the server and the path are known to take. Default off: no longer than most paths take
+    /// (RFC 7413 section 4.1.3).
+    pub long_syns: bool,
     /// TIME-WAIT answers whatever acknowledges, unless it is the last ACK once more, and nothing else. Default off: what lies
     /// outside of the window, and the FIN that comes again (RFC 9293 section 3.10.7.4).
     pub talkative_time_wait: bool,
@@ -207,6 +210,7 @@ impl Default for Habits {
             check_syn_echo: false,
             announce_path_mss: false,
             fast_open_experiment: false,
+            long_syns: false,
             talkative_time_wait: false,
             insecure_reset: false,
             insecure_syn: false,

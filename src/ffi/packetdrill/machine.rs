@@ -79,6 +79,11 @@ impl Numbers for SystemNumbers {
 /// Starts the host of this process.
 pub fn start(line: &str) -> Result<(), String> {
     let mut settings = Settings::parse(line)?;
+    if std::env::var_os(sources::FILE_VARIABLE).is_none()
+        && let Some(script) = script_of_packetdrill()
+    {
+        settings.take(&sources::of_script(&script));
+    }
     let is_set = |key: &str| line.split(',').any(|item| item.trim().split('=').next() == Some(key));
     let number = |name| option_of_packetdrill(name)?.parse::<u16>().ok();
     if !is_set("mtu") {
@@ -102,10 +107,13 @@ pub fn start(line: &str) -> Result<(), String> {
 fn option_of_packetdrill(name: &str) -> Option<String> {
     let value = |text: &str| Some(text.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=')?.trim().to_owned());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    arguments.iter().find_map(|argument| value(argument)).or_else(|| {
-        let script = arguments.iter().find(|argument| argument.ends_with(".pkt"))?;
-        fs::read_to_string(script).ok()?.lines().find_map(value)
-    })
+    let named = arguments.iter().find_map(|argument| value(argument));
+    named.or_else(|| script_of_packetdrill()?.lines().find_map(value))
+}
+
+/// The script that packetdrill plays.
+fn script_of_packetdrill() -> Option<String> {
+    fs::read_to_string(std::env::args().skip(1).find(|argument| argument.ends_with(".pkt"))?).ok()
 }
 
 fn thread() -> i64 {
