@@ -107,7 +107,9 @@ play() {
         # the cookie that the key of their common settings makes for these addresses, and what differs by the family.
         local own=() level=IP cookie=3021b9d889017eeb
         local addresses=(--local_ip=192.168.0.1 --remote_ip=192.0.2.1 --netmask_ip=255.255.0.0 --gateway_ip=192.168.0.1)
-        if [[ $script == *v6.pkt && "$*" != *--ip_version* ]]; then set -- --ip_version=ipv6 --mtu=1520 "$@"; fi
+        if [[ $PERSONA == linux && ($script == *-v6.pkt || $script == *-ipv6.pkt) && "$*" != *--ip_version* ]]; then
+            set -- --ip_version=ipv6 --mtu=1520 "$@"
+        fi
         [[ "$*" != *--ip_version=ipv4-mapped* && "$*" != *--ip_version=ipv6* ]] || level=IPV6
         if [[ "$*" == *--ip_version=ipv6* ]]; then
             cookie=c1d1e9742a47a9bc
