@@ -350,7 +350,7 @@ pub const ALL: &[Family] = &[
                   a handshake like any: `stack/fast_open.rs`, `tcp/fast_open.rs`",
         rows: "7413-4.1.2, 7413-4.2",
         test: "costs::a_flood_of_fast_opens",
-        most: 2_048 << 10,
+        most: 250 << 10,
         start: fast_open,
     },
     Family {
