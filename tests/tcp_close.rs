@@ -480,6 +480,19 @@ fn two_stacks_close_at_once() {
 /// tests/model.)
 #[test]
 fn no_timer_is_left_behind_closing() {
+    // 9293-3.10.7.4-32: LAST-ACK ends with everything that it had, the keep-alive, too, though the handle lives on.
+    let mut script = Script::with(|config| config.tcp.socket.keep_alive = true);
+    let handle = script.accept();
+    script.inject(&script.header(FIN | ACK), &[]);
+    script.seq = script.seq.wrapping_add(1);
+    shut(&mut script, handle);
+    let fin = script.sent_one();
+    assert_eq!(state(&script, handle), State::LastAck);
+    script.ack = fin.header.seq.wrapping_add(1);
+    script.deliver(&script.header(ACK), &[]);
+    assert_eq!(state(&script, handle), State::Closed);
+    assert_eq!(script.stack.next_deadline(), None);
+
     let mut script = Script::with(|config| config.tcp.quick_acks = 0);
     let handle = script.accept();
     shut(&mut script, handle);

@@ -41,6 +41,7 @@ fn accept(script: &mut Script, asking: Flags) -> (Flags, TcpHandle) {
     script.seq = script.seq.wrapping_add(1);
     script.ack = sent[0].header.seq.wrapping_add(1);
     assert_eq!((sent.len(), sent[0].ecn()), (1, NOT_ECT), "3168-6.1.1-2: never on a SYN,ACK");
+    script.now += ms(20);
     let header = script.header(Flags::ACK);
     script.inject(&header, &[]);
     (bits(&sent[0]), script.stack.tcp_accept(listener).unwrap().0)
@@ -330,6 +331,69 @@ fn a_mark_keeps_the_window_of_a_spurious_timeout() {
         assert_eq!((look.statistics.spurious, look.phase, look.lost), (1, Phase::Open, 0));
         assert_eq!(look.cwnd < 10 * payload, marked, "{}", look.cwnd);
     }
+}
+
+/// Ten segments are in flight of which the first was sent again for nothing; where they begin.
+fn sent_again_for_nothing() -> (Script, TcpHandle, u32) {
+    let (mut script, handle) = accepted_with_ecn();
+    let start = script.ack;
+    assert_eq!(octets(&script.send(handle, &text(10 * MSS))), 10 * MSS);
+    script.now += ms(20);
+    let sent = duplicate_ack(&mut script, &[(start.wrapping_add(SEGMENT), start.wrapping_add(4 * SEGMENT))]);
+    assert_eq!((sent.len(), sent[0].header.seq, look(&script, handle).phase), (1, start, Phase::FastRecovery));
+    script.now += ms(1);
+    (script, handle, start)
+}
+
+/// 5682-4: a reduction that is taken back is not told to the peer, and the next mark is news.
+#[test]
+fn a_reduction_that_was_a_mistake_is_not_told() {
+    let (mut script, handle, start) = sent_again_for_nothing();
+    script.ack = start.wrapping_add(5 * SEGMENT);
+    duplicate_ack(&mut script, &[(start, start.wrapping_add(SEGMENT))]);
+    assert_eq!(look(&script, handle).statistics.spurious, 1);
+    let sent = script.send(handle, &text(MSS));
+    assert_eq!((sent.len(), bits(&sent[0])), (1, NONE));
+    ack_with(&mut script, start.wrapping_add(6 * SEGMENT), ECE);
+    assert_eq!(script.stack.counters().ecn_reductions, 1);
+}
+
+/// 3168-6.1.2-1: what a mark has lowered is not raised when an earlier recovery proves to have been for nothing.
+#[test]
+fn a_mark_outlives_a_recovery_for_nothing() {
+    for marked in [false, true] {
+        let (mut script, handle, start) = sent_again_for_nothing();
+        script.peer_acks(start.wrapping_add(10 * SEGMENT));
+        assert_eq!(look(&script, handle).phase, Phase::Open);
+        script.send(handle, &text(4 * MSS));
+        script.now += ms(20);
+        ack_with(&mut script, start.wrapping_add(11 * SEGMENT), if marked { ECE } else { NONE });
+        let before = window(&script, handle);
+        duplicate_ack(&mut script, &[(start, start.wrapping_add(SEGMENT))]);
+        assert_eq!(look(&script, handle).statistics.spurious, u16::from(!marked));
+        assert_eq!(window(&script, handle) > before, !marked);
+    }
+}
+
+/// 3168-6.1.2-1: a loss in the window of data that was marked is of the same congestion: no second reduction, and nothing that a
+/// copy could take back.
+#[test]
+fn a_loss_behind_a_mark_is_answered_already() {
+    let (mut script, handle) = accepted_with_ecn();
+    let start = script.ack;
+    let at = |segment: u32| start.wrapping_add(segment * SEGMENT);
+    script.send(handle, &text(10 * MSS));
+    script.now += ms(20);
+    ack_with(&mut script, at(1), ECE);
+    let marked = look(&script, handle).ssthresh;
+    assert_eq!(marked, 9 * SEGMENT / 2);
+    let sent = duplicate_ack(&mut script, &[(at(2), at(5))]);
+    assert_eq!((sent[0].header.seq, look(&script, handle).phase), (at(1), Phase::FastRecovery));
+    assert_eq!(look(&script, handle).ssthresh, marked);
+    script.now += ms(1);
+    script.ack = at(10);
+    duplicate_ack(&mut script, &[(at(1), at(2))]);
+    assert_eq!((look(&script, handle).ssthresh, look(&script, handle).statistics.spurious), (marked, 0));
 }
 
 /// 3168-6.1.2-1: the device makes many segments of one, and only the first of them may say CWR: it is told where that is so.

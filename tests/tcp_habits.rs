@@ -175,6 +175,22 @@ fn a_buffer_that_is_all_window() {
     }
 }
 
+/// 9293-3.10.7.4-22: the field of a SYN-ACK is not scaled; once the handshake is over all of the buffer is window, before
+/// anything has left that says so.
+#[test]
+fn the_handshake_opens_all_of_the_window() {
+    for windows in [Windows::Steps, Windows::Whole, Windows::WholeSegments] {
+        let mut script = Script::with(|config| {
+            config.tcp.receive_tuning = 131_072..=131_072;
+            config.tcp.habits.windows = windows;
+        });
+        let handle = script.accept_with(TcpOptions { window_scale: Some(7), ..plain() });
+        let rcv = script.stack.tcp_connection(handle).unwrap().rcv;
+        let window = if windows == Windows::Steps { 65_535 } else { 131_072 };
+        assert_eq!(rcv.wnd() / 1_460, window / 1_460, "{windows:?}");
+    }
+}
+
 /// A window that its field cannot say to the octet is rounded up by habit.
 #[test]
 fn a_scaled_window_is_rounded() {

@@ -89,6 +89,16 @@ fn a_probe_looks_one_back() {
     assert_eq!((look.flight, look.snd_nxt), (0, 6), "nothing is in flight for it");
 }
 
+/// 9293-MUST-26: a probe is due and has not left yet when the application writes: the text takes its place.
+#[test]
+fn text_takes_the_place_of_a_probe_that_is_due() {
+    let (mut script, handle) = keeping_alive(30, 75, 9);
+    script.now += secs(30);
+    script.stack.handle_deadline(script.now);
+    let sent = script.send(handle, b"text");
+    assert_eq!((sent.len(), &sent[0].text[..]), (1, &b"text"[..]), "{sent:?}");
+}
+
 /// 9293-MUST-26: traffic within the idle time, and no probe appears.
 #[test]
 fn a_peer_that_is_heard_of_is_not_probed() {

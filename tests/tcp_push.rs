@@ -4,6 +4,7 @@ mod fsm_support;
 
 use fsm_support::*;
 use glasstcp::sim::Script;
+use std::net::IpAddr;
 
 /// 9293-MUST-60, 9293-MUST-61, 9293-SHLD-28: a large write leaves at once in full segments, and only the last has PSH.
 #[test]
@@ -38,6 +39,44 @@ fn a_super_segment_is_whole_segments() {
         Ok(())
     });
     assert_eq!(sizes, [5 * 1_460]);
+}
+
+/// 9293-3.10.7.4-24: what waits for more to follow waits no longer once the peer has acknowledged something, and is not pushed.
+#[test]
+fn an_ack_ends_the_wait_for_more() {
+    let mut script = Script::new();
+    let handle = script.accept();
+    assert_eq!(script.send(handle, &[9; 1_460]).len(), 1);
+    script.stack.tcp_send_more(script.now, handle, b"part").unwrap();
+    assert_eq!(script.sent(), [], "more will follow");
+    let sent = script.peer_acks(script.ack.wrapping_add(1_460));
+    assert_eq!((sent.len(), sent[0].flags(), &sent[0].text[..]), (1, ACK, &b"part"[..]));
+}
+
+/// 9293-MUST-2: where the device completes the checksum, the field holds the sum of the pseudo-header, folded and not inverted.
+#[test]
+fn a_checksum_is_left_to_the_device() {
+    let mut script = Script::new();
+    let handle = script.accept();
+    let pseudo = |script: &Script, len: u32| {
+        let (local, remote) = (script.local.ip(), script.peer.ip());
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (local, remote) else { unreachable!() };
+        let halves = [u32::from(local), u32::from(remote)].map(|address| (address >> 16) + (address & 0xFFFF));
+        let sum = halves[0] + halves[1] + 6 + len;
+        (sum & 0xFFFF) + (sum >> 16)
+    };
+    for (offload, whole) in [(false, 0), (true, pseudo(&script, 20 + 5))] {
+        script.stack.set_offload(65_000, offload);
+        script.stack.tcp_send(script.now, handle, b"hello").unwrap();
+        let mut fields = Vec::new();
+        script.stack.transmit(script.now, 9, |transmit| {
+            fields.push(u16::from_be_bytes([transmit.header[36], transmit.header[37]]));
+            Ok(())
+        });
+        assert_eq!(fields.len(), 1);
+        assert_eq!(u32::from(fields[0]) == whole, offload, "{fields:?}");
+        script.peer_acks(script.ack.wrapping_add(5));
+    }
 }
 
 /// 9293-MUST-60: what Nagle, silly-window avoidance or a cork hold back leaves by the override timer.

@@ -298,6 +298,11 @@ fn a_spurious_timeout_is_found_out() {
         assert_eq!((look.phase, look.statistics.spurious, look.lost), (Phase::Open, 1, 0), "SACK {sack}");
         assert!(look.cwnd >= 10 * SEGMENT && look.ssthresh == u32::MAX, "{look:?}");
         assert_eq!(look.statistics.retransmits, 1);
+        if sack {
+            // RFC 3708 has nothing to add.
+            ten.ack_and_sack(3, &[(0, 1)]);
+            assert_eq!(ten.look().statistics.spurious, 1);
+        }
 
         // Lost: what answers the new data repeats the ACK.
         let mut ten = Ten::with(30 * MSS, TcpOptions { sack_permitted: sack, ..SACK });
@@ -329,9 +334,9 @@ fn a_spurious_timeout_is_found_out() {
 /// RFC 3522: with timestamps the first ACK tells.
 #[test]
 fn the_echo_tells_of_a_spurious_timeout() {
-    for late in [true, false] {
+    for (late, queued) in [(true, 0), (true, 30 * MSS), (false, 0)] {
         let timestamp = Some(Timestamp { value: 500, echo: 0 });
-        let mut ten = Ten::with(0, TcpOptions { timestamp, ..SACK });
+        let mut ten = Ten::with(queued, TcpOptions { timestamp, ..SACK });
         let original = ten.script.last_tsval;
         ten.pass(ms(450));
         assert_eq!(ten.look().phase, Phase::Timeout);
@@ -344,6 +349,10 @@ fn the_echo_tells_of_a_spurious_timeout() {
         let look = ten.look();
         assert_eq!((look.phase == Phase::Open, look.statistics.spurious == 1), (late, late));
         assert_eq!(look.lost == 0 && look.ssthresh == u32::MAX, late, "{look:?}");
+        // 5682-4: and nothing is found out a second time.
+        let at = at.wrapping_add(first);
+        ten.script.peer_acks(at);
+        assert_eq!(ten.look().statistics.spurious, u16::from(late));
     }
 }
 

@@ -190,3 +190,70 @@ fn an_ack_takes_the_place_of_a_probe_that_is_due() {
     assert!(retransmit_at(&ten.script, ten.handle).is_some_and(|at| at > now));
     assert_eq!(ten.pass(ms(300)).first(), Some(&9));
 }
+
+/// 9293-3.10.7.4-26: an ACK that only reports shows a round-trip time all the same.
+#[test]
+fn a_block_shows_a_round_trip_time() {
+    let mut ten = Ten::new(0);
+    let before = ten.look().srtt.unwrap();
+    ten.script.now += ms(100);
+    ten.sack(&[(5, 6)]);
+    assert_eq!(ten.look().srtt, Some((before * 7 + (RTT + ms(100))) / 8));
+}
+
+/// 5681-4.3-1, 6675-5-1: what was sent again and lost again is a new sign of congestion, once for each reduction: the second
+/// loss of what had been sent again before the window was reduced for the first one is none.
+#[test]
+fn lost_retransmissions_reduce_once_for_each_reduction() {
+    let mut ten = Ten::new(60 * MSS);
+    assert_eq!(ten.sack(&[(3, 6)]), [0]);
+    ten.script.now += ms(1);
+    assert_eq!(ten.sack(&[(3, 8)]), [1, 2]);
+    ten.script.now += ms(1);
+    assert_eq!(ten.sack(&[(3, 10)]), [10, 11]);
+    // The copy of the second arrives: the one of the first, which left before it, is lost.
+    ten.script.now += RTT;
+    assert_eq!(ten.sack(&[(1, 2), (3, 10)]), [0]);
+    let halved = ten.look().ssthresh;
+    assert_eq!((ten.script.stack.counters().fast_retransmits, halved), (2, 5 * SEGMENT / 2));
+    // And so is the one of the third, which left before the eleventh.
+    ten.script.now += ms(1);
+    ten.sack(&[(10, 11), (1, 2), (3, 10)]);
+    let look = ten.look();
+    assert_eq!((look.lost, look.ssthresh), (SEGMENT, halved));
+    assert_eq!(ten.script.stack.counters().fast_retransmits, 2);
+}
+
+/// 8985-7.4.2: the probe repaired a loss: the window is halved for it, and what arrives twice later takes nothing back; nor is
+/// there a burst.
+#[test]
+fn a_loss_that_a_probe_has_repaired_counts() {
+    let mut ten = Ten::new(0);
+    assert_eq!((ten.ack(9), ten.pass(ms(300))), (vec![], vec![9]));
+    ten.script.send(ten.handle, &text(5 * MSS));
+    ten.script.now += RTT;
+    ten.ack(15);
+    let look = ten.look();
+    assert_eq!((look.flight, look.phase, look.statistics.spurious), (0, Phase::Open, 0));
+    assert_eq!((look.cwnd, look.ssthresh), (4 * SEGMENT, 3 * SEGMENT));
+    // A copy of the last segment, much later.
+    ten.script.now += RTT;
+    ten.sack(&[(9, 10)]);
+    assert_eq!((ten.look().statistics.spurious, ten.look().ssthresh), (0, look.ssthresh));
+}
+
+/// 8985-7.3-1: after a probe there is none before a round-trip time was measured: of what was sent twice none is.
+#[test]
+fn no_second_probe_without_a_sample() {
+    let mut ten = Ten::new(0);
+    assert_eq!(ten.pass(2 * RTT + ms(1)), [9]);
+    ten.script.now += RTT;
+    ten.ack_and_sack(10, &[(9, 10)]);
+    assert_eq!(ten.look().flight, 0);
+    for (end, purpose) in [(12, Purpose::Timeout), (14, Purpose::Probe)] {
+        ten.script.send(ten.handle, &text(2 * MSS));
+        assert_eq!(ten.purpose(), Some(purpose));
+        ten.script.now += RTT;
+        ten.ack(end);
+    }
+}

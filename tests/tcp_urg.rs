@@ -206,3 +206,14 @@ fn a_read_ends_at_the_mark() {
     urgent(&mut script, 1, b"!");
     assert_eq!(read(&mut script, handle, 20), b"!");
 }
+
+/// 9293-MUST-17: once the urgent octet is acknowledged, Nagle's algorithm holds again.
+#[test]
+fn urgent_mode_ends_with_its_acknowledgment() {
+    let (mut script, handle) = reach(State::Established);
+    script.stack.tcp_send_urgent(script.now, handle, b"!").unwrap();
+    assert_eq!(script.sent().len(), 1);
+    assert_eq!(script.send(handle, b"more").len(), 1, "while it lasts nothing waits");
+    script.peer_acks(script.ack.wrapping_add(5));
+    assert_eq!((script.send(handle, b"one").len(), script.send(handle, b"two").len()), (1, 0));
+}

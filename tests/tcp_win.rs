@@ -232,6 +232,15 @@ fn only_newer_segments_move_the_send_window() {
         script.window = 200;
         peer_sends_at(&mut script, 0, &text(100));
         assert_eq!((window(&script), look(&script, handle).unread), (7_000, 200));
+        // An old SEQ that acknowledges something new: taken, and yet what lies between that and the newest SEQ is old.
+        peer_sends_at(&mut script, 400, &text(100));
+        script.ack = start.wrapping_add(2_920);
+        script.window = 6_000;
+        peer_sends_at(&mut script, 100, &text(200));
+        assert_eq!(window(&script), 6_000);
+        script.window = 300;
+        peer_sends_at(&mut script, 300, &text(100));
+        assert_eq!((window(&script), look(&script, handle).unread), (6_000, 500));
     }
 }
 

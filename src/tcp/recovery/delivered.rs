@@ -92,3 +92,37 @@ impl Delivered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 8985-6.2-2: RACK.rtt is that of the highest number, sent again or not, as far as it is sure.
+    #[test]
+    fn the_time_of_the_highest_number() {
+        let record = |seq: u32, at: u64, transmissions: u8| SentRecord {
+            seq: SeqNumber(seq),
+            len: 1_000,
+            sent_at: Instant::from_secs(at),
+            segment: 1_000,
+            transmissions,
+            syn: false,
+            fin: false,
+        };
+        for (records, expected) in [
+            (&[(0, 5, 1), (1_000, 6, 1)][..], Some(6)),
+            (&[(0, 5, 1), (1_000, 9, 2)], Some(9)),
+            (&[(0, 9, 2), (1_000, 5, 1)], Some(5)),
+            // The last copy of this one left too late to be what has arrived.
+            (&[(0, 5, 1), (1_000, 20, 2)], Some(5)),
+            (&[(0, 20, 2)], None),
+        ] {
+            let mut latest = Latest::default();
+            for &(seq, at, transmissions) in records {
+                let record = record(seq, at, transmissions);
+                latest.note(&record, record.end(), Some(Instant::from_secs(10)));
+            }
+            assert_eq!(latest.highest_at, expected.map(Instant::from_secs), "{records:?}");
+        }
+    }
+}

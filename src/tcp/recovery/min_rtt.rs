@@ -56,13 +56,13 @@ mod tests {
         assert_eq!(least.get(), None);
         let ms = Duration::from_millis;
         for (second, sample, expected) in
-            [(1_000, 30, 30), (1_001, 20, 20), (1_002, 50, 20), (1_140, 50, 20), (1_160, 50, 20), (1_311, 50, 50)]
+            [(1_000, 30, 30), (1_001, 20, 20), (1_150, 50, 20), (1_151, 50, 20), (1_301, 50, 20), (1_302, 50, 50)]
         {
             least.sample(ms(sample), Instant::from_secs(second));
             assert_eq!(least.get(), Some(ms(expected)), "{second}");
         }
         // A shorter one at once, and after a long silence only what is new.
-        least.sample(ms(5), Instant::from_secs(1_312));
+        least.sample(ms(5), Instant::from_secs(1_303));
         assert_eq!(least.get(), Some(ms(5)));
         least.sample(ms(80), Instant::from_secs(9_000));
         assert_eq!(least.get(), Some(ms(80)));

@@ -267,7 +267,42 @@ mod tests {
         reno.timeout(nxt);
         reno.new_ack(nxt, 10_000, MSS);
         for _ in 0..5 {
-            assert_ne!(reno.duplicate_ack(nxt - 1, nxt + MSS, MSS), Action::EnterRecovery { flight: MSS });
+            assert_eq!(reno.duplicate_ack(nxt - 1, nxt + MSS, MSS), Action::None);
+        }
+    }
+
+    /// 3042-2: what limited transmit has allowed ends with the next ACK of something new. 6582-3.2-3: the first partial ACK of
+    /// each recovery restarts the timer.
+    #[test]
+    fn nothing_is_left_of_what_is_over() {
+        let mut reno = NewReno::new(SeqNumber(0));
+        let nxt = SeqNumber(10_001);
+        reno.duplicate_ack(SeqNumber(1), nxt, MSS);
+        reno.duplicate_ack(SeqNumber(1), nxt, MSS);
+        assert_eq!(reno.inflation(), 2 * STEP);
+        reno.new_ack(SeqNumber(1_001), 1_000, MSS);
+        assert_eq!((reno.inflation(), reno.duplicates()), (0, 0));
+        for (una, nxt) in [(1_001, 10_001), (10_002, 20_001)].map(|(una, nxt)| (SeqNumber(una), SeqNumber(nxt))) {
+            for _ in 0..3 {
+                reno.duplicate_ack(una, nxt, MSS);
+            }
+            assert_eq!(reno.phase, Phase::FastRecovery);
+            assert_eq!(reno.new_ack(una + MSS, MSS, MSS), Action::Retransmit { restart_timer: true });
+            // 6582-3.2-2: a whole segment has left the network and one takes its place.
+            assert_eq!(reno.inflation(), 3 * STEP);
+            assert_eq!(reno.new_ack(una + 2 * MSS, MSS, MSS), Action::Retransmit { restart_timer: false });
+            assert_eq!(reno.new_ack(nxt + 1, 7 * MSS, MSS), Action::LeaveRecovery);
+        }
+    }
+
+    /// 9293-3.4-1: with SACK, too, the mark of a recovery stays comparable however much is sent without one.
+    #[test]
+    fn the_mark_moves_along() {
+        let mut reno = NewReno::new(SeqNumber(0));
+        for step in 1..=8u32 {
+            let una = SeqNumber(step.wrapping_mul(1 << 30));
+            assert_eq!(reno.advance(una), None);
+            assert!(reno.is_from_before(una - 1) && !reno.is_from_before(una), "{step}");
         }
     }
 

@@ -19,8 +19,8 @@ impl RttEstimator {
         if self.srtt > 0 {
             // 6298-2.3: RTTVAR first, as it uses the old SRTT; beta = 1/4, alpha = 1/8.
             self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(rtt) / 4;
+            // What is taken away is rounded down, so that it never comes to 0.
             self.srtt = self.srtt - self.srtt / 8 + rtt / 8;
-            self.srtt = self.srtt.max(1);
         } else {
             // 6298-2.2: the first sample.
             self.srtt = rtt;
