@@ -260,6 +260,20 @@ fn older_routers() {
     }
 }
 
+/// 3376-7.2.1, 3376-5.2: what was to be answered in the newest form is not when a router of an older version asks meanwhile.
+#[test]
+fn an_older_router_asks_while_an_answer_waits() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, "[::]:9");
+    join(&mut script, socket, GROUP4).unwrap();
+    said_within(&mut script, Duration::from_secs(2));
+    assert_eq!(give(&mut script, &query4("0.0.0.0", 100, &[])), None);
+    let older = igmp("224.0.0.1", true, &[0x11, 100, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(give(&mut script, &older), None);
+    let answers = said_within(&mut script, Duration::from_secs(20));
+    assert_eq!(answers.into_iter().map(|(_, said)| said).collect::<Vec<_>>(), [Said::Old(0x16, ip(GROUP4))]);
+}
+
 /// What is left of a query when octets of it are changed or cut off, with checksums made right: an answer or none, no panic,
 /// and nothing grows.
 #[test]

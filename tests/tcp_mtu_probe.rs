@@ -202,9 +202,15 @@ fn a_search_rests() {
 
 /// A flow with a path of 1,400 that may be probed now, and 20 segments in flight and behind.
 fn ready_to_probe(queued: usize) -> (Script, TcpHandle, Vec<Sent>) {
+    ready_to_probe_with(true, queued)
+}
+
+/// The same with SACK or without.
+fn ready_to_probe_with(sack: bool, queued: usize) -> (Script, TcpHandle, Vec<Sent>) {
     let (mut script, handle) = accepted_with_sack(|config| {
         config.tcp.send_capacity = Some(1 << 20);
         config.tcp.socket.congestion = Algorithm::Reno;
+        config.tcp.sack = sack;
     });
     let start = script.ack;
     let sent = script.send(handle, &text(8_000));
@@ -298,6 +304,38 @@ fn the_loss_of_a_probe_is_no_congestion() {
         script.now += ms(20);
         sent = script.peer_acks(end(if sent.is_empty() { break } else { &sent }));
         assert!(!sizes(&sent).contains(&1_460));
+    }
+}
+
+/// 4821-4, 6582-3.2-1: the same without SACK: however many more duplicate ACKs there are for what is in flight, they begin no
+/// recovery.
+#[test]
+fn without_sack_the_loss_of_a_probe_is_no_congestion() {
+    let (mut script, handle, sent) = ready_to_probe_with(false, 60 * 1_360);
+    let probe = sent.iter().position(|segment| segment.text.len() == 1_460).expect("a probe");
+    let before = look(&script, handle);
+    script.now += ms(20);
+    script.peer_acks(sent[probe].header.seq);
+    let mut again = Vec::new();
+    for _ in 0..8 {
+        again.extend(duplicate_ack(&mut script, &[]));
+    }
+    assert!(again.iter().any(|segment| segment.header.seq == sent[probe].header.seq), "sent again");
+    let seen = look(&script, handle);
+    assert_eq!((seen.phase, seen.ssthresh), (Phase::Open, before.ssthresh));
+    let counters = script.stack.counters();
+    assert_eq!((counters.path_mtu_probes_lost, counters.fast_retransmits), (1, 0));
+}
+
+/// 4821-7.4: a probe ends no later than the record that it is a part of.
+#[test]
+fn a_probe_lies_within_a_record() {
+    for (len, probed) in [(1_459, false), (1_460, true), (10_000, true)] {
+        let (mut script, handle, _) = ready_to_probe(0);
+        for _ in 0..10 {
+            script.stack.tcp_send_record(script.now, handle, &text(len)).unwrap();
+        }
+        assert_eq!(sizes(&script.sent()).contains(&1_460), probed, "records of {len}");
     }
 }
 

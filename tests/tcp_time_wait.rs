@@ -228,6 +228,24 @@ fn a_full_listener_does_not_reopen() {
     }
 }
 
+/// 9293-3.10.7.4-33: only the FIN that comes again is answered, and nothing else prolongs it.
+#[test]
+fn only_the_last_fin_is_answered() {
+    for timestamp in [None, Some(Timestamp { value: 500, echo: 0 })] {
+        let mut script = Script::new();
+        let handle = script.accept_with(TcpOptions { timestamp, ..plain() });
+        shut(&mut script, handle);
+        script.ack = script.sent_one().header.seq.wrapping_add(1);
+        assert_eq!(script.peer_closes().len(), 1);
+        assert_eq!(state(&script, handle), State::TimeWait);
+        let time_wait = script.stack.config().tcp.time_wait;
+        script.pass(time_wait / 2);
+        assert_eq!(script.peer_acks(script.ack), [], "a bare ACK");
+        script.pass(time_wait / 2 + millis(1));
+        assert_eq!(script.stack.table_sizes().2, 0);
+    }
+}
+
 /// 9293-3.10.7.4-33, pitfall 23: the last ACK is lost: the peer in LAST-ACK repeats its FIN until TIME-WAIT answers.
 #[test]
 fn a_lost_last_ack_leaves_nobody_stuck() {

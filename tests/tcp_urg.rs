@@ -47,6 +47,16 @@ fn sending_one_urgent_octet() {
     assert!(!calm.is_empty() && calm.iter().all(|sent| !sent.flags().contains(Flags::URG)));
 }
 
+/// 9293-MUST-30: nothing urgent was sent, so nothing that follows is.
+#[test]
+fn an_empty_urgent_send_says_nothing() {
+    let (mut script, handle) = reach(State::Established);
+    script.send(handle, b"first");
+    assert_eq!(script.stack.tcp_send_urgent(script.now, handle, b""), Ok(0));
+    let first = script.pass(Duration::from_secs(1));
+    assert!(!first.is_empty() && first.iter().all(|sent| !sent.flags().contains(Flags::URG)));
+}
+
 /// 9293-SHLD-13: only the call for it sets URG.
 #[test]
 fn plain_text_is_never_urgent() {

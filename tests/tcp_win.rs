@@ -467,3 +467,56 @@ fn what_is_next_comes_before_what_waits() {
         assert_eq!(script.receive(handle), vec![1; 1_000]);
     }
 }
+
+/// 9293-SHLD-14: the application may ask for a larger buffer at any time: the window follows, and is from then on what it
+/// asked for; a smaller one is filled before the window is.
+#[test]
+fn the_receive_buffer_may_change() {
+    let (mut script, handle) = accepted(|config| config.tcp.receive_capacity = Some(5_000));
+    let set = |script: &mut Script, capacity| {
+        let now = script.now;
+        script.stack.tcp_set_options(now, handle, |options| options.receive_capacity = capacity).unwrap();
+    };
+    set(&mut script, Some(50_000));
+    script.peer_sends(&text(100));
+    assert_eq!(script.receive(handle).len(), 100);
+    script.peer_sends(&text(1));
+    let window = look(&script, handle).rcv_wnd;
+    assert!((49_000..50_000).contains(&window), "{window}");
+    set(&mut script, Some(10_000));
+    script.peer_sends(&text(1_000));
+    assert_eq!(look(&script, handle).rcv_wnd, window - 1_000, "the edge stays");
+}
+
+/// 9293-SHLD-14: a buffer that grows by itself is what the application has set, at once and from then on.
+#[test]
+fn a_buffer_that_was_set_does_not_grow() {
+    let mut script = Script::new();
+    let handle = script.accept_with(TcpOptions { mss: Some(1_460), window_scale: Some(7), ..TcpOptions::default() });
+    script.stack.tcp_set_options(script.now, handle, |options| options.receive_capacity = Some(200_000)).unwrap();
+    for round in 0..100 {
+        script.now += ms(10);
+        for _ in 0..20 {
+            script.peer_sends(&text(1_460));
+        }
+        script.receive(handle);
+        script.sent();
+        let window = look(&script, handle).rcv_wnd;
+        assert!((190_000..=200_000).contains(&window), "{window} in round {round}");
+    }
+}
+
+/// 7323-4.3, 7323-5.3-1: TS.Recent is as old as the segment that it came with, not as the connection: after a month what is from
+/// the past is still told from what is new.
+#[test]
+fn timestamps_protect_an_old_connection_too() {
+    let (mut script, handle) = accepted_with_timestamps(500, |_| {});
+    script.now += secs(30 * 24 * 3_600);
+    script.timestamp = Some(1_000);
+    script.peer_sends(b"new");
+    script.now += secs(1);
+    script.timestamp = Some(900);
+    let header = script.header(Flags::ACK);
+    assert_eq!(script.deliver(&header, b"old"), Some(glasstcp::counters::DropReason::TcpPaws));
+    assert_eq!(script.receive(handle), b"new");
+}
