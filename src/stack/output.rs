@@ -302,8 +302,9 @@ fn emit(
     send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
 ) -> Result<(), WouldBlock> {
     let payload = output::payload(connection, plan);
-    let header = output::header(connection, plan, &payload, offload, cx);
+    let offered = output::offer(connection, plan, cx);
+    let header = output::header(connection, plan, &offered, &payload, offload, cx);
     send(&Transmit { header: header.bytes(), payload, meta: header.meta, note })?;
-    output::commit(connection, plan, cx);
+    output::commit(connection, plan, &offered, cx);
     Ok(())
 }

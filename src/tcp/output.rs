@@ -7,7 +7,7 @@ use super::ecn;
 use super::initial_sequence::flow_label;
 use super::option;
 use super::plan::{Plan, Reason};
-use super::receiver::AckOwed;
+use super::receiver::{AckOwed, Offered};
 use super::recovery::frto::Frto;
 use super::recovery::new_reno::Phase;
 use super::recovery::sent::SentRecord;
@@ -67,15 +67,15 @@ struct Fields {
 }
 
 /// Builds the header of a planned segment. `payload` is its text.
-pub fn header(
+pub(crate) fn header(
     connection: &Connection,
     plan: &Plan,
+    offered: &Offered,
     payload: &Pieces<'_>,
     offload: Offload,
     cx: &Context<'_>,
 ) -> Header {
     let acknowledges = plan.flags.contains(Flags::ACK);
-    let (window, _) = connection.offer(plan.flags.contains(Flags::SYN), cx);
     let full = connection.segment_payload();
     // 3168-6.1.1-2: text is sent after both SYNs.
     let capable = connection.agreed.ecn && plan.is_new_text(connection);
@@ -86,7 +86,7 @@ pub fn header(
         seq: plan.seq,
         ack: if acknowledges { connection.rcv.nxt } else { SeqNumber(0) },
         flags: plan.flags,
-        window,
+        window: offered.field,
         // 9293-MUST-62, 9293-MUST-31: to the octet after the last urgent one, or as far as 16 bits reach.
         urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
         options: options(connection, plan, cx),
@@ -197,8 +197,13 @@ pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> Pieces<'a> {
     connection.send_buffer.slices(seq.since(connection.text_una()) as usize, plan.len as usize)
 }
 
-/// What changes once a planned segment has left: SND.NXT, its record, the timers, and what is no longer owed.
-pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
+/// What a planned segment says of the window.
+pub(crate) fn offer(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> Offered {
+    connection.offer(plan.flags.contains(Flags::SYN), cx)
+}
+
+/// What changes once a planned segment has left that offered this: SND.NXT, its record, the timers, and what is no longer owed.
+pub(crate) fn commit(connection: &mut Connection, plan: &Plan, offered: &Offered, cx: &mut Context<'_>) {
     let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
     let octets = plan.len + u32::from(syn) + u32::from(fin);
     let replies = cx.config.habits.quick_acks_end_with_reply && plan.len > 0 && is_reply(connection, plan, cx);
@@ -215,15 +220,13 @@ pub fn commit(connection: &mut Connection, plan: &Plan, cx: &mut Context<'_>) {
         "sent"
     );
     if plan.flags.contains(Flags::ACK) {
-        let (_, edge) = connection.offer(syn, cx);
         if plan.reason == Reason::Ack && connection.owed.ack == AckOwed::None {
             connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
         }
-        connection.acknowledged_peer(edge, cx);
+        connection.acknowledged_peer(offered);
     } else if syn {
         // The window that a SYN offers, counted from wherever the peer will begin.
-        let (_, edge) = connection.offer(syn, cx);
-        connection.rcv.edge = edge;
+        connection.rcv.edge = offered.edge;
     }
     if plan.reason == Reason::KeepAlive || octets > 0 {
         // 9293-MUST-26: with something outstanding no probe is needed any more.

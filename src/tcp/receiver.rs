@@ -81,6 +81,17 @@ impl Default for Owed {
     }
 }
 
+/// What a segment says of the receive window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered {
+    /// SEG.WND, as it stands in the header.
+    pub field: WireWindow,
+    /// The right edge for which that stands.
+    pub edge: SeqNumber,
+    /// The capacity that shows in it, in octets.
+    capacity: u32,
+}
+
 impl ReceiveSpace {
     /// What counts as a full-sized segment, in octets.
     fn full_size(&self) -> u32 {
@@ -181,16 +192,17 @@ impl Connection {
         (capacity / 2).min(self.rcv.full_size().max(self.segment_payload())).max(1)
     }
 
-    /// The window field of the next segment, and the right edge that it stands for. `syn` says whether it has that bit.
+    /// What the next segment says of the window. `syn` says whether it has that bit.
     // 7323-2.2-2: only with SYN is it not scaled; an ACK or a FIN from SYN-RECEIVED is a segment like any other.
-    pub(super) fn offer(&self, syn: bool, cx: &Context<'_>) -> (WireWindow, SeqNumber) {
-        let edge = self.next_edge(self.shown_capacity(cx.config, cx.pool), cx.config);
+    pub(crate) fn offer(&self, syn: bool, cx: &Context<'_>) -> Offered {
+        let capacity = self.shown_capacity(cx.config, cx.pool);
+        let edge = self.next_edge(capacity, cx.config);
         let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         let mut window = edge.since(self.rcv.nxt);
         if cx.config.habits.windows == Windows::WholeSegments {
             window = window.next_multiple_of(1 << shift.count());
         }
-        (shift.unscale(window), edge)
+        Offered { field: shift.unscale(window), edge, capacity }
     }
 
     /// Owes a window update once reading has made enough room.
@@ -212,9 +224,9 @@ impl Connection {
     }
 
     /// Everything that a segment with an ACK settles, once it has left.
-    pub(super) fn acknowledged_peer(&mut self, edge: SeqNumber, cx: &Context<'_>) {
-        self.rcv.shown = self.shown_capacity(cx.config, cx.pool);
-        self.rcv.edge = self.rcv.edge.max(edge);
+    pub(super) fn acknowledged_peer(&mut self, offered: &Offered) {
+        self.rcv.shown = offered.capacity;
+        self.rcv.edge = self.rcv.edge.max(offered.edge);
         self.rcv.last_ack = self.rcv.nxt;
         self.owed.ack = AckOwed::None;
         self.owed.dsack = None;

@@ -222,13 +222,19 @@ impl Writer<'_> {
     }
 
     /// Behind the others, so that whole words of them are the same with it and without.
+    #[inline]
     fn fast_open(&mut self, options: &TcpOptions, padding: u8) {
-        if let Some(cookie) = options.fast_open {
-            let (prefix, len) = cookie.prefix();
-            self.put(&prefix[..len]);
-            self.put(cookie.octets());
-            self.put(&[padding; 2][..(4 - cookie.option_len() % 4) % 4]);
+        if let Some(cookie) = &options.fast_open {
+            self.cookie(cookie, padding);
         }
+    }
+
+    #[cold]
+    fn cookie(&mut self, cookie: &Cookie, padding: u8) {
+        let (prefix, len) = cookie.prefix();
+        self.put(&prefix[..len]);
+        self.put(cookie.octets());
+        self.put(&[padding; 2][..(4 - cookie.option_len() % 4) % 4]);
     }
 
     /// All but the SACK blocks. Linux puts the permission of SACK where the timestamp's padding would be, before it.

@@ -1,7 +1,7 @@
 //! What an end has sent, put down in its connection as if it had left there.
 
 use crate::tcp::connection::{Connection as Tcb, Context};
-use crate::tcp::output::commit;
+use crate::tcp::output;
 use crate::tcp::plan::{Plan, Reason};
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::why::Why;
@@ -10,6 +10,12 @@ use crate::wire::tcp::Flags;
 
 /// Octets before a segment that the capture may lack: they are put in, so they cost memory.
 const MAX_GAP: u32 = 16 << 20;
+
+/// A segment has left as planned.
+pub(super) fn commit(tcb: &mut Tcb, plan: &Plan, cx: &mut Context<'_>) {
+    let offered = output::offer(tcb, plan, cx);
+    output::commit(tcb, plan, &offered, cx);
+}
 
 /// Text and FIN of a segment: what was sent before is a retransmission, the rest is new.
 pub(super) fn octets(tcb: &mut Tcb, seg: &Seg, text: &[u8], cx: &mut Context<'_>, acts: &mut Vec<String>) {

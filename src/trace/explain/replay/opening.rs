@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::mirror::octets;
+use super::super::mirror::{commit, octets};
 use super::{End, Received, Replay, START, UNKNOWN_WINDOW, dropped, nobody};
 use crate::counters::DropReason;
 use crate::tcp::connection::{Connection as Tcb, Context, Opening};
@@ -12,7 +12,6 @@ use crate::tcp::fast_open::{Answer, FastOpen};
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::input::segment_arrives;
 use crate::tcp::option::{DEFAULT_MSS_V4, DEFAULT_MSS_V6};
-use crate::tcp::output::commit;
 use crate::tcp::plan::{Plan, Reason};
 use crate::tcp::segment::Segment;
 use crate::tcp::sequence::SeqNumber;
