@@ -219,6 +219,14 @@ mod tests {
         }
     }
 
+    /// 6928-2-1: ten segments, 14,600 octets where they are larger, and two where even those are more.
+    #[test]
+    fn the_initial_window_by_segment_size() {
+        for (mss, window) in [(536, 5_360), (1_460, 14_600), (4_000, 14_600), (7_300, 14_600), (8_960, 17_920)] {
+            assert_eq!(initial_window(mss), window, "{mss}");
+        }
+    }
+
     /// 5681-3.1-3
     #[test]
     fn lost_syns_shrink_the_initial_window() {
