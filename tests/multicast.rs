@@ -11,10 +11,10 @@ use glasstcp::ip::multicast::MAX_GROUPS;
 use glasstcp::sim::Script;
 use glasstcp::stack::UdpHandle;
 use glasstcp::time::Instant;
-use glasstcp::wire::checksum::{self};
+use glasstcp::wire::checksum;
 use glasstcp::wire::parse_ip;
 
-use kit::give;
+use kit::{datagram, give};
 
 use multicast_support::*;
 

@@ -5,40 +5,16 @@ mod kit;
 use glasstcp::SocketError;
 use glasstcp::buffer::{LARGE, SMALL};
 use glasstcp::sim::{Script, Sent};
-use glasstcp::stack::{Readiness, SocketHandle, TcpHandle};
+use glasstcp::stack::Readiness;
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::parse_ip;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
+use kit::calls::*;
 use kit::{CONNECTED, reach};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-/// What was reported for this connection since the last time.
-fn edges(script: &mut Script, handle: TcpHandle) -> Readiness {
-    let mut edges = Readiness::NONE;
-    while let Some(ready) = script.stack.poll_ready() {
-        if ready.socket == SocketHandle::Tcp(handle) {
-            edges = edges.with(ready.edges);
-        }
-    }
-    edges
-}
-
-fn read(script: &mut Script, handle: TcpHandle) -> Result<usize, SocketError> {
-    script.stack.tcp_receive(script.now, handle, &mut [0; 100])
-}
-
-fn write(script: &mut Script, handle: TcpHandle) -> Result<usize, SocketError> {
-    script.stack.tcp_send(script.now, handle, b"more")
-}
 
 /// 9293-MUST-12, 9293-3.10.7.4-15, pitfall 37: a FIN is an end, a RST an error, and both wake reader, writer and poller.
 #[test]

@@ -5,41 +5,16 @@ mod kit;
 
 use glasstcp::SocketError;
 use glasstcp::sim::Script;
-use glasstcp::stack::{Readiness, SocketHandle, TcpHandle};
+use glasstcp::stack::Readiness;
 use glasstcp::tcp::config::SocketOptions;
 use glasstcp::tcp::state::State;
 use glasstcp::wire::icmp::IcmpError;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::parse_ip;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
+use kit::calls::*;
 use kit::{CONNECTED, give, icmp_error, portrait, reach};
 use std::net::SocketAddr;
-use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-/// What was reported for this connection since the last time.
-fn edges(script: &mut Script, handle: TcpHandle) -> Readiness {
-    let mut edges = Readiness::NONE;
-    while let Some(ready) = script.stack.poll_ready() {
-        if ready.socket == SocketHandle::Tcp(handle) {
-            edges = edges.with(ready.edges);
-        }
-    }
-    edges
-}
-
-fn read(script: &mut Script, handle: TcpHandle) -> Result<usize, SocketError> {
-    script.stack.tcp_receive(script.now, handle, &mut [0; 100])
-}
-
-fn write(script: &mut Script, handle: TcpHandle) -> Result<usize, SocketError> {
-    script.stack.tcp_send(script.now, handle, b"more")
-}
 
 /// 9293-MUST-41, 9293-3.10.1-1: a passive open leaves existing records as they are, and sends nothing.
 #[test]

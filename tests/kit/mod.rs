@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod any_state;
+pub mod calls;
 pub mod fragment;
 
 use glasstcp::counters::DropReason;

@@ -9,7 +9,6 @@ use glasstcp::SocketError;
 use glasstcp::sim::Script;
 use glasstcp::stack::{BindOptions, UdpHandle};
 use glasstcp::wire::checksum::{self, Checksum};
-use glasstcp::wire::udp::{self, UdpHeader};
 use glasstcp::wire::{parse_ip, protocol};
 
 pub const GROUP4: &str = "239.1.2.3";
@@ -28,14 +27,6 @@ pub fn ip(text: &str) -> IpAddr {
 
 pub fn end(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip(address), port)
-}
-
-pub fn datagram(from: SocketAddr, to: SocketAddr, data: &[u8]) -> Vec<u8> {
-    let mut payload = vec![0; 8];
-    let ports = UdpHeader { source_port: from.port(), destination_port: to.port() };
-    udp::emit(from.ip(), to.ip(), &ports, data, &mut payload);
-    payload.extend_from_slice(data);
-    ip_packet(from.ip(), to.ip(), protocol::UDP, &payload)
 }
 
 /// Sockets that share their port, as members of a group do.
