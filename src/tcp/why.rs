@@ -60,7 +60,7 @@ vocabulary! {
 }
 
 impl Why {
-    /// Why this segment of a connection leaves. To be asked before [`super::output::commit`].
+    /// Why this segment of a connection leaves. To be asked before it is put down as sent.
     pub fn of(connection: &Connection, plan: &Plan) -> Why {
         match plan.reason {
             Reason::Syn if connection.opens_early() => Why::SynAckFast,
