@@ -120,7 +120,8 @@ play() {
         fi
         if grep -qw 'TFO_COOKIE\|CODE' "$script"; then own+=(-D TFO_COOKIE="$cookie" -D CODE=host_unreachable); fi
         # Theirs name no addresses where a cookie depends on them; a script's own win.
-        if grep -qwE 'TFO_COOKIE|FO|FOEXP|TCP_FASTOPEN' "$script" && ! grep -q '^--\(local\|remote\)_ip' "$script" && [[ "$*" != *_ip=* ]]; then
+        if grep -qwE 'TFO_COOKIE|FO|FOEXP|TCP_FASTOPEN' "$script" && [[ "$*" != *_ip=* ]] &&
+            ! grep -q '^--\(local\|remote\)_ip' "$script"; then
             own+=("${addresses[@]}")
         fi
         : >"$GLASSTCP_SYSCTL_FILE"

@@ -13,24 +13,13 @@ use glasstcp::trace::segment::Side;
 use glasstcp::wire::option::SackBlocks;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
 use proptest::prelude::*;
-use trace_common::{Talk, timestamp};
+use trace_common::{Talk, explained, faults, timestamp};
 
 const ACK: Flags = Flags::ACK;
 const SYN_ACK: Flags = Flags(Flags::ACK.0 | Flags::SYN.0);
 const FIN: Flags = Flags(Flags::ACK.0 | Flags::FIN.0);
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
-
-fn explained(talk: &Talk, side: Side) -> Explanation {
-    explain(&talk.trace().connections[0], side)
-}
-
-/// The faults of an end.
-fn faults(talk: &Talk, side: Side) -> Vec<Fault> {
-    let explanation = explained(talk, side);
-    let faults = explanation.lines.iter().flat_map(|line| &line.findings).filter_map(|finding| finding.fault);
-    faults.collect()
-}
 
 /// The client's faults of a talk that begins with a handshake, taken at the client.
 fn of_client(change: impl FnOnce(&mut Talk)) -> Vec<Fault> {

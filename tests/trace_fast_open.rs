@@ -21,7 +21,7 @@ use glasstcp::wire::fast_open::Cookie;
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{self, CHECKSUM_AT, Flags, TcpHeader};
 use proptest::prelude::*;
-use trace_common::Talk;
+use trace_common::{Talk, explained, faults};
 
 const ACK: Flags = Flags::ACK;
 const SYN: Flags = Flags::SYN;
@@ -29,15 +29,6 @@ const SYN_ACK: Flags = Flags(Flags::ACK.0 | Flags::SYN.0);
 const FIN: Flags = Flags(Flags::ACK.0 | Flags::FIN.0);
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
-
-fn explained(talk: &Talk, side: Side) -> Explanation {
-    explain(&talk.trace().connections[0], side)
-}
-
-fn faults(talk: &Talk, side: Side) -> Vec<Fault> {
-    let explanation = explained(talk, side);
-    explanation.lines.iter().flat_map(|line| &line.findings).filter_map(|finding| finding.fault).collect()
-}
 
 /// A line for each segment, with what is found behind it.
 fn golden(explanation: &Explanation) -> Vec<String> {

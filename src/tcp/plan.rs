@@ -259,28 +259,30 @@ struct Sendable {
 }
 
 impl Sendable {
-    fn of(connection: &Connection) -> Sendable {
-        let (queued, window) = (connection.unsent(), connection.usable_window());
+    /// `None` for nothing.
+    fn of(connection: &Connection) -> Option<Sendable> {
+        let queued = connection.unsent();
         let fin = connection.snd.fin.is_some() && !connection.fin_sent();
+        if queued == 0 && !fin {
+            return None;
+        }
         if connection.state().is_synchronized() && !connection.syn_in_flight() {
-            Sendable { queued, fin, window, syn: 0 }
+            Some(Sendable { queued, fin, window: connection.usable_window(), syn: 0 })
         } else if connection.state() == State::SynReceived && connection.opens_early() {
             // 7413-4.2.2-2: a server may answer before the handshake is over; its FIN waits with its state.
-            Sendable { queued, fin: false, window: window.saturating_add(1), syn: 1 }
+            let window = connection.usable_window().saturating_add(1);
+            (queued > 0).then_some(Sendable { queued, fin: false, window, syn: 1 })
         } else {
             // 9293-3.10.2-3: what was written during the handshake waits for its end. A FIN that need not wait for text leaves
             // from SYN-RECEIVED (RFC 9293 section 3.10.4), before the peer's first window.
-            Sendable { queued: 0, fin: fin && queued == 0, window: 1, syn: 0 }
+            (queued == 0).then_some(Sendable { queued, fin, window: 1, syn: 0 })
         }
     }
 }
 
 /// New text, and our FIN behind it; `allowed` octets by congestion control.
 fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> {
-    let Sendable { queued, fin: fin_waits, window, syn } = Sendable::of(connection);
-    if queued == 0 && !fin_waits {
-        return None;
-    }
+    let Sendable { queued, fin: fin_waits, window, syn } = Sendable::of(connection)?;
     // What is lost goes first (and is all that the congestion window allows).
     let lost = connection.transfer.as_ref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
     if lost && connection.frto().allowance() == 0 {

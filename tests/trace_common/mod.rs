@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use glasstcp::sim::script::packet;
 use glasstcp::trace::connection::{Trace, read};
+use glasstcp::trace::explain::{Explanation, Fault, explain};
+use glasstcp::trace::segment::Side;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::{Flags, TcpHeader};
 
@@ -164,4 +166,16 @@ impl Talk {
 
 pub fn timestamp(value: u32, echo: u32) -> Option<Timestamp> {
     Some(Timestamp { value, echo })
+}
+
+/// The first connection of a talk, from the view of one end.
+pub fn explained(talk: &Talk, side: Side) -> Explanation {
+    explain(&talk.trace().connections[0], side)
+}
+
+/// The faults of an end.
+pub fn faults(talk: &Talk, side: Side) -> Vec<Fault> {
+    let explanation = explained(talk, side);
+    let faults = explanation.lines.iter().flat_map(|line| &line.findings).filter_map(|finding| finding.fault);
+    faults.collect()
 }
