@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Stack;
+use super::connect::ConnectError;
 use super::flow::{ListenerHandle, TcpHandle};
 use super::listen::note_syn_received;
 use super::slab::SlabKey;
-use super::tcp_calls::ConnectError;
 use crate::error::SocketError;
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;

@@ -16,6 +16,7 @@
 //! ready at once (reading gives back the memory for which a writer waits), so ask [`Stack::poll_ready`] after calls too.
 
 mod bindings;
+mod connect;
 mod datagrams;
 mod deferred;
 mod demux;
@@ -29,6 +30,7 @@ mod groups;
 mod icmp;
 mod input;
 mod listen;
+mod listener_calls;
 pub mod loopback;
 mod outgoing;
 mod output;
@@ -42,6 +44,7 @@ mod starved;
 mod syn_room;
 mod tcp_calls;
 mod tcp_input;
+mod timer_heap;
 pub mod timer_wheel;
 mod timers;
 mod traced;
@@ -53,13 +56,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 pub use crate::ip::bind::BindOptions;
+pub use connect::ConnectError;
 pub use deferred::PendingSyn;
 pub use echo::{EchoReply, max_echo_data};
 pub use flow::{EchoHandle, ListenerHandle, SocketHandle, SynHandle, TcpHandle, UdpHandle};
 pub use listen::ListenOptions;
 pub use output::{Progress, Transmit, WouldBlock};
 pub use ready::{Readiness, Ready};
-pub use tcp_calls::ConnectError;
 
 use crate::buffer::Pool;
 use crate::config::Config;

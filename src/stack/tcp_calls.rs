@@ -1,22 +1,14 @@
-//! The calls of the application on listeners and connections.
+//! The calls of the application on connections.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::bindings::{Bindings, Kind};
 use super::flow::{Flow, ListenerHandle, TcpHandle};
-use super::listen::ListenOptions;
 use super::slab::SlabKey;
 use super::{SocketHandle, Stack};
 use crate::error::SocketError;
-use crate::ip::address::{canonical, is_connectable};
-use crate::ip::bind::BindOptions;
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
-use crate::tcp::connection::{Connection, Context, Opening};
-use crate::tcp::fast_open::Requests;
-use crate::tcp::listener::Listener;
+use crate::tcp::connection::{Connection, Context};
 use crate::tcp::receiver::AckOwed;
 use crate::tcp::snapshot::Snapshot;
 use crate::tcp::state::State;
@@ -26,214 +18,7 @@ use crate::time::Instant;
 /// How a half of a connection is closed.
 pub use std::net::Shutdown;
 
-/// Why a connection could not be begun: as [`SocketError`].
-pub type ConnectError = SocketError;
-
 impl Stack {
-    /// Passive OPEN: listens. Port 0 chooses one. The backlog limits the SYN queue and the accept queue, each.
-    ///
-    /// # Errors
-    /// `AddressNotAvailable` for an address that is not ours, `AddressInUse`, `InvalidArgument` for options out of range,
-    /// `NoBuffers`.
-    // 9293-3.10.1-1, 9293-MUST-43, 9293-MUST-42: connections on the port do not matter, only another listener does.
-    pub fn tcp_listen(
-        &mut self,
-        local: SocketAddr,
-        backlog: u32,
-        options: SocketOptions,
-    ) -> Result<ListenerHandle, SocketError> {
-        self.tcp_listen_with(local, &ListenOptions { backlog, socket: options, ..ListenOptions::default() })
-    }
-
-    /// As [`Stack::tcp_listen`], with all that can be chosen.
-    ///
-    /// # Errors
-    /// Those of [`Stack::tcp_listen`].
-    pub fn tcp_listen_with(
-        &mut self,
-        local: SocketAddr,
-        options: &ListenOptions,
-    ) -> Result<ListenerHandle, SocketError> {
-        if !options.socket.is_valid() || options.deferred && options.fast_open.is_some() {
-            return Err(SocketError::InvalidArgument);
-        }
-        let bind = &options.bind;
-        let mut local = self.bindable(local)?;
-        if bind.any_port {
-            local.set_port(0);
-        } else if local.port() == 0 {
-            // 6056-3.1: nor one from which connections are there, which would refuse it.
-            let busy: BTreeSet<u16> = self.tuples_in_use().map(|tuple| tuple.local_port).collect();
-            local.set_port(self.free_port(&self.listening, |port| busy.contains(&port))?);
-        }
-        if !self.listening.is_free(local, bind) || !bind.reuse_address && self.port_has_connections(local, bind) {
-            return Err(SocketError::AddressInUse);
-        }
-        let mut listener = Listener::new(local, *bind, options.backlog, options.socket);
-        listener.deferred = options.deferred;
-        listener.fast_open = options.fast_open.map(|options| Box::new(Requests::new(options)));
-        let backlog = listener.backlog;
-        let handle = ListenerHandle(self.listeners.insert(listener).ok_or(SocketError::NoBuffers)?);
-        self.listening.insert(local, bind, handle);
-        if options.deferred {
-            self.syn_room.opened(backlog);
-        }
-        Ok(handle)
-    }
-
-    /// Connections, or what is left of them, have this port of an address that a listener would take.
-    fn port_has_connections(&self, local: SocketAddr, bind: &BindOptions) -> bool {
-        let mut flows = Bindings::<()>::new(Kind::Listeners, self.hasher.clone());
-        flows.insert(local, bind, ());
-        self.tuples_in_use().any(|tuple| flows.find(tuple.local(), || 0).is_some())
-    }
-
-    /// The four-tuples of all records.
-    fn tuples_in_use(&self) -> impl Iterator<Item = FourTuple> {
-        let half_open = self.half_open.iter().map(|(_, entry)| entry.tuple);
-        let live =
-            self.connections.iter().filter(|(_, entry)| !entry.detached).map(|(_, entry)| entry.connection.tuple);
-        let over = self.time_wait.iter().map(|(_, entry)| entry.tuple);
-        half_open.chain(live).chain(over)
-    }
-
-    /// Takes the next connection of a listener.
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is none.
-    pub fn tcp_accept(&mut self, handle: ListenerHandle) -> Result<(TcpHandle, SocketAddr), SocketError> {
-        let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
-        let accepted = listener.accept_queue.pop_front().ok_or(SocketError::WouldBlock)?;
-        self.accepted(accepted).map(|remote| (accepted, remote))
-    }
-
-    /// The application has a connection that waited for it; the answer is its peer.
-    pub(super) fn accepted(&mut self, handle: TcpHandle) -> Result<SocketAddr, SocketError> {
-        let entry = self.connections.get_mut(handle.0).ok_or(SocketError::Aborted)?;
-        entry.waits = false;
-        let remote = entry.connection.tuple.remote();
-        self.touch(handle.0);
-        Ok(remote)
-    }
-
-    /// The listener that is bound to exactly this address.
-    pub fn listener_at(&self, local: SocketAddr) -> Option<ListenerHandle> {
-        self.listening.at(local)
-    }
-
-    /// The address on which a listener listens.
-    pub fn listener_local(&self, handle: ListenerHandle) -> Option<SocketAddr> {
-        self.listeners.get(handle.0).map(|listener| listener.local)
-    }
-
-    /// What the connections of a listener start with.
-    pub fn listener_options(&self, handle: ListenerHandle) -> Option<SocketOptions> {
-        self.listeners.get(handle.0).map(|listener| *listener.options)
-    }
-
-    /// Changes what later connections of a listener start with.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for options out of range.
-    pub fn listener_set_options(
-        &mut self,
-        handle: ListenerHandle,
-        change: impl FnOnce(&mut SocketOptions),
-    ) -> Result<(), SocketError> {
-        let listener = self.listeners.get_mut(handle.0).ok_or(SocketError::BadHandle)?;
-        let mut options = *listener.options;
-        change(&mut options);
-        if !options.is_valid() {
-            return Err(SocketError::InvalidArgument);
-        }
-        listener.options = Arc::new(options);
-        Ok(())
-    }
-
-    /// CLOSE of a listener: connections that nobody has accepted are reset.
-    // 9293-3.10.4-1: later SYNs find nobody; half-open records notice when they are next touched.
-    pub fn listener_close(&mut self, now: Instant, handle: ListenerHandle) {
-        let now = self.advance_to(now);
-        let Some(listener) = self.listeners.remove(handle.0) else { return };
-        self.listening.remove(listener.local, &listener.bind, handle);
-        if listener.deferred {
-            self.syn_room.closed(listener.backlog, listener.half_open);
-        }
-        for waiting in listener.accept_queue {
-            self.tcp_abort(now, waiting);
-            self.let_go(waiting.0);
-        }
-    }
-
-    /// Active OPEN: begins a connection. It is open when it becomes writable, and has failed when it reports an error.
-    ///
-    /// # Errors
-    /// `InvalidAddress`, `InvalidArgument` for options out of range, `AddressNotAvailable`, `AddressInUse`, `Unreachable`
-    /// without an address of that family, `NoBuffers`.
-    // 9293-3.10.1-2, 9293-3.10.1-3, 9293-3.10.1-5
-    pub fn tcp_connect(
-        &mut self,
-        now: Instant,
-        local: Option<SocketAddr>,
-        remote: SocketAddr,
-        options: SocketOptions,
-    ) -> Result<TcpHandle, ConnectError> {
-        let now = self.advance_to(now);
-        let remote = canonical(remote);
-        if remote.port() == 0 || !self.is_inside(remote.ip()) && !is_connectable(remote.ip(), &self.config.addresses) {
-            // 9293-MUST-46
-            return Err(SocketError::InvalidAddress);
-        }
-        if !options.is_valid() {
-            return Err(SocketError::InvalidArgument);
-        }
-        let tuple = self.choose_local(local, remote)?;
-        let mss = self.announced_mss_for(options.max_segment, remote.ip());
-        let opening = Opening {
-            tuple,
-            iss: self.initial_sequence(&tuple, None),
-            timestamp_offset: self.sequence.timestamp_offset(&tuple),
-            mss,
-            options: Arc::new(options),
-        };
-        let connection = Connection::active(&opening, &self.config.tcp, now);
-        let key = self.insert_connection(connection, false).ok_or(SocketError::NoBuffers)?;
-        self.counters.active_opens += 1;
-        self.touch(key);
-        Ok(TcpHandle(key))
-    }
-
-    /// The four-tuple of a new connection: our address and port as asked for, or chosen.
-    fn choose_local(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple, SocketError> {
-        let local = local.map(canonical);
-        let address = match local.map(|local| local.ip()).filter(|address| !address.is_unspecified()) {
-            Some(address) if !self.may_be_local(address) => return Err(SocketError::AddressNotAvailable),
-            Some(address) if address.is_ipv6() != remote.is_ipv6() => return Err(SocketError::InvalidAddress),
-            Some(address) => address,
-            // 9293-MUST-44
-            None => self.own_source(remote.ip()).ok_or(SocketError::Unreachable)?,
-        };
-        if !self.is_path(address, remote.ip()) {
-            return Err(SocketError::InvalidAddress);
-        }
-        let tuple = |port| FourTuple::new(SocketAddr::new(address, port), remote);
-        if let Some(port) = local.map(|local| local.port()).filter(|&port| port != 0) {
-            return match self.flow(&tuple(port)) {
-                None => Ok(tuple(port)),
-                Some(_) => Err(SocketError::AddressInUse),
-            };
-        }
-        // 6056-3.1: never a listener's port nor an existing tuple; nor, by chance, a connection to itself.
-        let itself = |port| address == remote.ip() && port == remote.port();
-        let port = self.ports.pick(address, (remote.ip(), remote.port()), |port| {
-            self.share.owns(port)
-                && !itself(port)
-                && !self.listening.has_port(port)
-                && self.flow(&tuple(port)).is_none()
-        });
-        port.map(tuple).ok_or(SocketError::AddressNotAvailable)
-    }
-
     /// SEND: queues text and answers how many octets found room.
     ///
     /// # Errors
@@ -492,11 +277,6 @@ impl Stack {
         live.take(limit).map(|(_, entry)| Snapshot::new(&entry.connection, &self.config.tcp)).collect()
     }
 
-    /// The listeners' addresses, for lists of sockets.
-    pub fn tcp_listeners(&self) -> impl Iterator<Item = (SocketAddr, u32, usize)> + '_ {
-        self.listeners.iter().map(|(_, listener)| (listener.local, listener.half_open, listener.accept_queue.len()))
-    }
-
     /// The socket to which a handle belongs, for those who keep both kinds.
     pub fn socket_exists(&self, socket: SocketHandle) -> bool {
         match socket {
@@ -532,13 +312,5 @@ impl Stack {
             _ => return Err(SocketError::BadHandle),
         }
         self.with_connection(handle.0, now, call).ok_or(SocketError::BadHandle)
-    }
-
-    /// Nobody holds this connection any more.
-    fn let_go(&mut self, key: SlabKey) {
-        if let Some(entry) = self.connections.get_mut(key) {
-            entry.connection.orphan = true;
-        }
-        self.touch(key);
     }
 }

@@ -12,14 +12,15 @@
 //!
 //! So all deadlines of a level share the higher digits, and its first bucket in use, found by one bit instruction, has
 //! its earliest. Most wheels move the entries of a wide bucket down when its time comes, all at once, and before know a
-//! deadline in it only to the bucket's width. Here an entry stays where it was put, and each bucket is a small *leftist
-//! heap* (Crane, 1972): the earliest entry is at the top, and adding or removing one takes as many steps as the
-//! logarithm of the *bucket's* population, in the worst case too. The wheel keeps the heaps small, the heaps make the
-//! answer exact, and nothing ever walks over empty ticks or over all timers.
+//! deadline in it only to the bucket's width. Here an entry stays where it was put, and each bucket is a small heap
+//! (`timer_heap`): the earliest entry is at the top, and adding or removing one takes as many steps as the logarithm of the
+//! *bucket's* population, in the worst case too. The wheel keeps the heaps small, the heaps make the answer exact, and
+//! nothing ever walks over empty ticks or over all timers.
 
 use std::cell::Cell;
 
-use super::slab::{NIL, Pages};
+use super::slab::NIL;
+use super::timer_heap::{Nodes, Place};
 use crate::time::Instant;
 
 /// The width of a tick is two to this power, in nanoseconds.
@@ -35,37 +36,11 @@ const LEVELS: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TimerId(u32);
 
-/// Where a node is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    /// In the chain of free nodes (by `right`).
-    Free,
-    /// A timer without a deadline.
-    Parked,
-    /// In the heap of a bucket.
-    Bucket { level: u8, slot: u8 },
-}
-
-/// A timer, and its links in the heap of its bucket (`NIL` where there is none).
-#[derive(Clone, Debug)]
-struct Node {
-    payload: u64,
-    at: Instant,
-    parent: u32,
-    left: u32,
-    right: u32,
-    /// Nodes on the way down to the right, this one included. In a leftist heap the right is never the longer way, so
-    /// this is at most the logarithm of the population.
-    rank: u8,
-    place: Place,
-}
-
 /// The timers; see the module's text. Of several timers that are due, the one with the earliest deadline comes first,
 /// and of equal deadlines the one with the lowest id, so that the order depends on nothing but the calls.
 #[derive(Clone, Debug)]
 pub struct TimerWheel {
-    nodes: Pages<Node>,
-    first_free: u32,
+    nodes: Nodes,
     len: u32,
     /// The tick with which deadlines are compared to find their level. It moves only while nothing is due.
     current: u64,
@@ -87,8 +62,7 @@ impl TimerWheel {
     /// A wheel without timers, at the origin of time.
     pub fn new() -> TimerWheel {
         TimerWheel {
-            nodes: Pages::new(),
-            first_free: NIL,
+            nodes: Nodes::new(),
             len: 0,
             current: 0,
             in_use: [0; LEVELS],
@@ -116,16 +90,8 @@ impl TimerWheel {
 
     /// A new timer that carries `payload` and has no deadline yet.
     pub fn insert_parked(&mut self, payload: u64) -> TimerId {
-        let node =
-            Node { payload, at: Instant::ZERO, parent: NIL, left: NIL, right: NIL, rank: 1, place: Place::Parked };
         self.len += 1;
-        if self.first_free == NIL {
-            return TimerId(self.nodes.push(node));
-        }
-        let index = self.first_free;
-        self.first_free = self.nodes[index].right;
-        self.nodes[index] = node;
-        TimerId(index)
+        TimerId(self.nodes.add(payload))
     }
 
     /// Sets the deadline, whether there was one or not.
@@ -147,10 +113,7 @@ impl TimerWheel {
     /// Ends the timer; its id must not be used any more.
     pub fn remove(&mut self, id: TimerId) {
         self.park(id);
-        let node = &mut self.nodes[id.0];
-        node.place = Place::Free;
-        node.right = self.first_free;
-        self.first_free = id.0;
+        self.nodes.free(id.0);
         self.len -= 1;
     }
 
@@ -202,14 +165,9 @@ impl TimerWheel {
         let earliest = (0..LEVELS)
             .filter(|level| self.in_use[*level] != 0)
             .map(|level| self.tops[level][self.in_use[level].trailing_zeros() as usize])
-            .min_by_key(|index| self.order(*index));
+            .min_by_key(|index| self.nodes.order(*index));
         self.earliest.set(Some(earliest));
         earliest
-    }
-
-    /// What timers are sorted by.
-    fn order(&self, index: u32) -> (Instant, u32) {
-        (self.nodes[index].at, index)
     }
 
     /// Adds a parked node to the bucket of its deadline.
@@ -222,10 +180,10 @@ impl TimerWheel {
         node.at = at;
         node.place = Place::Bucket { level: level as u8, slot: slot as u8 };
         let level = level as usize;
-        self.tops[level][slot] = self.merge(self.tops[level][slot], index);
+        self.tops[level][slot] = self.nodes.merge(self.tops[level][slot], index);
         self.in_use[level] |= 1 << slot;
         if let Some(known) = self.earliest.get()
-            && known.is_none_or(|known| self.order(index) < self.order(known))
+            && known.is_none_or(|known| self.nodes.order(index) < self.nodes.order(known))
         {
             self.earliest.set(Some(Some(index)));
         }
@@ -233,69 +191,16 @@ impl TimerWheel {
 
     /// Takes a node out of the heap it is in, if it is in one, and parks it.
     fn unlink(&mut self, index: u32) {
-        let Node { parent, left, right, place, .. } = self.nodes[index];
-        let Place::Bucket { level, slot } = place else { return };
+        let Place::Bucket { level, slot } = self.nodes[index].place else { return };
         if self.earliest.get() == Some(Some(index)) {
             self.earliest.set(None);
         }
-        let below = self.merge(left, right);
-        if below != NIL {
-            self.nodes[below].parent = parent;
-        }
-        if parent == NIL {
+        if let Some(top) = self.nodes.cut(index) {
             let (level, slot) = (usize::from(level), usize::from(slot));
-            self.tops[level][slot] = below;
-            if below == NIL {
+            self.tops[level][slot] = top;
+            if top == NIL {
                 self.in_use[level] &= !(1 << slot);
             }
-        } else if self.nodes[parent].left == index {
-            self.nodes[parent].left = below;
-        } else {
-            self.nodes[parent].right = below;
-        }
-        self.settle_upwards(parent);
-        let node = &mut self.nodes[index];
-        (node.parent, node.left, node.right) = (NIL, NIL, NIL);
-        node.rank = 1;
-        node.place = Place::Parked;
-    }
-
-    /// One heap of two; each may be `NIL`. It goes down to the right only, so it is at most 64 calls deep.
-    fn merge(&mut self, one: u32, other: u32) -> u32 {
-        if one == NIL || other == NIL {
-            // NIL is the largest number.
-            return one.min(other);
-        }
-        let (top, lower) = if self.order(one) < self.order(other) { (one, other) } else { (other, one) };
-        let right = self.merge(self.nodes[top].right, lower);
-        self.nodes[right].parent = top;
-        self.nodes[top].right = right;
-        self.settle(top);
-        top
-    }
-
-    /// Makes the shorter way the right one, and sets the rank.
-    fn settle(&mut self, index: u32) {
-        let rank = |child: u32| self.nodes.get(child).map_or(0, |node| node.rank);
-        let Node { left, right, .. } = self.nodes[index];
-        let (left_rank, right_rank) = (rank(left), rank(right));
-        let node = &mut self.nodes[index];
-        if left_rank < right_rank {
-            (node.left, node.right) = (right, left);
-        }
-        node.rank = left_rank.min(right_rank) + 1;
-    }
-
-    /// Settles `index` and the nodes above it until a rank stays the same. Ranks that change grow by one at each step,
-    /// so there are no more steps than the largest rank.
-    fn settle_upwards(&mut self, mut index: u32) {
-        while let Some(node) = self.nodes.get(index) {
-            let (rank, parent) = (node.rank, node.parent);
-            self.settle(index);
-            if self.nodes[index].rank == rank {
-                return;
-            }
-            index = parent;
         }
     }
 }
@@ -321,33 +226,17 @@ mod tests {
         Instant::from_nanos(nanos)
     }
 
-    /// Checks each heap: order, ranks, links, and that bits and tops agree. Answers how many timers have a deadline.
+    /// Checks each heap, and that bits and tops agree. Answers how many timers have a deadline.
     fn check(wheel: &TimerWheel) -> usize {
         let mut count = 0;
         for level in 0..LEVELS {
             for slot in 0..SLOTS {
                 let top = wheel.tops[level][slot];
                 assert_eq!(top != NIL, wheel.in_use[level] >> slot & 1 == 1);
-                let mut stack = vec![(NIL, top)];
-                while let Some((parent, index)) = stack.pop() {
-                    let Some(node) = wheel.nodes.get(index) else { continue };
-                    count += 1;
-                    assert_eq!(node.parent, parent);
-                    assert!(parent == NIL || wheel.order(parent) < wheel.order(index));
-                    assert_eq!(node.place, Place::Bucket { level: level as u8, slot: slot as u8 });
-                    let rank = |child| wheel.nodes.get(child).map_or(0, |node| node.rank);
-                    assert!(rank(node.left) >= rank(node.right));
-                    assert_eq!(node.rank, rank(node.right) + 1);
-                    stack.extend([(index, node.left), (index, node.right)]);
-                }
+                count += wheel.nodes.check(top, Place::Bucket { level: level as u8, slot: slot as u8 });
             }
         }
         count
-    }
-
-    #[test]
-    fn a_timer_takes_thirty_two_octets() {
-        assert_eq!((size_of::<Node>(), size_of::<TimerId>()), (32, 4));
     }
 
     #[test]
@@ -401,7 +290,7 @@ mod tests {
             wheel.reschedule(*id, hours(number));
         }
         assert_eq!(check(&wheel), 100_000);
-        let deepest = (0..wheel.nodes.len()).map(|index| wheel.nodes[index].rank).max();
+        let deepest = wheel.nodes.largest_rank();
         assert!(deepest <= Some(17), "{deepest:?}");
     }
 

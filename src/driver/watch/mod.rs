@@ -4,97 +4,17 @@
 //! costs what is ready and not what is registered. Level-triggered registrations stay in the queue as long as the stack
 //! says that they are ready; edge-triggered ones leave it when they have been reported.
 
-use std::collections::VecDeque;
+mod pollers;
+mod sockets;
+
 use std::sync::Arc;
 
 use super::bell::Bell;
-use crate::stack::slab::Pages;
 use crate::stack::{Readiness, SocketHandle, Stack};
-
-/// Names a poller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PollerId {
-    index: u32,
-    /// Tells it from an earlier poller in the same place.
-    serial: u32,
-}
-
-/// What a poller asked for about one socket.
-#[derive(Clone, Copy, Debug)]
-pub struct Registration {
-    /// The application's name for it.
-    pub token: usize,
-    /// What it wants to hear of; errors are always told.
-    pub interest: Readiness,
-    /// Once per event, instead of as long as it is so.
-    pub edge: bool,
-    /// Events not reported yet.
-    pending: Readiness,
-    /// It stands in the poller's queue.
-    queued: bool,
-    /// Which poller: its index, as a poller takes its registrations with it.
-    poller: u32,
-    /// Tells its entry in the queue from that of an earlier registration of the same socket.
-    serial: u32,
-}
-
-impl Registration {
-    /// With nothing to report.
-    pub fn new(token: usize, interest: Readiness, edge: bool) -> Registration {
-        Registration { token, interest, edge, pending: Readiness::NONE, queued: false, poller: 0, serial: 0 }
-    }
-}
-
-/// Those who wait for one socket. There may be a million of these, nearly all with one registration.
-#[derive(Debug, Default)]
-struct Watch {
-    /// Of the socket: who knows another generation means another socket in the same slot.
-    generation: u32,
-    first: Option<Registration>,
-    others: Option<Box<Others>>,
-}
-
-/// What few sockets have.
-#[derive(Debug, Default)]
-struct Others {
-    /// A thread has waited in a call.
-    bell: Option<Arc<Bell>>,
-    /// Registrations with more than one poller.
-    registrations: Vec<Registration>,
-}
-
-/// The watches of all sockets, by kind of socket and by slot.
-#[derive(Debug)]
-struct Sockets([Pages<Watch>; 4]);
-
-/// One poller.
-#[derive(Debug)]
-struct Poller {
-    serial: u32,
-    bell: Arc<Bell>,
-    /// Sockets with the serial numbers of their registrations.
-    queue: VecDeque<(SocketHandle, u32)>,
-    /// Entries of the queue whose registration is gone.
-    stale: usize,
-    /// Tokens of wakers that were used.
-    woken: Vec<usize>,
-}
-
-/// The pollers, which are few.
-#[derive(Debug, Default)]
-struct Pollers {
-    slots: Vec<Option<Poller>>,
-    next_serial: u32,
-}
-
-/// What a poller reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Of which registration or waker.
-    pub token: usize,
-    /// What has happened; nothing for a waker.
-    pub readiness: Readiness,
-}
+use pollers::Pollers;
+pub use pollers::{PollerId, Report};
+pub use sockets::Registration;
+use sockets::{Sockets, Watch};
 
 /// All who wait in one shard.
 #[derive(Debug, Default)]
@@ -102,102 +22,6 @@ pub struct Watches {
     sockets: Sockets,
     pollers: Pollers,
     next_serial: u32,
-}
-
-impl Watch {
-    fn registrations(&self) -> impl Iterator<Item = &Registration> {
-        self.first.iter().chain(self.others.iter().flat_map(|others| &others.registrations))
-    }
-
-    fn registrations_mut(&mut self) -> impl Iterator<Item = &mut Registration> {
-        self.first.iter_mut().chain(self.others.iter_mut().flat_map(|others| &mut others.registrations))
-    }
-
-    fn bell(&self) -> Option<&Arc<Bell>> {
-        self.others.as_ref()?.bell.as_ref()
-    }
-
-    fn add(&mut self, registration: Registration) {
-        match &mut self.first {
-            None => self.first = Some(registration),
-            Some(_) => self.others.get_or_insert_default().registrations.push(registration),
-        }
-    }
-
-    /// Takes the registration with this poller out.
-    fn remove(&mut self, poller: u32) -> Option<Registration> {
-        if let Some(registration) = self.first.take_if(|registration| registration.poller == poller) {
-            return Some(registration);
-        }
-        let registrations = &mut self.others.as_mut()?.registrations;
-        let at = registrations.iter().position(|registration| registration.poller == poller)?;
-        Some(registrations.swap_remove(at))
-    }
-}
-
-impl Default for Sockets {
-    fn default() -> Sockets {
-        Sockets([const { Pages::new() }; 4])
-    }
-}
-
-impl Sockets {
-    /// The watch of a socket, if there ever was one.
-    fn get(&self, socket: SocketHandle) -> Option<&Watch> {
-        let (kind, key) = socket.place();
-        self.0[kind].get(key.index).filter(|watch| watch.generation == key.generation)
-    }
-
-    fn get_mut(&mut self, socket: SocketHandle) -> Option<&mut Watch> {
-        let (kind, key) = socket.place();
-        self.0[kind].get_mut(key.index).filter(|watch| watch.generation == key.generation)
-    }
-
-    /// The watch of a socket that exists. What remained of an earlier socket in its slot goes.
-    fn entry(&mut self, socket: SocketHandle) -> &mut Watch {
-        let (kind, key) = socket.place();
-        let watches = &mut self.0[kind];
-        while watches.len() <= key.index {
-            watches.push(Watch::default());
-        }
-        let watch = &mut watches[key.index];
-        if watch.generation != key.generation {
-            *watch = Watch { generation: key.generation, ..Watch::default() };
-        }
-        watch
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Watch> {
-        self.0.iter().flat_map(Pages::iter)
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Watch> {
-        self.0.iter_mut().flat_map(Pages::iter_mut)
-    }
-
-    fn has(&self, socket: SocketHandle, serial: u32) -> bool {
-        self.get(socket).is_some_and(|watch| watch.registrations().any(|entry| entry.serial == serial))
-    }
-}
-
-impl Pollers {
-    fn get_mut(&mut self, id: PollerId) -> Option<&mut Poller> {
-        self.by_index(id.index).filter(|poller| poller.serial == id.serial)
-    }
-
-    fn by_index(&mut self, index: u32) -> Option<&mut Poller> {
-        self.slots.get_mut(index as usize)?.as_mut()
-    }
-}
-
-impl Poller {
-    fn enqueue(&mut self, socket: SocketHandle, registration: &mut Registration) {
-        if !registration.queued {
-            registration.queued = true;
-            self.queue.push_back((socket, registration.serial));
-            self.bell.ring_for_one();
-        }
-    }
 }
 
 impl Watches {
@@ -223,15 +47,14 @@ impl Watches {
         for bell in self.sockets.iter().filter_map(Watch::bell) {
             bell.ring();
         }
-        for poller in self.pollers.slots.iter().flatten() {
+        for poller in self.pollers.iter() {
             poller.bell.ring();
         }
     }
 
     /// What threads listen to that wait for a socket.
     pub fn bell(&mut self, socket: SocketHandle) -> Arc<Bell> {
-        let others = self.sockets.entry(socket).others.get_or_insert_default();
-        Arc::clone(others.bell.get_or_insert_default())
+        Arc::clone(self.sockets.entry(socket).make_bell())
     }
 
     /// A socket is gone.
@@ -246,34 +69,21 @@ impl Watches {
     /// A registration is gone; its entry in the queue may remain for a while.
     fn left_queue(&mut self, registration: &Registration) {
         let Some(poller) = self.pollers.by_index(registration.poller) else { return };
-        poller.stale += usize::from(registration.queued);
-        if poller.stale > 64 && poller.stale * 2 > poller.queue.len() {
-            let sockets = &self.sockets;
-            poller.queue.retain(|&(socket, serial)| sockets.has(socket, serial));
-            poller.stale = 0;
+        if registration.queued {
+            poller.left_behind(&self.sockets);
         }
     }
 
     /// A new poller, without registrations.
     pub fn add_poller(&mut self) -> PollerId {
-        let Pollers { slots, next_serial } = &mut self.pollers;
-        let index = slots.iter().position(Option::is_none).unwrap_or_else(|| {
-            slots.push(None);
-            slots.len() - 1
-        });
-        let serial = *next_serial;
-        *next_serial = next_serial.wrapping_add(1);
-        let poller = Poller { serial, bell: Arc::default(), queue: VecDeque::new(), stale: 0, woken: Vec::new() };
-        slots[index] = Some(poller);
-        PollerId { index: index as u32, serial }
+        self.pollers.add()
     }
 
     /// A poller is gone, with its registrations.
     pub fn remove_poller(&mut self, id: PollerId) {
-        if self.pollers.get_mut(id).is_none() {
+        if !self.pollers.remove(id) {
             return;
         }
-        self.pollers.slots[id.index as usize] = None;
         for watch in self.sockets.iter_mut() {
             watch.remove(id.index);
         }
@@ -319,56 +129,15 @@ impl Watches {
     /// Uses a waker; false where the poller is gone.
     pub fn wake(&mut self, id: PollerId, token: usize) -> bool {
         let Some(poller) = self.pollers.get_mut(id) else { return false };
-        if !poller.woken.contains(&token) {
-            poller.woken.push(token);
-        }
-        poller.bell.ring_for_one();
+        poller.wake(token);
         true
     }
 
     /// Moves at most `most` reports of a poller to `out`. Sockets that it found without room are returned, since the stack
     /// may report no edge for them; see [`Core::starve`](super::Core::starve).
     pub fn collect(&mut self, stack: &Stack, id: PollerId, most: usize, out: &mut Vec<Report>) -> Vec<SocketHandle> {
-        let mut starved = Vec::new();
-        let Some(poller) = self.pollers.get_mut(id) else { return starved };
-        while out.len() < most
-            && let Some(token) = poller.woken.pop()
-        {
-            out.push(Report { token, readiness: Readiness::NONE });
-        }
-        for _ in 0..poller.queue.len() {
-            if out.len() >= most {
-                break;
-            }
-            let Some((socket, serial)) = poller.queue.pop_front() else { break };
-            let watch = self.sockets.get_mut(socket);
-            let entry = watch.and_then(|watch| watch.registrations_mut().find(|entry| entry.serial == serial));
-            let Some(registration) = entry else {
-                poller.stale = poller.stale.saturating_sub(1);
-                continue;
-            };
-            registration.queued = false;
-            let level = stack.readiness(socket).and(registration.interest.with(Readiness::ERROR));
-            // Urgent data may be announced long before it comes: alone, that is an event, and nothing that lasts.
-            let lasting = level.any(Readiness(!Readiness::URGENT.0));
-            let pending = std::mem::take(&mut registration.pending);
-            let report = match (registration.edge, lasting) {
-                (true, _) => pending,
-                (false, true) => level,
-                (false, false) => level.and(pending),
-            };
-            if !report.is_none() {
-                out.push(Report { token: registration.token, readiness: report });
-                if !registration.edge && lasting {
-                    registration.queued = true;
-                    poller.queue.push_back((socket, serial));
-                }
-            }
-            if registration.interest.any(Readiness::WRITABLE) && !level.any(Readiness::WRITABLE) {
-                starved.push(socket);
-            }
-        }
-        starved
+        let Some(poller) = self.pollers.get_mut(id) else { return Vec::new() };
+        poller.collect(&mut self.sockets, stack, most, out)
     }
 
     /// What the threads listen to that wait in a poller.
@@ -538,7 +307,7 @@ mod tests {
             assert!(watches.register(&script.stack, id, socket, registration, false));
             watches.raise(socket, Readiness::READABLE);
             assert!(watches.deregister(id, socket));
-            assert!(watches.pollers.get_mut(id).unwrap().queue.len() <= 66);
+            assert!(watches.pollers.get_mut(id).unwrap().queued() <= 66);
         }
     }
 }
