@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+pub use super::cwnd_rules::CwndRules;
+
 /// What follows a FIN of the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterFin {
@@ -52,19 +54,6 @@ pub struct Burst {
     /// Beyond the first ten segments a piece waits for its turn, at the rate by which pieces are sized. Controllers that pace
     /// do so in any case.
     pub paced: bool,
-}
-
-/// How cwnd answers to what ACKs tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CwndRules {
-    /// What was SACKed grows it once it is acknowledged by number. A loss leaves a part of what is in flight (RFC 5681
-    /// section 3.1), and the loss of what was sent again is one more (section 4.3).
-    #[default]
-    Flight,
-    /// Outside of recovery it grows by what an ACK has delivered, and only for one that acknowledges something by number: what
-    /// was SACKed before, or told by duplicate ACKs, is not counted. A loss leaves a part of cwnd itself (RFC 9438 section 4.6
-    /// allows it), once for each recovery. Where more segments were overtaken than show a loss, what is SACKed grows cwnd, too.
-    Delivery,
 }
 
 /// Which ICMP errors end an attempt to connect.

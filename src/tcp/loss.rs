@@ -11,11 +11,10 @@ use std::time::Duration;
 use super::congestion::{Acked, Loss};
 use super::connection::{Connection, Context};
 use super::due::Due;
-use super::habits::CwndRules;
+use super::mistake::{is_mistake, undo};
 use super::model;
-use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::{Action, Phase};
-use super::recovery::rack::{self, Rack};
+use super::recovery::rack;
 use super::recovery::reordering::DUPLICATE_THRESHOLD;
 use super::recovery::scoreboard::{self, Report};
 use super::recovery::sent::Delivered;
@@ -158,12 +157,12 @@ pub(super) struct Outstanding {
 
 /// How things were before an ACK.
 #[derive(Clone, Copy, Debug)]
-struct Before {
+pub(super) struct Before {
     phase: Phase,
     /// The path was known to reorder: what was SACKed has grown the window.
-    reorders: bool,
+    pub reorders: bool,
     /// Segments that duplicate ACKs had told to have arrived.
-    duplicates: u8,
+    pub duplicates: u8,
 }
 
 impl Before {
@@ -192,7 +191,7 @@ pub(super) fn find_losses(connection: &mut Connection, before: &Outstanding, cx:
     model::lost(connection, cx.now);
     match connection.recovery.phase {
         Phase::Open => enter(connection, before, cx),
-        Phase::FastRecovery if resent && cx.config.habits.cwnd == CwndRules::Flight => {
+        Phase::FastRecovery if resent && cx.config.habits.cwnd.lowers_again() => {
             enter(connection, before, cx);
             // The first reduction was right, whatever becomes of this one.
             connection.undo.forget();
@@ -209,10 +208,7 @@ pub(super) fn find_losses(connection: &mut Connection, before: &Outstanding, cx:
 fn enter(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>) {
     let mss = connection.segment_payload();
     let flight = reduced_from(connection, before.flight.max(mss), cx);
-    let in_flight = match cx.config.habits.cwnd {
-        CwndRules::Flight => before.in_flight.max(mss),
-        CwndRules::Delivery => flight,
-    };
+    let in_flight = cx.config.habits.cwnd.repaired_from(before.in_flight.max(mss), flight);
     let answered = connection.recovery.phase == Phase::Open && is_answered(connection);
     answer(connection, flight, answered, cx);
     connection.recovery.enter(connection.snd.nxt);
@@ -229,13 +225,9 @@ fn enter(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>
     tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "fast retransmit");
 }
 
-/// Of what a loss leaves a part: of what is in flight, or of cwnd by habit.
-// 5681-3.1-8
+/// Of what a loss leaves a part; see [`CwndRules::lowered_from`](super::habits::CwndRules).
 pub(super) fn reduced_from(connection: &Connection, flight: u32, cx: &Context<'_>) -> u32 {
-    match cx.config.habits.cwnd {
-        CwndRules::Flight => flight,
-        CwndRules::Delivery => connection.congestion.get().window(),
-    }
+    cx.config.habits.cwnd.lowered_from(flight, connection.congestion.get().window())
 }
 
 /// A mark in the same window of data has lowered cwnd already for the congestion that a loss shows now.
@@ -283,30 +275,20 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 
 /// Outside fast recovery: the window may grow, by what is acknowledged by number.
 ///
-/// It grows by what is delivered in either way, each octet once, where the path reorders, and for the ACK that ends a recovery
-/// with SACK, most of which was delivered before. Not in a slow start that the delay of the path is to end: reordered, it takes
-/// longer to show, and the window must not double meanwhile.
-// 5681-3.2-3: as long as nothing shows that the path reorders, SACK blocks let something new out, as less is in flight, but
-// cwnd stays. Where it does, they are no sign of a loss, and most of what arrives is first told by them: were it counted
-// later, a loss behind them would take it from the window (docs/decisions.md).
+/// It grows by what is delivered in either way, each octet once, for the ACK that ends a recovery with SACK, most of which was
+/// delivered before; else by what the rules for cwnd count.
 fn grow(connection: &mut Connection, ack: &Ack<'_>, before: &Before, cx: &Context<'_>) {
     // 3168-6.1.2-3: nor for an ACK that echoes a mark.
     if echoes_mark(connection, ack.segment) {
         return;
     }
-    let controller = connection.congestion.get();
-    let avoids = controller.window() >= controller.slow_start_threshold();
     let ends = before.phase == Phase::FastRecovery;
     let octets = if ends {
+        let controller = connection.congestion.get();
+        let avoids = controller.window() >= controller.slow_start_threshold();
         if avoids { ack.done.octets } else { 0 }
-    } else if cx.config.habits.cwnd == CwndRules::Delivery {
-        let told = u32::from(before.duplicates) * connection.segment_payload();
-        let news = ack.done.octets.saturating_sub(told).max(ack.done.octets.min(connection.segment_payload()));
-        if ack.advances || connection.reordering.reorders() { news } else { 0 }
-    } else if before.reorders && (avoids || !controller.watches_delay()) {
-        ack.done.octets
     } else {
-        ack.done.acknowledged
+        cx.config.habits.cwnd.grown_by(connection, ack, before)
     };
     if octets > 0 {
         let acked = Acked { octets, ..told(connection, ack, cx) };
@@ -336,7 +318,7 @@ pub(super) fn told(connection: &Connection, ack: &Ack<'_>, cx: &Context<'_>) -> 
     }
 }
 
-fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> bool {
+pub(super) fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> bool {
     connection.agreed.ecn && segment.flags.contains(Flags::ECE) && !segment.syn()
 }
 
@@ -400,79 +382,6 @@ fn echo_time(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> 
     let age = connection.timestamp_value(segment.arrived).wrapping_sub(echo);
     let millis = segment.arrived.as_millis().checked_sub(u64::from(age))?;
     (age < 1 << 30).then(|| Instant::from_millis(millis + 1))
-}
-
-/// By this ACK, what was sent again was sent for nothing.
-fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
-    let mut mistake = false;
-    if let Some(duplicate) = ack.report.and_then(|report| report.duplicate) {
-        // What the network has doubled, and a probe, say nothing of the reordering window, nor of what recovery has sent.
-        let again = connection.transfer.as_ref().is_none_or(|transfer| transfer.sent.is_sent_again(duplicate));
-        let of_probe = connection.probe.is_some_and(|probe| probe.end == duplicate.1);
-        if connection.statistics.retransmits > 0 && again && !of_probe {
-            connection.reordering.duplicate(connection.snd.una, connection.snd.nxt);
-            mistake |= connection.undo.is_all_duplicate(duplicate);
-        }
-    }
-    if ack.advances && connection.recovery.phase != Phase::Open {
-        let echo = ack.segment.options.timestamp.filter(|_| connection.agreed.timestamps);
-        let again = ack.done.begins_again.map(|at| connection.timestamp_value(at));
-        mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo), again);
-    }
-    mistake | is_timeout_spurious(connection, ack)
-}
-
-/// F-RTO.
-fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
-    if connection.frto() == Frto::Idle || !(ack.advances || ack.duplicate || ack.done.octets > 0) {
-        return false;
-    }
-    let una = connection.snd.una;
-    let Some(transfer) = connection.transfer.as_ref() else { return false };
-    let since = transfer.timed_out.map_or(Instant::ZERO, |(_, at)| at);
-    let highest = ack.report.and_then(|report| report.blocks().last()).map_or(una, |block| block.1.max(una));
-    let seen = frto::Ack {
-        advances: ack.advances,
-        covers: transfer.sent.first().is_none_or(|first| first.sent_at < since || !first.is_retransmission()),
-        everything: !connection.recovery.is_from_before(una),
-        sack: connection.agreed.sack,
-        beyond: !connection.recovery.is_from_before(highest - 1),
-        original: ack.done.oldest.is_some_and(|oldest| oldest < since),
-        unsent: connection.unsent().min(connection.usable_window()),
-        mss: connection.segment_payload(),
-    };
-    let Some(transfer) = connection.transfer.as_mut() else { return false };
-    let waited = transfer.frto.waits(seen.mss);
-    let verdict = transfer.frto.acked(&seen);
-    // The new segments fill the window of a sender that starts over, so the next retransmission needs leave.
-    if verdict == Verdict::Loss && waited {
-        connection.due.add(Due::RETRANSMISSION);
-    }
-    verdict == Verdict::Spurious
-}
-
-/// Takes back what a recovery that was a mistake has changed.
-// 5682-4: by the response that RFC 9438 section 4.9 specifies; the window and the threshold are what they were.
-fn undo(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
-    // What overtakes others is reordered; what is only late is not.
-    connection.reordering.seen |= connection.recovery.phase == Phase::FastRecovery;
-    if !echoes_mark(connection, ack.segment) {
-        // RFC 4015 section 3.1 (9): an ACK that echoes a mark of congestion restores no window.
-        connection.congestion.get_mut().undo();
-        connection.ecn.withdraw();
-    }
-    connection.recovery.abandon(connection.snd.una);
-    connection.undo.forget();
-    connection.due.clear(Due::RETRANSMISSION);
-    if let Some(transfer) = connection.transfer.as_mut() {
-        transfer.frto = Frto::Idle;
-        transfer.sent.unmark_lost();
-        // What seemed to be the arrival of something sent again was that of its original.
-        transfer.rack = Rack::default();
-    }
-    connection.statistics.spurious = connection.statistics.spurious.saturating_add(1);
-    cx.counters.spurious += 1;
-    tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, "sent again for nothing");
 }
 
 /// Fast retransmit and fast recovery by duplicate ACKs.

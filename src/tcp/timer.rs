@@ -3,7 +3,6 @@
 use super::congestion::Loss;
 use super::connection::{Connection, Context};
 use super::due::Due;
-use super::habits::CwndRules;
 use super::recovery::new_reno::Phase;
 use super::recovery::{Transfer, tail_loss_probe};
 use super::state::{Cause, State};
@@ -174,7 +173,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // 5681-3.1-8, 5681-4.3-1: the first time for this segment by this timer. Once something was acknowledged, another
     // timeout is another sign of congestion; so is one after a fast retransmit.
     // By habit one recovery is one sign.
-    let once = cx.config.habits.cwnd == CwndRules::Delivery && connection.recovery.phase == Phase::FastRecovery;
+    let once = connection.recovery.phase == Phase::FastRecovery && !cx.config.habits.cwnd.lowers_again();
     let first = open || (!once && transfer.timed_out.is_none_or(|(seq, _)| seq != una));
     transfer.timed_out = Some((una, cx.now));
     transfer.frto = transfer.frto.timed_out(open);

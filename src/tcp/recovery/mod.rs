@@ -21,6 +21,7 @@ pub mod pacing;
 pub mod prr;
 pub mod rack;
 pub mod ranges;
+mod record;
 pub mod reordering;
 mod resegment;
 pub mod rto;
