@@ -69,6 +69,7 @@ fn linux(config: &mut Config) {
         quick_acks_end_with_reply: true,
         min_loss_probe: Duration::from_millis(2),
         tail_loss_probes: true,
+        rack_by_number_last: true,
         override_after_rto: true,
         reluctant_window_updates: true,
         cwnd: CwndRules::Delivery,

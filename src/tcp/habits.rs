@@ -97,6 +97,9 @@ pub struct Habits {
     pub min_loss_probe: Duration,
     /// Tail loss probes are sent (RFC 8985 section 7). Default on.
     pub tail_loss_probes: bool,
+    /// What the number of an ACK acknowledges sets RACK.rtt after what the ACK SACKs, whenever it was sent. Default off: in the
+    /// order of sending (RFC 8985 section 6.2, step 2).
+    pub rack_by_number_last: bool,
     /// Text that was held back leaves after an RTO. Default off: after 200 ms.
     pub override_after_rto: bool,
     /// A window update leaves only for a window twice as large as what is still offered. Default off: for an eighth of the
@@ -177,6 +180,7 @@ impl Default for Habits {
             after_fin: AfterFin::Ack,
             min_loss_probe: Duration::from_millis(10),
             tail_loss_probes: true,
+            rack_by_number_last: false,
             override_after_rto: false,
             reluctant_window_updates: false,
             cwnd: CwndRules::Flight,

@@ -116,6 +116,9 @@ fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
             transfer.sent.forget_sacked();
         }
         transfer.rack.update(ack.done, ack.segment.arrived);
+        if cx.config.habits.rack_by_number_last {
+            transfer.rack.number_counts_last(ack.done, ack.segment.arrived);
+        }
     }
     probe_answered(connection, ack, cx);
     match connection.recovery.advance(una) {

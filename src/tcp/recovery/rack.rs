@@ -24,13 +24,19 @@ impl Rack {
     pub fn update(&mut self, done: &Delivered, arrived: Instant) {
         let stamps = [done.acked.once, done.sacked.once, done.acked.sure, done.sacked.sure].into_iter().flatten();
         let Some(newest) = stamps.reduce(|one, other| if other.is_after(one) { other } else { one }) else { return };
-        // RACK.rtt is set by each segment in turn, those that the number acknowledges at last: so it is that of the highest of
-        // them, also where something that was sent later has arrived, before it or with it. What left together with that one
-        // has as much time.
-        let last = done.acked.highest_at.or(done.sacked.highest_at).unwrap_or(newest.at);
-        self.rtt = arrived.saturating_since(last);
+        // RACK.rtt is that of what has just arrived, also where something that was sent later has arrived by an earlier ACK: a
+        // path that has become longer is noticed.
+        self.rtt = arrived.saturating_since(newest.at);
         if self.latest.is_none_or(|latest| newest.is_after(latest)) {
             self.latest = Some(newest);
+        }
+    }
+
+    /// Sets RACK.rtt by what the same ACK acknowledges by number, though it SACKs what was sent later:
+    /// [`Habits::rack_by_number_last`](crate::tcp::habits::Habits::rack_by_number_last).
+    pub fn number_counts_last(&mut self, done: &Delivered, arrived: Instant) {
+        if let Some(last) = done.acked.highest_at.or(done.sacked.highest_at) {
+            self.rtt = arrived.saturating_since(last);
         }
     }
 
