@@ -76,7 +76,7 @@ fn a_fin_that_comes_again_is_no_duplicate_text() {
 #[test]
 fn the_ack_of_a_fin_waits_only_behind_text() {
     let late = |config: &mut glasstcp::config::Config| {
-        config.tcp.habits.after_fin = AfterFin::LateAck;
+        config.tcp.habits.acks.after_fin = AfterFin::LateAck;
         config.tcp.quick_acks = 0;
     };
     let (mut script, handle) = accepted(late);
@@ -94,7 +94,7 @@ fn the_ack_of_a_fin_waits_only_behind_text() {
 /// the peer's FIN is acknowledged with it.
 #[test]
 fn only_a_crossed_fin_is_repeated() {
-    let repeating = |config: &mut glasstcp::config::Config| config.tcp.habits.after_fin = AfterFin::AckAndFin;
+    let repeating = |config: &mut glasstcp::config::Config| config.tcp.habits.acks.after_fin = AfterFin::AckAndFin;
     let (mut script, handle) = accepted(repeating);
     script.send(handle, &text(1_000));
     let sent = script.peer_closes();

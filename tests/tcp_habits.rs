@@ -22,7 +22,7 @@ fn pairs_of_short_segments() {
     for pairs in [false, true] {
         let mut script = Script::with(|config| {
             config.tcp.quick_acks = 0;
-            config.tcp.habits.acknowledge_pairs = pairs;
+            config.tcp.habits.acks.by_pairs = pairs;
         });
         script.accept();
         for round in 0..3 {
@@ -40,7 +40,7 @@ fn pairs_of_short_segments() {
 fn a_buffer_of_whole_segments() {
     let mut script = Script::with(|config| {
         config.tcp.receive_tuning = 65_536..=65_536 + 1_460;
-        config.tcp.habits.windows = Windows::WholeSegments;
+        config.tcp.habits.windows.offer = Windows::WholeSegments;
     });
     let handle = script.accept();
     let room = 65_536_u32.next_multiple_of(1_460);
@@ -56,7 +56,7 @@ fn a_buffer_of_whole_segments() {
 fn a_crossed_fin_is_repeated() {
     for repeated in [false, true] {
         let mut script = Script::with(|config| {
-            config.tcp.habits.after_fin = if repeated { AfterFin::AckAndFin } else { AfterFin::Ack };
+            config.tcp.habits.acks.after_fin = if repeated { AfterFin::AckAndFin } else { AfterFin::Ack };
         });
         let handle = script.accept();
         script.stack.tcp_shutdown(script.now, handle, Shutdown::Write).unwrap();
@@ -79,7 +79,7 @@ fn a_crossed_fin_is_repeated() {
 fn the_ack_of_a_fin_may_wait_for_ours() {
     for late in [false, true] {
         let mut script = Script::with(|config| {
-            config.tcp.habits.after_fin = if late { AfterFin::LateAck } else { AfterFin::Ack };
+            config.tcp.habits.acks.after_fin = if late { AfterFin::LateAck } else { AfterFin::Ack };
         });
         let handle = script.accept();
         script.peer_sends(b"text");
@@ -98,7 +98,7 @@ fn the_ack_of_a_fin_may_wait_for_ours() {
 #[test]
 fn an_ack_of_the_future() {
     for silent in [false, true] {
-        let mut script = Script::with(|config| config.tcp.habits.silent_on_future_acks = silent);
+        let mut script = Script::with(|config| config.tcp.habits.acks.silent_on_future = silent);
         script.accept();
         let ahead = script.ack.wrapping_add(10_000);
         assert_eq!(script.peer_acks(ahead).len(), usize::from(!silent));
@@ -160,7 +160,7 @@ fn a_buffer_that_is_all_window() {
     for (windows, moves) in [(Windows::Whole, false), (Windows::WholeSegments, true)] {
         let mut script = Script::with(|config| {
             config.tcp.receive_tuning = 65_536..=65_536 + 1_460;
-            config.tcp.habits.windows = windows;
+            config.tcp.habits.windows.offer = windows;
         });
         let handle = script.connect_established();
         let edge = |script: &Script| {
@@ -182,7 +182,7 @@ fn the_handshake_opens_all_of_the_window() {
     for windows in [Windows::Steps, Windows::Whole, Windows::WholeSegments] {
         let mut script = Script::with(|config| {
             config.tcp.receive_tuning = 131_072..=131_072;
-            config.tcp.habits.windows = windows;
+            config.tcp.habits.windows.offer = windows;
         });
         let handle = script.accept_with(TcpOptions { window_scale: Some(7), ..plain() });
         let rcv = script.stack.tcp_connection(handle).unwrap().rcv;
@@ -197,7 +197,7 @@ fn a_scaled_window_is_rounded() {
     for (windows, window) in [(Windows::Whole, 1_026), (Windows::WholeSegments, 1_027)] {
         let mut script = Script::with(|config| {
             config.tcp.receive_tuning = 65_536..=2 << 20;
-            config.tcp.habits.windows = windows;
+            config.tcp.habits.windows.offer = windows;
         });
         script.accept_with(TcpOptions { window_scale: Some(7), ..plain() });
         assert_eq!(script.peer_closes()[0].header.window, window, "{windows:?}");
@@ -209,7 +209,7 @@ fn a_scaled_window_is_rounded() {
 fn the_fin_of_a_crossing_syn() {
     for forget in [false, true] {
         for text in [&b""[..], b"text"] {
-            let mut script = Script::with(|config| config.tcp.habits.forget_crossing_fin = forget);
+            let mut script = Script::with(|config| config.tcp.habits.syn.forget_crossing_fin = forget);
             let (handle, _) = script.connect();
             script.inject(&TcpHeader { options: plain(), ..script.header(SYN | FIN) }, text);
             script.seq = script.seq.wrapping_add(1 + text.len() as u32);
@@ -250,8 +250,8 @@ fn a_lost_syn_offers_less() {
     for (retries, bare) in [(0, None), (1, None), (2, Some(3)), (0, Some(1))] {
         let mut script = Script::with(|config| {
             config.tcp.ecn = EcnMode::Request;
-            config.tcp.habits.ecn_retries = retries;
-            config.tcp.habits.bare_syn_after = bare;
+            config.tcp.habits.syn.ecn_retries = retries;
+            config.tcp.habits.syn.bare_after = bare;
         });
         let (handle, first) = script.connect();
         assert_eq!(first.flags(), asks(true));
@@ -276,7 +276,7 @@ fn a_lost_syn_offers_less() {
 #[test]
 fn ecn_with_a_crossing_syn() {
     for answered in [false, true] {
-        let mut script = Script::with(|config| config.tcp.habits.ecn_with_crossing_syn = answered);
+        let mut script = Script::with(|config| config.tcp.habits.syn.ecn_with_crossing = answered);
         script.connect();
         let header = TcpHeader { options: plain(), ..script.header(SYN | Flags::ECE | Flags::CWR) };
         let expected = if answered { SYN | ACK | Flags::ECE } else { SYN | ACK };
@@ -287,7 +287,7 @@ fn ecn_with_a_crossing_syn() {
 #[test]
 fn a_syn_ack_to_a_listener_may_be_ignored() {
     for silent in [false, true] {
-        let mut script = Script::with(|config| config.tcp.habits.silent_on_syn_ack = silent);
+        let mut script = Script::with(|config| config.tcp.habits.syn.silent_on_syn_ack = silent);
         script.listen();
         assert_eq!(script.inject(&script.header(SYN | ACK), &[]).len(), usize::from(!silent));
         assert_eq!(script.inject(&script.header(ACK), &[]).len(), 1, "an ACK alone is reset all the same");
@@ -301,8 +301,8 @@ fn insecure_resets_and_syns() {
         for way in ["SYN-RECEIVED (passive)", "SYN-RECEIVED (active)"].into_iter().chain(SYNCHRONIZED) {
             for flags in [RST, SYN] {
                 let script = Script::with(|config| {
-                    config.tcp.habits.insecure_reset = insecure;
-                    config.tcp.habits.insecure_syn = insecure;
+                    config.tcp.habits.resets.insecure_rst = insecure;
+                    config.tcp.habits.resets.insecure_syn = insecure;
                 });
                 let mut case = reach(way, script);
                 let seq = case.script.seq.wrapping_add(100);

@@ -46,7 +46,7 @@ fn nobody_answers_with_the_right_reset() {
 #[test]
 fn a_reset_echoes_the_timestamp_of_what_it_answers() {
     for bare in [false, true] {
-        let mut script = Script::with(|config| config.tcp.habits.bare_resets = bare);
+        let mut script = Script::with(|config| config.tcp.habits.resets.bare = bare);
         let listens_at = script.local;
         script.listen();
         for (port, flags) in [(81, SYN), (81, FIN | ACK), (listens_at.port(), ACK), (listens_at.port(), SYN | ACK)] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::knobs::Knobs;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
-use crate::tcp::habits::{AfterFin, HardErrors, Windows};
+use crate::tcp::habits::{AfterFin, HardErrors, SynHabits, Windows};
 use crate::wire::option::OptionOrder;
 
 /// The timeout of a SYN from which on it has no options but its MSS, where `rexmit_drop_options` says so.
@@ -26,16 +26,19 @@ pub fn habits(config: &mut Config) {
     tcp.delayed_ack = Duration::from_millis(40);
     // Also the first segments of a connection are acknowledged late.
     tcp.quick_acks = 0;
-    tcp.habits.acknowledge_pairs = true;
-    tcp.habits.windows = Windows::WholeSegments;
-    tcp.habits.after_fin = AfterFin::AckAndFin;
+    tcp.habits.acks.by_pairs = true;
+    tcp.habits.acks.after_fin = AfterFin::AckAndFin;
+    tcp.habits.windows.offer = Windows::WholeSegments;
     tcp.habits.hard_errors = HardErrors::More;
-    tcp.habits.ecn_retries = 1;
-    tcp.habits.ecn_with_crossing_syn = true;
-    tcp.habits.bare_syn_after = Some(BARE_SYN);
-    tcp.habits.bare_resets = true;
-    tcp.habits.silent_on_syn_ack = true;
-    tcp.habits.forget_crossing_fin = true;
+    tcp.habits.syn = SynHabits {
+        ecn_retries: 1,
+        bare_after: Some(BARE_SYN),
+        silent_on_syn_ack: true,
+        ecn_with_crossing: true,
+        forget_crossing_fin: true,
+        ..SynHabits::default()
+    };
+    tcp.habits.resets.bare = true;
     tcp.habits.talkative_time_wait = true;
     tcp.max_rto = Duration::from_secs(64);
     tcp.give_up_syn = Duration::from_secs(75);
@@ -48,8 +51,8 @@ pub const NAMES: &str = "net.inet.tcp.";
 /// What asks for less safety than the RFCs do, for this persona alone.
 pub fn apply_insecure(knobs: &Knobs, config: &mut Config) {
     let habits = &mut config.tcp.habits;
-    knobs.switch("net.inet.tcp.insecure_rst", &mut habits.insecure_reset);
-    knobs.switch("net.inet.tcp.insecure_syn", &mut habits.insecure_syn);
+    knobs.switch("net.inet.tcp.insecure_rst", &mut habits.resets.insecure_rst);
+    knobs.switch("net.inet.tcp.insecure_syn", &mut habits.resets.insecure_syn);
 }
 
 /// Settings by FreeBSD's names; times are in milliseconds.
@@ -74,10 +77,10 @@ pub fn apply(knobs: &Knobs, config: &mut Config) {
         };
     }
     if let Some(retries) = number("ecn.maxretries").and_then(|value| u8::try_from(value).ok()) {
-        tcp.habits.ecn_retries = retries;
+        tcp.habits.syn.ecn_retries = retries;
     }
     if let Some(drops) = number("rexmit_drop_options") {
-        tcp.habits.bare_syn_after = (drops != 0).then_some(BARE_SYN);
+        tcp.habits.syn.bare_after = (drops != 0).then_some(BARE_SYN);
     }
     if let Some(0) = number("icmp_may_rst") {
         tcp.habits.hard_errors = HardErrors::Ignored;

@@ -114,7 +114,7 @@ impl Knobs {
         }
         match self.number("net.ipv4.tcp_invalid_ratelimit").and_then(|millis| u16::try_from(millis).ok()) {
             Some(0) => tcp.challenge_acks_per_second = u8::MAX,
-            Some(millis) => tcp.habits.challenge_eighths = (millis / 125).max(1),
+            Some(millis) => tcp.habits.acks.challenge_eighths = (millis / 125).max(1),
             None => {}
         }
         let mss = |name: &str| self.number(name).and_then(|mss| u16::try_from(mss).ok()).filter(|&mss| mss > 0);
@@ -135,7 +135,7 @@ impl Knobs {
         }
         if let [_, first, largest] = self.list("net.ipv4.tcp_rmem")[..] {
             // Where windows are told, a half of the buffer is for its own records.
-            let told = tcp.habits.windows == Windows::Told;
+            let told = tcp.habits.windows.offer == Windows::Told;
             let first = if told { first / 2 } else { *tcp.receive_tuning.start() };
             tcp.receive_tuning = first.min(largest).max(1)..=largest.max(1);
         }

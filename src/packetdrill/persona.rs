@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::freebsd;
 use crate::config::Config;
 use crate::tcp::ecn::EcnMode;
-use crate::tcp::habits::{AfterFin, Burst, CwndRules, Habits, HardErrors, MtuSearch, Windows};
+use crate::tcp::habits::{AckHabits, AfterFin, Burst, CwndRules, FastOpenHabits, Habits, HardErrors, MtuSearch};
+use crate::tcp::habits::{ResetHabits, SynHabits, WindowHabits, Windows};
 
 /// A set of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,11 +36,11 @@ impl Persona {
             // As 9293-SHLD-18 says, an ACK waits for a second segment or for its timer, also at the start.
             Persona::Rfc => {
                 config.tcp.quick_acks = 0;
-                config.tcp.habits.acknowledge_pairs = true;
+                config.tcp.habits.acks.by_pairs = true;
                 // As large as the window field can say, in whole segments.
                 config.tcp.receive_tuning = 65_536..=*config.tcp.receive_tuning.end();
-                config.tcp.habits.windows = Windows::Whole;
-                config.tcp.habits.after_fin = AfterFin::AckAndFin;
+                config.tcp.habits.windows.offer = Windows::Whole;
+                config.tcp.habits.acks.after_fin = AfterFin::AckAndFin;
             }
             Persona::Glasstcp => {}
             Persona::Linux => linux(config),
@@ -60,34 +61,35 @@ fn linux(config: &mut Config) {
     // A server that gives no cookie is asked again each time.
     tcp.fast_open_back_off = Duration::ZERO;
     tcp.habits = Habits {
-        acknowledge_pairs: false,
-        windows: Windows::Told,
-        after_fin: AfterFin::LateAck,
+        syn: SynHabits {
+            announce_path_mss: true,
+            check_echo: true,
+            forget_crossing_text: true,
+            ..SynHabits::default()
+        },
+        fast_open: FastOpenHabits { by_experiment: true, long_syns: true },
+        acks: AckHabits {
+            quick_end_with_reply: true,
+            by_pairs: false,
+            after_fin: AfterFin::LateAck,
+            silent_on_future: true,
+            challenge_eighths: 4,
+        },
+        windows: WindowHabits { offer: Windows::Told, reluctant_updates: true },
+        resets: ResetHabits { as_closed: true, bare: true, after_timeout: false, ..ResetHabits::default() },
         burst: Some(Burst { least: 2, paced: false }),
         least_rto_cap: Duration::from_secs(1),
         empty_window_probes: true,
-        quick_acks_end_with_reply: true,
         min_loss_probe: Duration::from_millis(2),
         tail_loss_probes: true,
         rack_by_number_last: true,
         override_after_rto: true,
-        reluctant_window_updates: true,
         cwnd: CwndRules::Delivery,
-        reset_as_closed: true,
-        bare_resets: true,
         take_missing_timestamps: true,
-        reset_after_timeout: false,
-        silent_on_future_acks: true,
         restart_after_idle: false,
-        challenge_eighths: 4,
         mtu_search: MtuSearch::Never,
         base_mss: 1_024,
         hard_errors: HardErrors::All,
-        forget_crossing_text: true,
-        check_syn_echo: true,
-        announce_path_mss: true,
-        fast_open_experiment: true,
-        long_syns: true,
         ..Habits::default()
     };
 }

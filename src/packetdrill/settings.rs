@@ -144,7 +144,11 @@ mod tests {
             ("net.ipv4.tcp_sack=1", Persona::Linux, false),
         ] {
             let settings = Settings::parse(line).unwrap();
-            assert_eq!((settings.persona, settings.config().tcp.habits.insecure_reset), (persona, insecure), "{line}");
+            assert_eq!(
+                (settings.persona, settings.config().tcp.habits.resets.insecure_rst),
+                (persona, insecure),
+                "{line}"
+            );
         }
         for (line, says) in
             [("mtu", "key=value"), ("mtu=x", "number"), ("mss=5", "there are"), ("profile=os2", "linux")]

@@ -125,8 +125,8 @@ impl Stack {
             if !options.no_options {
                 let manner = Manner {
                     without_cookie: options.fast_open_without_cookie,
-                    by_experiment: self.config.tcp.habits.fast_open_experiment,
-                    long: self.config.tcp.habits.long_syns,
+                    by_experiment: self.config.tcp.habits.fast_open.by_experiment,
+                    long: self.config.tcp.habits.fast_open.long_syns,
                 };
                 let (tuple, mss) = (connection.tuple, connection.snd.mss);
                 connection.fast_open = self.fast_opens.begin(&tuple, mss, manner, now).map(Box::new);

@@ -72,7 +72,7 @@ impl Stack {
         if segment.rst() {
             return Err(DropReason::TcpListenIgnored);
         }
-        if segment.has_ack() && segment.syn() && self.config.tcp.habits.silent_on_syn_ack {
+        if segment.has_ack() && segment.syn() && self.config.tcp.habits.syn.silent_on_syn_ack {
             return Err(DropReason::TcpListenIgnored);
         }
         // 9293-3.10.7.2-2: second, an ACK.

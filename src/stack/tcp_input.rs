@@ -73,7 +73,7 @@ impl Stack {
             self.donated_to = Some(key);
         }
         match abort {
-            Some(_) if self.config.tcp.habits.reset_as_closed => self.answer_with_reset(segment, Why::RstAfterClose),
+            Some(_) if self.config.tcp.habits.resets.as_closed => self.answer_with_reset(segment, Why::RstAfterClose),
             Some(reply) => self.push_reply(reply),
             None => {}
         }

@@ -43,7 +43,7 @@ impl Stack {
             timer::expire(connection, cx);
             let ended = connection.error.is_some() && connection.state() == crate::tcp::state::State::Closed;
             // A peer that does not answer may live: it should not wait for us.
-            let told = cx.config.habits.reset_after_timeout || connection.keep_alive_probes > 0;
+            let told = cx.config.habits.resets.after_timeout || connection.keep_alive_probes > 0;
             (was_open && ended && told).then_some(reset)
         });
         if let Some(Some(reset)) = reset {

@@ -72,7 +72,7 @@ pub enum ResetAction {
 impl ResetAction {
     /// The same by a habit that is not the default: all of the window counts.
     pub fn by_habit(self, habits: &Habits) -> ResetAction {
-        if self == ResetAction::Challenge && habits.insecure_reset { ResetAction::Reset } else { self }
+        if self == ResetAction::Challenge && habits.resets.insecure_rst { ResetAction::Reset } else { self }
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn acknowledge(
     let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
     match range {
         AckRange::BeyondNext | AckRange::TooOld => {
-            if range == AckRange::TooOld || !cx.config.habits.silent_on_future_acks {
+            if range == AckRange::TooOld || !cx.config.habits.acks.silent_on_future {
                 connection.owe_challenge(cx);
             }
             return Err(Rejected::Drop(DropReason::TcpAckRange));
@@ -77,7 +77,7 @@ pub(super) fn acknowledge(
 pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
     // 9293-3.10.7.3-10, 9293-3.10.7.4-22
     connection.take_window(segment);
-    if matches!(cx.config.habits.windows, Windows::Whole | Windows::WholeSegments) {
+    if matches!(cx.config.habits.windows.offer, Windows::Whole | Windows::WholeSegments) {
         // From now on the window field does not bound it.
         connection.rcv.edge = connection.rcv.edge.max(connection.rcv.nxt + connection.rcv.capacity);
     }

@@ -46,7 +46,7 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
     // 9293-3.10.7.4-41, 9293-3.10.7.4-42, 9293-3.10.7.4-43, 9293-3.10.7.4-44: by the table. The ACK of our own FIN, if
     // this segment carries it, was seen in the fifth step.
     connection.advance(Cause::Fin);
-    match cx.config.habits.after_fin {
+    match cx.config.habits.acks.after_fin {
         AfterFin::LateAck if connection.state() == State::CloseWait && has_heard(connection, segment) => {
             (connection.rcv.quick_acks, connection.owed.dsack) = (0, None);
             connection.owe_ack_in_order(cx);

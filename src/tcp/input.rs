@@ -115,7 +115,7 @@ fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &
         connection.repeat_syn_ack(cx);
     } else if segment.payload.is_empty() && !segment.fin() {
         let crossed = segment.syn() && connection.keeps_text() && segment.seq == connection.rcv.irs;
-        if crossed && connection.agreed.sack && cx.config.habits.forget_crossing_text {
+        if crossed && connection.agreed.sack && cx.config.habits.syn.forget_crossing_text {
             connection.owed.dsack = Some((segment.seq, segment.seq + 1));
         }
         connection.owe_challenge(cx);
@@ -167,7 +167,7 @@ fn syn(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>)
     if !segment.syn() {
         return Ok(());
     }
-    if cx.config.habits.insecure_syn && connection.state().is_synchronized() {
+    if cx.config.habits.resets.insecure_syn && connection.state().is_synchronized() {
         return Err(Rejected::Abort(DropReason::TcpSynRefused));
     }
     connection.owe_challenge(cx);

@@ -114,7 +114,7 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
         option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
     } else {
         // Before the peer has told its own, SND.MSS is what the path takes.
-        let by_path = if cx.config.habits.announce_path_mss { connection.snd.mss } else { u16::MAX };
+        let by_path = if cx.config.habits.syn.announce_path_mss { connection.snd.mss } else { u16::MAX };
         let mss = connection.rcv.mss.min(by_path);
         option::for_syn(cx.config, connection.agreed.order, mss, connection.rcv.shift, timestamp)
     };
@@ -206,7 +206,7 @@ pub(crate) fn offer(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> O
 pub(crate) fn commit(connection: &mut Connection, plan: &Plan, offered: &Offered, cx: &mut Context<'_>) {
     let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
     let octets = plan.len + u32::from(syn) + u32::from(fin);
-    let replies = cx.config.habits.quick_acks_end_with_reply && plan.len > 0 && is_reply(connection, plan, cx);
+    let replies = cx.config.habits.acks.quick_end_with_reply && plan.len > 0 && is_reply(connection, plan, cx);
     connection.ecn.sent(plan.flags);
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;

@@ -105,7 +105,7 @@ impl Connection {
         let unacknowledged = self.rcv.nxt.since(self.rcv.last_ack);
         // 9293-SHLD-19: at least every second full-sized segment.
         // The first segments of a connection are acknowledged at once, so that a peer's slow start is not held back.
-        let second = match cx.config.habits.acknowledge_pairs {
+        let second = match cx.config.habits.acks.by_pairs {
             true => self.owed.ack == AckOwed::Delayed,
             false => unacknowledged >= 2 * self.rcv.full_size(),
         };
@@ -139,7 +139,7 @@ impl Connection {
     // 5961-7-1, 5961-7-2: the limit is per connection, so that nobody learns anything from another one's.
     pub(super) fn may_challenge(&mut self, cx: &mut Context<'_>) -> bool {
         let eighths = (cx.now.as_millis() / 125) as u16;
-        if eighths.wrapping_sub(self.challenges_since) >= cx.config.habits.challenge_eighths {
+        if eighths.wrapping_sub(self.challenges_since) >= cx.config.habits.acks.challenge_eighths {
             self.challenges_since = eighths;
             self.rcv.challenges = 0;
         }
@@ -171,7 +171,7 @@ impl Connection {
     // 9293-MUST-39: it moves right only by min(buffer / 2, MSS) or more.
     fn next_edge(&self, capacity: u32, config: &TcpConfig) -> SeqNumber {
         let free = self.free_window(capacity);
-        if config.habits.windows != Windows::Steps {
+        if config.habits.windows.offer != Windows::Steps {
             return self.next_edge_of_buffer(free, capacity, config);
         }
         let candidate = self.rcv.nxt + free.min(self.largest_window(capacity));
@@ -182,7 +182,7 @@ impl Connection {
     /// The same where all of the buffer is window. Of an empty one no step is too small: the peer has all of it.
     #[cold]
     fn next_edge_of_buffer(&self, free: u32, capacity: u32, config: &TcpConfig) -> SeqNumber {
-        let by_octets = config.habits.windows != Windows::Whole || free == capacity;
+        let by_octets = config.habits.windows.offer != Windows::Whole || free == capacity;
         let step = if by_octets { 1 } else { self.silly_window_step(capacity) };
         let candidate = self.rcv.nxt + free;
         if candidate.saturating_since(self.rcv.edge) >= step { candidate } else { self.rcv.edge }
@@ -199,7 +199,7 @@ impl Connection {
         let edge = self.next_edge(capacity, cx.config);
         let shift = if syn { WindowShift::default() } else { self.rcv.shift };
         let mut window = edge.since(self.rcv.nxt);
-        if cx.config.habits.windows == Windows::WholeSegments {
+        if cx.config.habits.windows.offer == Windows::WholeSegments {
             window = window.next_multiple_of(1 << shift.count());
         }
         Offered { field: shift.unscale(window), edge, capacity }
@@ -210,7 +210,7 @@ impl Connection {
     /// A step that is allowed is not yet worth a segment of its own: it should be an eighth of the largest window too.
     /// When the reader has taken everything, a closed window grows by more, so the peer cannot be left waiting.
     pub(super) fn owe_window_update(&mut self, cx: &Context<'_>) {
-        if cx.config.habits.windows == Windows::Told {
+        if cx.config.habits.windows.offer == Windows::Told {
             return;
         }
         let capacity = self.shown_capacity(cx.config, cx.pool);
@@ -218,7 +218,7 @@ impl Connection {
         let worth = self.silly_window_step(capacity).max(self.largest_window(capacity) / 8);
         let offered = self.rcv.wnd();
         let doubles = growth >= offered && offered <= self.largest_window(capacity) / 2;
-        if self.state().receives_text() && growth >= worth && (doubles || !cx.config.habits.reluctant_window_updates) {
+        if self.state().receives_text() && growth >= worth && (doubles || !cx.config.habits.windows.reluctant_updates) {
             self.owed.ack(AckOwed::Now, Why::WindowUpdate);
         }
     }

@@ -54,7 +54,7 @@ pub fn reply(segment: &Segment<'_>, config: &TcpConfig, why: Why) -> Option<Repl
         // 9293-3.10.7.1-2: SYN and FIN count in what is acknowledged.
         (SeqNumber(0), segment.end(), Flags::RST | Flags::ACK)
     };
-    let timestamp = segment.options.timestamp.filter(|_| !config.habits.bare_resets);
+    let timestamp = segment.options.timestamp.filter(|_| !config.habits.resets.bare);
     Some(Reply {
         tuple: segment.tuple,
         seq,

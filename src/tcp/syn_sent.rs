@@ -62,7 +62,7 @@ pub(super) fn segment_arrives(
     if segment.fin() && cx.config.drop_syn_fin {
         return Err(Rejected::Drop(DropReason::TcpSynRefused));
     }
-    if cx.config.habits.check_syn_echo && acceptable && echoes_another(connection, segment, cx) {
+    if cx.config.habits.syn.check_echo && acceptable && echoes_another(connection, segment, cx) {
         return Err(Rejected::Reset(DropReason::TcpPaws));
     }
     synchronize(connection, segment, cx);
@@ -102,7 +102,7 @@ fn echoes_another(connection: &Connection, segment: &Segment<'_>, cx: &Context<'
 /// most, whose text the window of ours bounds.
 // 9293-3.10.7.3-8: "queue them for processing after the ESTABLISHED state has been reached". RCV.NXT stays behind the SYN.
 fn keep(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    if connection.read_closed || cx.config.habits.forget_crossing_text {
+    if connection.read_closed || cx.config.habits.syn.forget_crossing_text {
         // Nobody will read it, or it comes again.
         return;
     }
@@ -110,7 +110,7 @@ fn keep(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>
     rest.trim(connection.rcv.nxt, connection.rcv.edge);
     let position = connection.receive_buffer.next();
     let written = connection.receive_buffer.write_at(cx.pool, position, rest.payload);
-    let forget = cx.config.habits.forget_crossing_fin && !rest.payload.is_empty();
+    let forget = cx.config.habits.syn.forget_crossing_fin && !rest.payload.is_empty();
     if written.is_ok_and(|written| written.advanced == rest.payload.len() as u64) && rest.fin() && !forget {
         connection.rcv.fin = Some(connection.rcv.nxt + rest.payload.len() as u32);
     }
@@ -142,7 +142,7 @@ fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<
     connection.agreed.ecn = match segment.has_ack() {
         true => asked && ecn::accepts(segment.flags),
         false => {
-            let anyway = config.habits.ecn_with_crossing_syn && config.ecn != EcnMode::Off;
+            let anyway = config.habits.syn.ecn_with_crossing && config.ecn != EcnMode::Off;
             (asked || anyway) && ecn::asks(segment.flags)
         }
     };
@@ -173,8 +173,8 @@ impl Connection {
     /// Our SYN was lost: the next one may offer less, as something on the path may drop it for what it offers.
     pub(super) fn offer_less(&mut self, habits: &Habits) {
         // 3168-6.1.1.1: it does not ask for ECN any more.
-        self.agreed.ecn &= self.snd.syn_losses <= habits.ecn_retries;
-        if habits.bare_syn_after.is_some_and(|losses| self.snd.syn_losses >= losses) {
+        self.agreed.ecn &= self.snd.syn_losses <= habits.syn.ecn_retries;
+        if habits.syn.bare_after.is_some_and(|losses| self.snd.syn_losses >= losses) {
             self.agreed.order = OptionOrder::MssAlone;
         }
     }

@@ -112,7 +112,7 @@ impl TcpConfig {
     /// Octets that the receive buffer of such a connection may hold, at first and at most, and whether it is tuned.
     pub(super) fn receive_bounds(&self, options: &SocketOptions, mss: u16) -> (u32, u32, bool) {
         let set = options.receive_capacity.or(self.receive_capacity);
-        if self.habits.windows == Windows::Told {
+        if self.habits.windows.offer == Windows::Told {
             let first = set.unwrap_or(*self.receive_tuning.start());
             let whole = first - first % u32::from(mss.max(1));
             let first = if whole > 0 { whole } else { first };
@@ -122,7 +122,7 @@ impl TcpConfig {
             return (capacity, capacity, false);
         }
         let most = self.largest_receive_capacity(options).min(self.queue_capacity(mss));
-        let first = match self.habits.windows {
+        let first = match self.habits.windows.offer {
             Windows::Whole | Windows::WholeSegments => {
                 self.receive_tuning.start().next_multiple_of(u32::from(mss.max(1)))
             }
