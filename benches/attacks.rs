@@ -14,6 +14,8 @@ mod families;
 mod measure;
 #[path = "../tests/attack/packet.rs"]
 mod packet;
+#[path = "../tests/attack/steps.rs"]
+mod steps;
 #[path = "../tests/attack/target.rs"]
 mod target;
 

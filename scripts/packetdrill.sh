@@ -12,7 +12,8 @@
 #
 # Each script runs in a network namespace of its own, with the programs of scripts/packetdrill/stubs before all others:
 # a `sysctl` that only writes down what it is told, and `tc`, `ip`, `ethtool` and others that do nothing. So no setting of
-# this machine changes, whatever a script asks for. docs/packetdrill.md says which settings have an effect.
+# this machine changes, whatever a script asks for. docs/packetdrill.md says which settings have an effect. What the runner of
+# a collection of scripts would say for them is in scripts/packetdrill/settings.
 #
 # Prints a line for each script and the totals. Exit code: 0 if all pass, 1 if not, 2 for a mistake in the command line.
 #
@@ -85,6 +86,25 @@ NAMESPACE=(unshare --net)
 [[ $(id -u) -eq 0 ]] || NAMESPACE=(unshare --user --map-root-user --net)
 "${NAMESPACE[@]}" true 2>/dev/null || die "cannot make a network namespace: run this as root, or allow user namespaces"
 
+# What scripts/packetdrill/settings says for a script that is played with these arguments: in SETTINGS.
+read_settings() {
+    local script=$1 family=ipv4 persona name words of_family told setting
+    shift
+    SETTINGS=()
+    if [[ "$*" =~ --ip_version=([a-z0-9-]+) ]]; then family=${BASH_REMATCH[1]}; fi
+    while read -r persona name words of_family told; do
+        # shellcheck disable=SC2053 # all but the words are patterns
+        [[ $persona && $persona != \#* && $PERSONA == $persona && ${script##*/} == $name && $family == $of_family ]] || continue
+        [[ $words == '*' ]] || grep -qwE "$words" "$script" || continue
+        [[ $told != *_ip=* ]] || ! grep -q '^--[a-z]*_ip' "$script" || continue
+        for setting in $told; do
+            [[ $setting != --* || " $*" != *" ${setting%%=*}"* ]] || continue 2
+        done
+        for setting in $told; do SETTINGS+=("$setting"); done
+        if [[ $told =~ --ip_version=([a-z0-9-]+) ]]; then family=${BASH_REMATCH[1]}; fi
+    done <"$ROOT/scripts/packetdrill/settings"
+}
+
 # One script: its result is a file in $WORK, named by its number.
 play() {
     local number=$1 script=$2 out=$WORK/$1
@@ -98,35 +118,10 @@ play() {
         export GLASSTCP_STATUS_FILE=$out.status
         # Names that packetdrill lacks on Linux, for the asserts of a script.
         export PYTHONPATH=$ROOT/scripts/packetdrill/stubs${PYTHONPATH:+:$PYTHONPATH}
-        # FreeBSD's names of options that packetdrill lacks here, as numbers.
-        if [[ $PERSONA == freebsd ]] && grep -qE 'TCP_(NOOPT|KEEPINIT)' "$script"; then
-            sed 's/\bTCP_NOOPT\b/8/g; s/\bTCP_KEEPINIT\b/128/g' "$script" >"$out.pkt"
-            script=$out.pkt
-        fi
-        # What packetdrill's own runner says for its scripts: the family by the name, and what they use without defining it:
-        # the cookie that the key of their common settings makes for these addresses, and what differs by the family.
-        local own=() level=IP cookie=3021b9d889017eeb
-        local addresses=(--local_ip=192.168.0.1 --remote_ip=192.0.2.1 --netmask_ip=255.255.0.0 --gateway_ip=192.168.0.1)
-        if [[ $PERSONA == linux && ($script == *-v6.pkt || $script == *-ipv6.pkt) && "$*" != *--ip_version* ]]; then
-            set -- --ip_version=ipv6 --mtu=1520 "$@"
-        fi
-        [[ "$*" != *--ip_version=ipv4-mapped* && "$*" != *--ip_version=ipv6* ]] || level=IPV6
-        if [[ "$*" == *--ip_version=ipv6* ]]; then
-            cookie=c1d1e9742a47a9bc
-            addresses=(--local_ip=fd3d:0a0b:17d6::1 --remote_ip=fd3d:fa7b:d17d::1 --gateway_ip=fd3d:0a0b:17d6:8888::1)
-        fi
-        if grep -q 'CMSG_LEVEL_IP' "$script"; then
-            own+=(-D CMSG_LEVEL_IP="SOL_$level" -D CMSG_TYPE_RECVERR="${level}_RECVERR")
-        fi
-        if grep -qw 'TFO_COOKIE\|CODE' "$script"; then own+=(-D TFO_COOKIE="$cookie" -D CODE=host_unreachable); fi
-        # Theirs name no addresses where a cookie depends on them; a script's own win.
-        if grep -qwE 'TFO_COOKIE|FO|FOEXP|TCP_FASTOPEN' "$script" && [[ "$*" != *_ip=* ]] &&
-            ! grep -q '^--\(local\|remote\)_ip' "$script"; then
-            own+=("${addresses[@]}")
-        fi
+        read_settings "$script" "$@"
         : >"$GLASSTCP_SYSCTL_FILE"
         exec timeout "$LIMIT" "${NAMESPACE[@]}" env GLASSTCP_NAMESPACE=1 LD_PRELOAD="$LIB" "$PACKETDRILL" \
-            --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "${own[@]}" "$@" "$script"
+            --so_filename="$LIB" --so_flags="profile=$PERSONA${FLAGS:+,$FLAGS}" "${SETTINGS[@]}" "$@" "$script"
     ) >"$out.log" 2>&1 </dev/null; then
         echo pass >"$out"
     else

@@ -6,9 +6,10 @@ use glasstcp::counters::DropReason;
 use glasstcp::device::virtio::VirtioHeader;
 use glasstcp::device::{RxChecksum, RxMeta};
 
-use crate::families::{ALL, chance, settings};
+use crate::families::{ALL, settings};
 use crate::measure::measure;
 use crate::packet::{ACK, Answer, PSH, RST, SYN, Tcp};
+use crate::steps::chance;
 use crate::target::{ATTACKER4, Client, SERVED, Target, from};
 
 /// Packets that may leave for one of an attacker: a SYN-ACK is sent six times to whoever does not answer it.

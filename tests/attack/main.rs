@@ -12,6 +12,7 @@ mod ipv4;
 mod ipv6;
 mod measure;
 mod packet;
+mod steps;
 mod target;
 mod tcp_header;
 mod tcp_state;

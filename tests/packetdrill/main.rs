@@ -12,6 +12,7 @@ mod language;
 mod lexer;
 mod matching;
 mod meta;
+mod parser;
 mod run;
 mod wire;
 
@@ -52,7 +53,7 @@ fn scripts(below: &Path) -> Vec<PathBuf> {
 fn play(path: &Path, persona: &str) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let shown = path.strip_prefix(directory().parent().unwrap().parent().unwrap()).unwrap_or(path).display();
-    let script = language::parse(&text).map_err(|error| format!("{shown}:{}: {}", error.line, error.what))?;
+    let script = parser::parse(&text).map_err(|error| format!("{shown}:{}: {}", error.line, error.what))?;
     run::run(&script, persona).map_err(|failure| {
         let line = text.lines().nth(failure.line - 1).unwrap_or("").trim();
         format!("{shown}:{}: {line}\n    {}", failure.line, failure.what.replace('\n', "\n    "))

@@ -1,6 +1,6 @@
 //! The runner can fail: each of these scripts is right but for one thing, and the runner says which, with its line.
 
-use crate::language::parse;
+use crate::parser::parse;
 use crate::run::run;
 
 /// A connection of which one side writes, up to line 12.

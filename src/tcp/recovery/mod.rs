@@ -29,6 +29,8 @@ pub mod rtt;
 pub mod scoreboard;
 pub mod sent;
 #[cfg(test)]
+mod sent_model_tests;
+#[cfg(test)]
 mod sent_tests;
 mod stamps;
 pub mod tail_loss_probe;
