@@ -192,3 +192,24 @@ fn a_flood_neither_grows_nor_starves() {
         assert!(reassembly.evicted() > 5_000);
     }
 }
+
+/// 5722-4-1: of a datagram that was given up for an overlap nothing but its name is counted, to its source as to all.
+#[test]
+fn what_is_given_up_leaves_its_part_to_its_source() {
+    let fit = |given_up| {
+        let mut reassembly = Reassembly::new(1 << 20);
+        let mut give = |identification, offset| {
+            let payload = vec![offset as u8; 32_000];
+            let piece = Sent { source: source(true), identification, offset, more: true, ecn: 0, payload };
+            let outcome = reassembly.insert(&parse_ip(&piece.packet()).unwrap(), true, Instant::ZERO);
+            (outcome.map_err(|refused| refused.reason), reassembly.evicted())
+        };
+        for identification in 0..given_up {
+            assert_eq!(give(identification, 0), (Ok(None), 0));
+            assert_eq!(give(identification, 8), (Err(DropReason::FragmentOverlap), 0), "{identification}");
+        }
+        (given_up..).take_while(|&identification| give(identification, 0) == (Ok(None), 0)).count()
+    };
+    let (all, rest) = (fit(0), fit(50));
+    assert!(all > 10 && (all - 1..=all).contains(&rest), "{rest} of {all}");
+}

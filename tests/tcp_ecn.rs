@@ -215,17 +215,17 @@ fn an_echo_halves_the_window_once() {
     let sent = script.send(handle, &text(60 * MSS));
     assert!(sent.len() == 10 && sent.iter().all(|segment| segment.ecn() == ECT_0 && bits(segment) == NONE));
     script.now += ms(50);
-    // Ten in flight, one acknowledged with the echo: no growth, and half of what is left.
+    // Ten in flight, one acknowledged with the echo: no growth, and half of them.
     let sent = ack_with(&mut script, start.wrapping_add(SEGMENT), ECE);
-    assert_eq!(window(&script, handle), 9 * SEGMENT / 2);
+    assert_eq!(window(&script, handle), 5 * SEGMENT);
     assert!(sent.is_empty(), "more is in flight than the window allows");
     assert_eq!(script.stack.counters().ecn_reductions, 1);
     // The echo goes on for this round trip: nothing more is taken away, and nothing grows.
     let mut told = Vec::new();
-    for segments in 2..=9 {
+    for segments in 2..=10 {
         let sent = ack_with(&mut script, start.wrapping_add(segments * SEGMENT), ECE);
         told.extend(sent.iter().map(bits));
-        assert_eq!(window(&script, handle), 9 * SEGMENT / 2);
+        assert_eq!(window(&script, handle), 5 * SEGMENT);
     }
     assert_eq!(
         (told[0], told[1..].iter().all(|&bits| bits == NONE)),
@@ -233,12 +233,12 @@ fn an_echo_halves_the_window_once() {
         "CWR on the first new segment alone"
     );
     // The next window may be marked again.
-    let sent = ack_with(&mut script, start.wrapping_add(10 * SEGMENT), NONE);
+    let sent = ack_with(&mut script, start.wrapping_add(11 * SEGMENT), NONE);
     assert!(!sent.is_empty() && look(&script, handle).statistics.retransmits == 0);
     let before = look(&script, handle).in_flight;
-    ack_with(&mut script, start.wrapping_add(11 * SEGMENT), ECE);
+    ack_with(&mut script, start.wrapping_add(12 * SEGMENT), ECE);
     assert_eq!(script.stack.counters().ecn_reductions, 2);
-    assert_eq!(window(&script, handle), ((before - SEGMENT) / 2).max(2 * SEGMENT));
+    assert_eq!(window(&script, handle), (before / 2).max(2 * SEGMENT));
 }
 
 /// 3168-6.1.2-1, 3168-6.1.2-3, 3168-6.1.5: a loss is answered once, also where a mark comes with it; what is sent again is
@@ -386,7 +386,7 @@ fn a_loss_behind_a_mark_is_answered_already() {
     script.now += ms(20);
     ack_with(&mut script, at(1), ECE);
     let marked = look(&script, handle).ssthresh;
-    assert_eq!(marked, 9 * SEGMENT / 2);
+    assert_eq!(marked, 5 * SEGMENT);
     let sent = duplicate_ack(&mut script, &[(at(2), at(5))]);
     assert_eq!((sent[0].header.seq, look(&script, handle).phase), (at(1), Phase::FastRecovery));
     assert_eq!(look(&script, handle).ssthresh, marked);
@@ -394,6 +394,83 @@ fn a_loss_behind_a_mark_is_answered_already() {
     script.ack = at(10);
     duplicate_ack(&mut script, &[(at(1), at(2))]);
     assert_eq!((look(&script, handle).ssthresh, look(&script, handle).statistics.spurious), (marked, 0));
+}
+
+/// 3168-6.1.2-1: one ACK of everything, as of a super-segment, halves what was in flight before it; and a loss of what is sent
+/// from then on is of another window of data, although no ACK of that has come yet.
+#[test]
+fn an_echo_with_everything_acknowledged_is_of_that_window_alone() {
+    let (mut script, handle) = accepted_with_ecn();
+    let start = script.ack;
+    let at = |segment: u32| start.wrapping_add(segment * SEGMENT);
+    script.send(handle, &text(10 * MSS));
+    script.now += ms(20);
+    ack_with(&mut script, at(10), ECE);
+    assert_eq!((window(&script, handle), look(&script, handle).ssthresh), (5 * SEGMENT, 5 * SEGMENT));
+    assert_eq!(bits(&script.send(handle, &text(5 * MSS))[0]), CWR);
+    // A segment of the peer that has crossed it still echoes.
+    let header = script.header(Flags::ACK | ECE);
+    script.inject(&header, b"text");
+    script.seq = script.seq.wrapping_add(4);
+    assert_eq!((window(&script, handle), script.stack.counters().ecn_reductions), (5 * SEGMENT, 1));
+    script.now += ms(20);
+    duplicate_ack(&mut script, &[(at(11), at(15))]);
+    assert_eq!(look(&script, handle).phase, Phase::FastRecovery);
+    assert_eq!(look(&script, handle).ssthresh, 5 * SEGMENT / 2);
+}
+
+/// A window of one segment, with three short segments in flight behind one that has arrived: the timeout before is told, and
+/// no longer asked about by F-RTO.
+fn short_segments_at_a_window_of_one(answer: Flags) -> (Script, TcpHandle, u32) {
+    let (mut script, handle) = accepted_with_ecn();
+    let start = script.ack;
+    script.stack.tcp_set_options(script.now, handle, |options| options.nodelay = true).unwrap();
+    script.send(handle, b"x");
+    time_out(&mut script, handle);
+    script.peer_acks(start.wrapping_add(1));
+    for _ in 0..4 {
+        script.send(handle, &text(100));
+    }
+    script.now += ms(20);
+    ack_with(&mut script, start.wrapping_add(101), answer);
+    let seen = look(&script, handle);
+    assert_eq!((seen.cwnd, seen.flight, seen.phase), (seen.segment_payload, 300, Phase::Open));
+    (script, handle, start)
+}
+
+/// 3168-6.1.2-1: at a window of one segment nothing can be lowered, but the peer is told that its mark was seen, and the timer
+/// starts afresh (RFC 3168 section 6.1.2).
+#[test]
+fn a_mark_at_a_window_of_one_segment_is_answered() {
+    for (answer, told) in [(NONE, NONE), (ECE, CWR)] {
+        let (mut script, handle, _) = short_segments_at_a_window_of_one(answer);
+        assert_eq!(bits(&script.send(handle, &text(100))[0]), told);
+    }
+    for (answer, afresh) in [(NONE, false), (ECE, true)] {
+        let (mut script, handle, start) = short_segments_at_a_window_of_one(NONE);
+        let timeout = |script: &Script| {
+            let connection = script.stack.tcp_connection(handle).unwrap();
+            connection.transfer.as_ref().and_then(|transfer| transfer.timeout_at).expect("it runs")
+        };
+        let before = timeout(&script);
+        script.now += ms(20);
+        ack_with(&mut script, start.wrapping_add(101), answer);
+        assert_eq!(timeout(&script), if afresh { before + ms(20) } else { before });
+    }
+}
+
+/// 3168-6.1.2-1: and what a timeout had lowered is not raised any more where its copy proves to have been for nothing.
+#[test]
+fn a_mark_at_a_window_of_one_segment_outlives_a_timeout_for_nothing() {
+    for (answer, spurious) in [(NONE, 1), (ECE, 0)] {
+        let (mut script, handle, start) = short_segments_at_a_window_of_one(answer);
+        // The probe of the tail and the timeout have sent the same octet.
+        for _ in 0..look(&script, handle).statistics.retransmits {
+            duplicate_ack(&mut script, &[(start, start.wrapping_add(1))]);
+        }
+        assert_eq!(look(&script, handle).statistics.spurious, spurious);
+        assert_eq!(window(&script, handle) > SEGMENT, spurious > 0);
+    }
 }
 
 /// 3168-6.1.2-1: the device makes many segments of one, and only the first of them may say CWR: it is told where that is so.

@@ -390,6 +390,13 @@ fn lost_syns_make_the_start_slow() {
         script.inject(&header, &[]);
         assert_eq!(octets(&script.send(handle, &text(50_000))), window, "{losses}");
 
+        let mut script = Script::with(|config| config.tcp.socket.congestion = Algorithm::Bbr);
+        let (handle, _) = script.connect();
+        script.pass(pause);
+        script.seq += 1;
+        script.inject(&header, &[]);
+        assert_eq!(look(&script, handle).cwnd as usize, window, "BBR, {losses}");
+
         let mut script = Script::new();
         let listener = script.listen();
         script.peer_syn(options);

@@ -414,3 +414,106 @@ fn a_search_from_the_start() {
     assert_eq!(sizes(&script.send(handle, &[1; 1_960])), [980, 980]);
     assert_eq!(script.stack.path_mtu(peer), 1_500);
 }
+
+/// 4821-7.4: without SACK it is a duplicate ACK that shows that something may be lost, before the third one begins a recovery.
+#[test]
+fn no_probe_after_a_duplicate_ack() {
+    for (duplicates, probed) in [(0, true), (1, false), (2, false)] {
+        let (mut script, handle, _) = ready_to_probe_with(false, 2 * 1_360);
+        for _ in 0..duplicates {
+            duplicate_ack(&mut script, &[]);
+        }
+        assert_eq!(look(&script, handle).phase, Phase::Open);
+        assert_eq!(sizes(&script.send(handle, &text(60 * 1_360))).contains(&1_460), probed, "{duplicates}");
+    }
+}
+
+/// 4821-7.4: no probe of the path while a probe of the tail asks whether something is lost.
+#[test]
+fn no_probe_behind_one_of_the_tail() {
+    let (mut script, handle, _) = ready_to_probe(2 * 1_360);
+    assert_eq!(sizes(&script.send(handle, &text(100))), [100]);
+    assert!(script.send(handle, &text(100)).is_empty(), "a second short segment waits for an ACK");
+    let mut tail = Vec::new();
+    while tail.is_empty() {
+        tail = script.pass(ms(5));
+    }
+    assert_eq!((sizes(&tail), look(&script, handle).statistics.timeouts), (vec![100], 0), "new text, as it is there");
+    assert!(!sizes(&script.send(handle, &text(60 * 1_360))).contains(&1_460));
+    script.now += ms(20);
+    let end = tail[0].header.seq.wrapping_add(100);
+    assert!(sizes(&script.peer_acks(end)).contains(&1_460), "nothing was lost");
+}
+
+/// Sends so much in pieces that are too short for a probe with something behind it.
+fn without_probe(script: &mut Script, handle: TcpHandle, len: usize) -> Vec<Sent> {
+    script.stack.tcp_set_options(script.now, handle, |options| options.nodelay = true).unwrap();
+    let data = text(len);
+    let sent: Vec<Sent> = data.chunks(6_880).flat_map(|piece| script.send(handle, piece)).collect();
+    assert_eq!((octets(&sent), sizes(&sent).contains(&1_460)), (len, false));
+    sent
+}
+
+/// 4821-7.4: the congestion window must take the probe and what is to follow it, and have room for the probe.
+#[test]
+fn a_probe_only_where_the_congestion_window_takes_it() {
+    // Of 13,600 octets, so many are in flight: what is left takes a probe or not.
+    for (flight, probed) in [(12_140, true), (12_141, false)] {
+        let (mut script, handle, _) = ready_to_probe(0);
+        without_probe(&mut script, handle, flight);
+        assert_eq!(look(&script, handle).cwnd, 13_600);
+        assert_eq!(sizes(&script.send(handle, &text(60 * 1_360))).contains(&1_460), probed, "{flight} in flight");
+    } // A loss leaves half of what was in flight: just what a probe and four segments behind it need, or less.
+    for (flight, probed) in [(13_800, true), (13_798, false)] {
+        let (mut script, handle, _) = ready_to_probe(0);
+        let sent = without_probe(&mut script, handle, 6_880);
+        script.now += ms(20);
+        script.peer_acks(end(&sent));
+        let sent = without_probe(&mut script, handle, flight);
+        script.now += ms(20);
+        assert_eq!(octets(&duplicate_ack(&mut script, &[(end(&sent[..1]), end(&sent))])), 1_360, "sent again");
+        script.now += ms(20);
+        script.peer_acks(end(&sent));
+        let seen = look(&script, handle);
+        assert_eq!((seen.phase, seen.cwnd as usize, seen.flight), (Phase::Open, flight / 2, 0));
+        assert_eq!(
+            sizes(&script.send(handle, &text(60 * 1_360))).contains(&1_460),
+            probed,
+            "a window of {}",
+            seen.cwnd
+        );
+    }
+}
+
+/// 4821-4, 5927-7.2: a probe that a timeout takes along counts as lost where it was the oldest, and the second time its size
+/// is too large; behind others that says nothing, and it is tried again.
+#[test]
+fn a_probe_in_a_timeout() {
+    for (oldest, sizes_tried) in [(true, [1_460, 1_460, 1_410]), (false, [1_460, 1_460, 1_460])] {
+        let (mut script, handle, _) = ready_to_probe(0);
+        let mut tried = Vec::new();
+        while tried.len() < 3 {
+            // One segment is too short for a probe; behind it one leaves once the window is large enough.
+            let mut sent = script.send(handle, &text(1_360));
+            sent.extend(script.send(handle, &text(12 * 1_360)));
+            if let Some(probe) = sent.iter().find(|segment| segment.text.len() > 1_360) {
+                assert_ne!(probe.header.seq, sent[0].header.seq);
+                tried.push(probe.text.len());
+                if oldest {
+                    script.peer_acks(probe.header.seq);
+                }
+                let timeouts = look(&script, handle).statistics.timeouts;
+                while look(&script, handle).statistics.timeouts == timeouts {
+                    script.pass(ms(10));
+                }
+            }
+            while look(&script, handle).flight > 0 {
+                script.now += ms(20);
+                let all = script.ack.wrapping_add(look(&script, handle).flight);
+                tried.extend(sizes(&script.peer_acks(all)).into_iter().filter(|&size| size > 1_360));
+            }
+            script.pass(ms(1_001));
+        }
+        assert_eq!(tried[..3], sizes_tried, "the oldest: {oldest}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Pacing and the model of the path, by the packet: what a controller that wants both is told, and what leaves when.
 
 mod flow_support;
+mod kit;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::congestion::{Algorithm, Bbr, Rate};
 use glasstcp::tcp::recovery::new_reno::Phase;
 use glasstcp::time::Instant;
+use glasstcp::wire::icmp::IcmpError;
 use glasstcp::wire::option::{TcpOptions, Timestamp};
 use glasstcp::wire::tcp::Flags;
 
@@ -206,4 +208,62 @@ fn the_echo_of_an_earlier_recovery_proves_nothing() {
     // And the echo of its own repair is no proof either.
     let (_, now) = answer(21, &[], Some(sent[0].1));
     assert_eq!((now.phase, now.statistics.spurious), (Phase::Open, 0));
+}
+
+/// An application whose last text is on its way limits what is sent, also where nothing but ACKs come from then on: by number,
+/// or by blocks alone.
+#[test]
+fn an_application_that_has_sent_its_last_is_found_out() {
+    for blocks in [false, true] {
+        let (mut script, handle) = bbr();
+        let start = script.ack;
+        let at = |segment: u32| start.wrapping_add(segment * SEGMENT);
+        script.send(handle, &text(8 * MSS));
+        script.pass(RTT);
+        if blocks {
+            duplicate_ack(&mut script, &[(at(1), at(3))]);
+        } else {
+            script.peer_acks(at(2));
+        }
+        let delivery = &model(&script, handle).delivery;
+        assert_eq!((delivery.delivered(), delivery.is_app_limited()), (u64::from(2 * SEGMENT), true), "{blocks}");
+    }
+}
+
+/// What is lost is told to the model with the sign that shows it, by SACK or by a timeout, each octet once.
+#[test]
+fn every_octet_is_lost_once() {
+    let (mut script, handle) = bbr();
+    let start = script.ack;
+    let at = |segment: u32| start.wrapping_add(segment * SEGMENT);
+    let lost = |script: &Script| model(script, handle).delivery.lost();
+    script.send(handle, &text(10 * MSS));
+    script.pass(RTT);
+    duplicate_ack(&mut script, &[(at(2), at(4))]);
+    assert_eq!(lost(&script), 0);
+    duplicate_ack(&mut script, &[(at(2), at(5))]);
+    assert_eq!((lost(&script), look(&script, handle).phase), (u64::from(2 * SEGMENT), Phase::FastRecovery));
+    while look(&script, handle).statistics.timeouts == 0 {
+        script.pass(Duration::from_millis(1));
+    }
+    // All but what is SACKed: those two once more, and the five behind.
+    assert_eq!(lost(&script), u64::from(9 * SEGMENT));
+}
+
+/// 1191-6.4: what was too large for the path is sent again, and is no loss by which the model would judge it.
+#[test]
+fn what_is_too_large_is_no_loss() {
+    let (mut script, handle) = bbr();
+    let sent = script.send(handle, &text(10 * MSS));
+    script.pass(RTT);
+    let error = IcmpError::PacketTooBig { mtu: 1_000 };
+    let error = kit::icmp_error("192.0.2.9".parse().unwrap(), &sent[0].packet, error);
+    assert_eq!(kit::give(&mut script, &error), None);
+    let again = script.pass(RTT);
+    assert!(again.len() > 5 && again.iter().all(|segment| segment.text.len() <= 960), "{again:?}");
+    while look(&script, handle).statistics.timeouts == 0 {
+        script.pass(Duration::from_millis(1));
+    }
+    let (lost, flight) = (model(&script, handle).delivery.lost(), look(&script, handle).flight);
+    assert!((1..=flight.into()).contains(&lost), "by the timeout alone, each octet once: {lost} of {flight}");
 }

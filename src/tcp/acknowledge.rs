@@ -8,7 +8,6 @@ use super::due::Due;
 use super::habits::Windows;
 use super::input::Rejected;
 use super::loss::{self, Ack};
-use super::recovery::frto::Frto;
 use super::recovery::sent::Delivered;
 use super::segment::Segment;
 use super::state::{Cause, State};
@@ -40,6 +39,7 @@ pub(super) fn acknowledge(
         return Ok(());
     }
     let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
+    let flight = connection.flight();
     match range {
         AckRange::BeyondNext | AckRange::TooOld => {
             if range == AckRange::TooOld || !cx.config.habits.acks.silent_on_future {
@@ -58,7 +58,7 @@ pub(super) fn acknowledge(
         AckRange::Duplicate => duplicate_ack(connection, segment, cx),
     }
     if connection.agreed.ecn {
-        loss::mark_echoed(connection, segment, cx);
+        loss::mark_echoed(connection, segment, flight, cx);
     }
     update_window(connection, segment, range == AckRange::New, cx);
     // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
@@ -130,10 +130,6 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     connection.measured(rtt, segment);
     // 5681-3.1-2: the handshake does not grow cwnd.
     if done.syn {
-        if let Some(transfer) = connection.transfer.as_mut() {
-            // What a timeout may have begun was about the SYN alone.
-            (transfer.frto, transfer.timed_out) = (Frto::Idle, None);
-        }
         connection.restart_timers(cx);
     } else {
         let ack = Ack {

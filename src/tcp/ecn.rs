@@ -71,15 +71,22 @@ impl Ecn {
         self.echo = codepoint == CE || (self.echo && !cwr);
     }
 
-    /// An ACK of everything before `una` has come.
+    /// An ACK of everything before `una` has come. One of no more than what was sent before the sender slowed down cannot know
+    /// of that yet, and what it echoes is the same mark.
     pub fn acknowledged(&mut self, una: SeqNumber) {
-        self.waits &= una.lt(self.answered);
+        self.waits &= una.le(self.answered);
     }
 
     /// An ACK echoes a mark: whether it asks for less than is sent now. Tell the controller, and then [`Ecn::slowed_down`].
     // 3168-6.1.2-1: once per window of data.
     pub fn is_news(&self) -> bool {
         !self.waits
+    }
+
+    /// The sender has slowed down for the loss of what lies at `una`, before it was known.
+    // 3168-6.1.2-1: what was sent since is another window of data.
+    pub fn has_answered(&self, una: SeqNumber) -> bool {
+        self.waits && una.lt(self.answered)
     }
 
     /// The sender has lowered its window, for a mark or for a loss, with everything before `nxt` sent.
@@ -162,9 +169,12 @@ mod tests {
             ecn.sent(CWR | Flags::ACK);
             assert_eq!(ecn.flags(true), NONE);
             ecn.acknowledged(una + 9_999);
-            assert!(!ecn.is_news());
+            assert!(!ecn.is_news() && ecn.has_answered(una + 9_999));
+            // An ACK that the peer has sent before CWR arrived.
             ecn.acknowledged(una + 10_000);
-            assert!(ecn.is_news());
+            assert!(!ecn.is_news() && !ecn.has_answered(una + 10_000));
+            ecn.acknowledged(una + 10_001);
+            assert!(ecn.is_news() && !ecn.has_answered(una + 9_999));
             ecn.slowed_down(una + 20_000);
             ecn.withdraw();
             assert!(ecn.is_news() && ecn.flags(true) == NONE, "what was taken back is not told");

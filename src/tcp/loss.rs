@@ -235,15 +235,14 @@ pub(super) fn reduced_from(connection: &Connection, flight: u32, cx: &Context<'_
 
 /// A mark in the same window of data has lowered cwnd already for the congestion that a loss shows now.
 fn is_answered(connection: &Connection) -> bool {
-    connection.agreed.ecn && !connection.ecn.is_news()
+    connection.agreed.ecn && connection.ecn.has_answered(connection.snd.una)
 }
 
 /// Tells the controller of a loss, unless it knows of that congestion.
 // 3168-6.1.2-1
 fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context<'_>) {
     if answered {
-        // Nothing was changed that could be taken back.
-        connection.undo.forget();
+        // Nothing is changed that could be taken back, and the mark has left nothing from before it.
         return;
     }
     let mss = connection.segment_payload();
@@ -325,26 +324,26 @@ pub(super) fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> boo
     connection.agreed.ecn && segment.flags.contains(Flags::ECE) && !segment.syn()
 }
 
-/// The peer may have got a packet that was marked on its way: congestion without a loss.
-// 3168-6.1.2-1
-pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+/// The peer may have got a packet that was marked on its way: congestion without a loss, found by an ACK before which `flight`
+/// octets were in flight.
+// 3168-6.1.2-1: halved as for a loss; an ACK of much, as of a super-segment, leaves little in flight and says no more for it.
+pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, flight: u32, cx: &mut Context<'_>) {
     // While losses are repaired, the window has been lowered already.
     if !echoes_mark(connection, segment) || !connection.ecn.is_news() || connection.recovery.phase != Phase::Open {
         return;
     }
-    let mss = connection.segment_payload();
-    let flight = reduced_from(connection, connection.flight().max(mss), cx);
-    if connection.congestion.get().window() <= mss {
-        // A window of one segment, after a timeout, cannot be lowered, and the answer of a larger one, half of it but two
-        // segments at least, would raise it. RFC 3168 section 6.1.2: the timer starts afresh.
-        connection.ecn.slowed_down(connection.snd.nxt);
-        connection.restart_timers(cx);
-        return;
-    }
-    connection.congestion.get_mut().congestion_experienced(&Loss { now: cx.now, flight, mss });
     connection.ecn.slowed_down(connection.snd.nxt);
     // What follows is no loss that could prove to be none.
     connection.undo.forget();
+    let mss = connection.segment_payload();
+    if connection.congestion.get().window() <= mss {
+        // A window of one segment, after a timeout, cannot be lowered, and the answer of a larger one, half of it but two
+        // segments at least, would raise it. RFC 3168 section 6.1.2: the timer starts afresh.
+        connection.restart_timers(cx);
+        return;
+    }
+    let flight = reduced_from(connection, flight.max(mss), cx);
+    connection.congestion.get_mut().congestion_experienced(&Loss { now: cx.now, flight, mss });
     cx.counters.ecn_reductions += 1;
     tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "congestion experienced");
 }

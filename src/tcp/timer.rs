@@ -175,8 +175,6 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
     // By habit one recovery is one sign.
     let once = connection.recovery.phase == Phase::FastRecovery && !cx.config.habits.cwnd.lowers_again();
     let first = open || (!once && transfer.timed_out.is_none_or(|(seq, _)| seq != una));
-    transfer.timed_out = Some((una, cx.now));
-    transfer.frto = transfer.frto.timed_out(open);
     match limit {
         // 8985-6.3: what has just been sent still has its time.
         Some(limit) => transfer.sent.mark_lost_until(limit),
@@ -199,6 +197,10 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
             connection.offer_less(&cx.config.habits);
         }
     } else {
+        if let Some(transfer) = connection.transfer.as_mut() {
+            transfer.timed_out = Some((una, cx.now));
+            transfer.frto = transfer.frto.timed_out(open);
+        }
         if connection.recovery.phase != Phase::Timeout {
             connection.undo.begin(una, resent);
         } else if first {

@@ -88,6 +88,11 @@ impl DeliveryRate {
         self.delivered
     }
 
+    /// Octets marked lost since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// What is sent now is limited by the application.
     pub fn is_app_limited(&self) -> bool {
         self.app_limited > 0
