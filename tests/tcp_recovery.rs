@@ -334,9 +334,11 @@ fn a_spurious_timeout_is_found_out() {
 /// RFC 3522: with timestamps the first ACK tells.
 #[test]
 fn the_echo_tells_of_a_spurious_timeout() {
-    for (late, queued) in [(true, 0), (true, 30 * MSS), (false, 0)] {
+    for (late, queued, sack_permitted) in
+        [(true, 0, true), (true, 30 * MSS, true), (true, 30 * MSS, false), (false, 0, true)]
+    {
         let timestamp = Some(Timestamp { value: 500, echo: 0 });
-        let mut ten = Ten::with(queued, TcpOptions { timestamp, ..SACK });
+        let mut ten = Ten::with(queued, TcpOptions { timestamp, sack_permitted, ..SACK });
         let original = ten.script.last_tsval;
         ten.pass(ms(450));
         assert_eq!(ten.look().phase, Phase::Timeout);

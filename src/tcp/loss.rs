@@ -296,6 +296,7 @@ fn grow(connection: &mut Connection, ack: &Ack<'_>, before: &Before, cx: &Contex
         let acked = Acked { octets, ..told(connection, ack, cx) };
         connection.congestion.get_mut().acked(&acked);
     } else if let Some(rtt) = ack.rtt.filter(|_| !ends) {
+        // 9406-4.2-1: a round trip is one, whatever tells it.
         connection.congestion.get_mut().sampled(rtt);
     }
 }

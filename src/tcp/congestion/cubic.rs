@@ -104,8 +104,7 @@ impl Cubic {
                 Phase::Over => {
                     // A window of one segment, after lost SYNs, is none to go on from.
                     self.ssthresh = self.cwnd.max(2 * acked.mss);
-                    let prior = self.cwnd;
-                    self.later().curve.prior = prior;
+                    self.later();
                     return;
                 }
             }

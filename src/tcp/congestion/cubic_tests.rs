@@ -302,6 +302,10 @@ fn hystart_ends_with_a_threshold_of_two_segments() {
         }
     }
     assert_eq!((cubic.window(), cubic.slow_start_threshold()), (MSS, 2 * MSS));
+    // And slow start takes it there, which HyStart++ has nothing more to say of.
+    una += MSS;
+    cubic.acked(&Acked { una, nxt: una + MSS, ..ack(MSS, MSS) });
+    assert_eq!(cubic.window(), 2 * MSS);
 }
 
 /// 9406-4.3: one ACK of 64 segments counts as eight, that of a super-segment in full.
@@ -336,4 +340,42 @@ fn the_longest_time_does_not_overflow() {
     cubic.acked(&acked);
     cubic.acked(&acked);
     assert!(cubic.window() >= 700 * MSS);
+}
+
+/// 5681-4.1: after idleness the curve begins anew where slow start ends, and does not take cwnd at once to where it would be.
+#[test]
+fn idleness_begins_another_curve() {
+    let rtt = Duration::from_millis(100);
+    let mut cubic = after_loss(100);
+    run(&mut cubic, Duration::ZERO, rtt, Duration::from_secs(4), rtt);
+    assert!(cubic.window() > 95 * MSS);
+    cubic.restart(MSS);
+    while cubic.window() < cubic.slow_start_threshold() {
+        let flight = cubic.window();
+        cubic.acked(&ack(MSS, flight));
+    }
+    let before = cubic.window();
+    run(&mut cubic, Duration::from_secs(5), rtt, rtt, rtt);
+    assert!((1..5 * MSS).contains(&(cubic.window() - before)), "{} after {before}", cubic.window());
+}
+
+/// 9406-4.3: who takes over a threshold is past the initial slow start: no growing delay ends the one that leads there. Without
+/// a threshold it is the initial one.
+#[test]
+fn a_threshold_that_is_taken_over_ends_hystart() {
+    for (threshold, watches) in [(200 * MSS, false), (u32::MAX, true)] {
+        let mut cubic = Cubic::new();
+        cubic.adopt(10 * MSS, threshold, MSS);
+        assert_eq!(cubic.watches_delay(), watches);
+        let mut una = SeqNumber(1);
+        for round in 0..12 {
+            let end = una + cubic.window();
+            while una.lt(end) {
+                una += MSS;
+                let rtt = Some(Duration::from_millis(20 + 20 * round));
+                cubic.acked(&Acked { rtt, una, nxt: end, ..ack(MSS, cubic.window()) });
+            }
+        }
+        assert_eq!(cubic.slow_start_threshold() < threshold, watches, "{}", cubic.slow_start_threshold());
+    }
 }

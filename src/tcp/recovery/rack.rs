@@ -140,3 +140,38 @@ fn judge_retransmissions(sent: &mut SentRecords, latest: Stamp, patience: Durati
         sent.again.pop_front();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sent::SentRecord;
+    use super::*;
+    use crate::tcp::sequence::SeqNumber;
+
+    fn record(seq: SeqNumber, len: u32, sent_at: Instant) -> SentRecord {
+        SentRecord { seq, len, sent_at, segment: 1_000, transmissions: 1, syn: false, fin: false }
+    }
+
+    /// 9293-3.4-1: what was judged before lies 3 GiB back, which is 1 GiB ahead; the next loss is found all the same.
+    #[test]
+    fn what_was_judged_long_ago_hides_nothing() {
+        let (mut sent, mut rack) = (SentRecords::default(), Rack::default());
+        let mut una = SeqNumber(0);
+        for second in 0..2 {
+            let at = Instant::from_secs(second);
+            sent.push(record(una, 1_000, at));
+            sent.push(record(una + 1_000, 1_000, at));
+            let mut done = Delivered::default();
+            sent.sack((una + 1_000, una + 2_000), None, 10, &mut done);
+            let now = at + Duration::from_millis(10);
+            rack.update(&done, now);
+            assert_eq!(detect(&mut sent, &rack, Duration::ZERO, now).octets, 1_000, "{second}");
+            una += 2_000;
+            sent.acknowledge(una, &mut done);
+            for _ in 0..3 {
+                sent.push(record(una, 1 << 30, now));
+                una += 1 << 30;
+                sent.acknowledge(una, &mut done);
+            }
+        }
+    }
+}

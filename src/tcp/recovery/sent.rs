@@ -261,6 +261,7 @@ impl SentRecords {
                 self.again.pop_front();
             }
         }
+        // 9293-3.4-1: a mark that stays behind would lie ahead one day.
         if self.judged.is_some_and(|judged| judged.le(una)) {
             self.judged = None;
         }
