@@ -309,6 +309,27 @@ fn a_loss_that_a_probe_has_repaired_is_answered_once() {
     assert_eq!(ten.look().ssthresh, ssthresh);
 }
 
+/// 8985-7.4.2: a peer that knows no D-SACK repeats its ACK when the second copy of the last segment comes, though nothing is in
+/// flight any more: nothing was lost. Without that ACK it must be taken for a loss.
+#[test]
+fn a_second_ack_of_a_probe_shows_that_nothing_was_lost() {
+    for twice in [false, true] {
+        let mut ten = Ten::new(0);
+        ten.ack(9);
+        assert_eq!(ten.pass(ms(250)), [9]);
+        ten.script.now += RTT;
+        ten.ack(10);
+        assert_eq!(ten.look().flight, 0);
+        if twice {
+            ten.ack(10);
+        }
+        ten.script.send(ten.handle, &text(MSS));
+        ten.script.now += RTT;
+        ten.ack(11);
+        assert_eq!(ten.look().ssthresh == u32::MAX, twice);
+    }
+}
+
 /// RFC 8985 section 7.1: what becomes of a probe is no question any more once a recovery has begun.
 #[test]
 fn a_recovery_forgets_the_probe() {

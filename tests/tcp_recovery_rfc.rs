@@ -213,3 +213,75 @@ fn lost_acks_are_no_lost_segments() {
     assert_eq!(ten.sack(&[(1, 10)]).first(), Some(&0));
     assert_eq!(ten.look().phase, Phase::FastRecovery);
 }
+
+/// 5682-2.1, 5682-3.1: the first ACK after a timeout, of whatever it is one, leaves two segments of cwnd at most, and the one after
+/// it, which shows that the timeout was right, three.
+#[test]
+fn the_window_while_a_timeout_is_in_doubt() {
+    for options in [SACK, NO_SACK] {
+        for first in [1, 5, 9] {
+            let mut ten = Ten::with(30 * MSS, options);
+            ten.pass(ms(450));
+            assert_eq!((ten.look().phase, ten.look().cwnd), (Phase::Timeout, SEGMENT));
+            let new = ten.ack(first)[0];
+            assert!(new >= 10);
+            assert_eq!(ten.look().cwnd, 2 * SEGMENT, "{first}");
+            if options.sack_permitted {
+                ten.sack(&[(new, new + 1)])
+            } else {
+                ten.sack(&[])
+            };
+            let look = ten.look();
+            assert!(look.phase == Phase::Timeout && look.cwnd <= 3 * SEGMENT, "{first}: {look:?}");
+        }
+        // All at once.
+        let mut ten = Ten::with(0, options);
+        ten.pass(ms(450));
+        ten.ack(10);
+        assert_eq!((ten.look().phase, ten.look().cwnd), (Phase::Open, 2 * SEGMENT));
+    }
+}
+
+/// RFC 3465 section 2.3: the ACK of what a timeout has sent again covers nine segments that arrived long before. One has left the
+/// network, and that is by how much cwnd grows.
+#[test]
+fn what_arrived_before_a_timeout_grows_nothing_behind_it() {
+    for options in [SACK, NO_SACK] {
+        let mut ten = Ten::with(0, options);
+        if options.sack_permitted {
+            assert_eq!(ten.sack(&[(1, 10)]), [0]);
+        }
+        ten.pass(ms(450));
+        assert_eq!((ten.look().phase, ten.look().cwnd), (Phase::Timeout, SEGMENT));
+        ten.script.now += RTT;
+        ten.ack(10);
+        assert_eq!(ten.look().cwnd, 2 * SEGMENT);
+    }
+}
+
+/// 5681-4.3-1, 6675-5.1: what was sent again after a timeout is lost once more: cwnd and ssthresh are lowered for it, and no other
+/// recovery begins.
+#[test]
+fn a_retransmission_after_a_timeout_is_lost() {
+    let mut ten = Ten::new(40 * MSS);
+    ten.pass(ms(450));
+    let new = ten.ack(1)[0];
+    // The timeout was right.
+    assert_eq!(ten.sack(&[(new, new + 1)]), [1]);
+    let mut una = 1;
+    while ten.look().cwnd < 4 * SEGMENT {
+        ten.script.now += RTT;
+        una += 1;
+        ten.ack_and_sack(una, &[(new, new + 1)]);
+    }
+    let before = ten.look();
+    assert_eq!((before.phase, before.ssthresh), (Phase::Timeout, 5 * SEGMENT));
+    // The next one is lost, and what left together with it and after it arrives.
+    ten.script.now += RTT;
+    ten.sack(&[(una + 1, una + 2), (new, new + 1)]);
+    ten.script.now += RTT;
+    let sent = ten.sack(&[(una + 1, una + 4), (new, new + 1)]);
+    let look = ten.look();
+    assert!(sent.contains(&una), "{sent:?}");
+    assert_eq!((look.phase, look.ssthresh, look.cwnd), (Phase::Timeout, 2 * SEGMENT, 2 * SEGMENT));
+}

@@ -178,9 +178,10 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Delivered) 
 fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
     // 5681-2-2: all five conditions, so that window updates and data do not count. While the window is closed such ACKs
     // answer probes, which says nothing of a loss.
+    // 8985-7.4.2: the second copy of the last segment may arrive when nothing is in flight any more.
     let duplicate = segment.ack == connection.snd.una
         && connection.snd.wnd > 0
-        && connection.flight() > 0
+        && (connection.flight() > 0 || connection.probe.is_some())
         && segment.is_empty()
         && connection.snd.shift.scale(segment.window) == connection.snd.wnd;
     // With SACK the blocks count, whatever segment carries them; without, the duplicates do.

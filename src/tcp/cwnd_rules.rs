@@ -53,11 +53,9 @@ impl CwndRules {
         let (delivered, mss) = (ack.done.octets, connection.segment_payload());
         match self {
             CwndRules::Flight => {
-                if before.reorders && !ends_by_delay(connection) {
-                    delivered
-                } else {
-                    ack.done.acknowledged
-                }
+                let by_delivery = before.reorders && !ends_by_delay(connection);
+                let octets = if by_delivery { delivered } else { ack.done.acknowledged };
+                before.counted(connection, octets, delivered)
             }
             CwndRules::Delivery => {
                 let told = u32::from(before.duplicates) * mss;

@@ -13,6 +13,7 @@ use super::connection::{Connection, Context};
 use super::due::Due;
 use super::mistake::{is_mistake, undo};
 use super::model;
+use super::recovery::frto::Frto;
 use super::recovery::new_reno::{Action, Phase};
 use super::recovery::rack;
 use super::recovery::reordering::DUPLICATE_THRESHOLD;
@@ -166,12 +167,35 @@ pub(super) struct Before {
     pub reorders: bool,
     /// Segments that duplicate ACKs had told to have arrived.
     pub duplicates: u8,
+    /// Whether a timeout was for nothing was still to be found out.
+    doubts_timeout: bool,
 }
 
 impl Before {
     fn of(connection: &Connection) -> Before {
         let recovery = &connection.recovery;
-        Before { phase: recovery.phase, reorders: connection.reordering.seen, duplicates: recovery.duplicates() }
+        Before {
+            phase: recovery.phase,
+            reorders: connection.reordering.seen,
+            duplicates: recovery.duplicates(),
+            doubts_timeout: connection.frto() != Frto::Idle,
+        }
+    }
+
+    /// The octets for which slow start may grow cwnd, of those that the ACK has acknowledged and delivered.
+    ///
+    /// After a timeout an ACK often covers what arrived long before, which says nothing of what leaves the network now
+    /// (RFC 3465 section 2.3): only what the ACK is the first to tell counts; or one segment, where SACK does not tell, or where
+    /// it is not known yet what the timeout was.
+    // 5682-2.1, 5682-3.1: cwnd is two segments at most behind the first ACK and three behind the second.
+    pub(super) fn counted(&self, connection: &Connection, acknowledged: u32, delivered: u32) -> u32 {
+        match self.phase {
+            Phase::Timeout if self.doubts_timeout || !connection.agreed.sack => {
+                acknowledged.min(connection.segment_payload())
+            }
+            Phase::Timeout => acknowledged.min(delivered),
+            Phase::Open | Phase::FastRecovery => acknowledged,
+        }
     }
 }
 
@@ -199,9 +223,27 @@ pub(super) fn find_losses(connection: &mut Connection, before: &Outstanding, cx:
             // The first reduction was right, whatever becomes of this one.
             connection.undo.forget();
         }
+        Phase::Timeout if resent && cx.config.habits.cwnd.lowers_again() => lower_after_timeout(connection, before, cx),
         Phase::FastRecovery | Phase::Timeout => {}
     }
     losses.octets
+}
+
+/// What was sent again since a timeout is lost: one more sign of congestion, but no other recovery.
+// 5681-4.3-1; 6675-5.1: none begins before all is acknowledged that was sent when the timer expired.
+fn lower_after_timeout(connection: &mut Connection, before: &Outstanding, cx: &mut Context<'_>) {
+    let mss = connection.segment_payload();
+    // A window of one segment cannot be lowered; and a model of the path hears of each loss by itself.
+    if connection.congestion.models_path() || connection.congestion.get().window() <= mss {
+        return;
+    }
+    let flight = reduced_from(connection, before.flight.max(mss), cx);
+    answer(connection, flight, false, cx);
+    // The timeout was right, whatever becomes of this one.
+    connection.undo.forget();
+    if let Some(transfer) = connection.transfer.as_mut() {
+        transfer.reduced_at = cx.now;
+    }
 }
 
 /// Fast recovery begins, with so much on its way before what was found to be lost.

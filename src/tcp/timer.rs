@@ -198,7 +198,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         }
     } else {
         if let Some(transfer) = connection.transfer.as_mut() {
-            transfer.timed_out = Some((una, cx.now));
+            (transfer.timed_out, transfer.reduced_at) = (Some((una, cx.now)), cx.now);
             transfer.frto = transfer.frto.timed_out(open);
         }
         if connection.recovery.phase != Phase::Timeout {

@@ -57,7 +57,9 @@ impl Reordering {
     /// A D-SACK: something was sent again for nothing, so the window was too small. Once in a round trip.
     // 8985-6.2-4
     pub fn duplicate(&mut self, una: SeqNumber, nxt: SeqNumber) {
-        if self.multiplier == 1 || una.ge(self.round) {
+        // A mark that lies in front of SND.NXT no more is of long ago, however its number compares.
+        let same_round = una.lt(self.round) && self.round.le(nxt);
+        if self.multiplier == 1 || !same_round {
             self.round = nxt;
             self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSISTENCE;
@@ -113,6 +115,18 @@ mod tests {
         reordering.recovered();
         assert_eq!(window(&reordering), 10);
         assert!(reordering.seen, "the path is what it is");
+    }
+
+    /// 8985-6.2-4: the mark of a round does not come back when the sequence numbers have gone half around.
+    #[test]
+    fn a_round_of_long_ago_is_over() {
+        let mut reordering = Reordering { seen: true, ..Reordering::default() };
+        for (turn, una) in [0_u32, 1 << 30, 3 << 30, 0x7000_0000, 0x6fff_0000].into_iter().enumerate() {
+            reordering.duplicate(SeqNumber(una), SeqNumber(una) + 100);
+            assert_eq!(usize::from(reordering.multiplier()), turn + 2, "{una}");
+            reordering.duplicate(SeqNumber(una) + 50, SeqNumber(una) + 150);
+            assert_eq!(usize::from(reordering.multiplier()), turn + 2, "{una}");
+        }
     }
 
     #[test]
