@@ -95,6 +95,11 @@ fn service(tuple: &FourTuple) -> (IpAddr, IpAddr, u16) {
     (tuple.local_addr, tuple.remote_addr, tuple.remote_port)
 }
 
+/// The MSS of a server that has told none.
+fn default_mss(tuple: &FourTuple) -> u16 {
+    if tuple.remote_addr.is_ipv6() { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 }
+}
+
 impl Cache {
     /// What the SYN of a new connection carries beyond what any does, where segments of `mss` octets may be sent: the
     /// server's cookie and text, or the request for a cookie; `None` for nothing.
@@ -114,7 +119,9 @@ impl Cache {
             return Some(FastOpen { option: Some(request), ..FastOpen::default() });
         }
         // 7413-4.2.2-1: the options count too, and all that there could be: those that a box on the way may add find room.
-        let cached = known.map_or(usual, |server| server.mss);
+        // Of a server that nothing is known of, only what every host takes is (RFC 7413 section 4.1.3).
+        let unknown = if manner.long { mss } else { default_mss(tuple) };
+        let cached = known.map_or(unknown, |server| server.mss);
         let room = mss.min(cached).min(usual).saturating_sub(MAX_LEN as u16);
         Some(FastOpen { option: cookie.filter(|_| !manner.without_cookie), room, answer: None })
     }
@@ -125,7 +132,6 @@ impl Cache {
     pub fn learn(&mut self, tuple: &FourTuple, answer: Option<&Answer>, back_off: Duration, now: Instant) {
         if let Some(answer) = answer {
             let known = self.servers.0.get(&pair(tuple)).map(|&(_, server)| server);
-            let default = if tuple.remote_addr.is_ipv6() { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 };
             let refused = match answer.request {
                 Some(request) if answer.cookie.is_none() && request.experimental => Experiment::Tried,
                 Some(_) if answer.cookie.is_none() => Experiment::Next,
@@ -133,7 +139,7 @@ impl Cache {
             };
             let server = Server {
                 cookie: answer.cookie.or(known.and_then(|known| known.cookie)),
-                mss: answer.mss.unwrap_or(default),
+                mss: answer.mss.unwrap_or(default_mss(tuple)),
                 experiment: known.map_or(refused, |known| known.experiment.max(refused)),
             };
             self.servers.set(pair(tuple), now, server);
@@ -225,12 +231,13 @@ mod tests {
         assert!(cache.begin(&tuple(1, 80), 1_460, Manner::default(), now + BACK_OFF * 1_024).is_some());
     }
 
+    /// 7413-4.2.2-1: and as long as it has told nothing, that of the default MSS.
     #[test]
     fn without_a_cookie_text_has_the_room_that_the_server_has_told() {
         let (mut cache, now) = (Cache::default(), Instant::from_secs(5));
         let manner = Manner { without_cookie: true, ..Manner::default() };
         let first = cache.begin(&tuple(1, 80), 9_000, manner, now).unwrap();
-        assert_eq!((first.option, first.room), (None, 1_420), "the MSS of most paths");
+        assert_eq!((first.option, first.room), (None, 496));
         let long = Manner { long: true, ..manner };
         assert_eq!(cache.begin(&tuple(1, 80), 9_000, long, now).unwrap().room, 8_960, "what our link takes");
         cache.learn(&tuple(1, 80), Some(&answer(b"", 100)), BACK_OFF, now);
