@@ -175,7 +175,7 @@ fn a_buffer_that_is_all_window() {
     }
 }
 
-/// 9293-3.10.7.4-22: the field of a SYN-ACK is not scaled; once the handshake is over all of the buffer is window, before
+/// 7323-2.2-2: the field of a SYN-ACK is not scaled; once the handshake is over all of the buffer is window, before
 /// anything has left that says so.
 #[test]
 fn the_handshake_opens_all_of_the_window() {

@@ -44,7 +44,7 @@ fn what_was_sent_before_the_path_was_known_follows() {
     assert_eq!(sends(&script, second), 1_400);
 }
 
-/// 8201-5.4: the first segment that was too large leaves again at once, however full the window is with others.
+/// 1191-6.4: the first segment that was too large leaves again at once, however full the window is with others.
 #[test]
 fn what_was_too_large_leaves_into_a_full_window() {
     let (mut script, handle) = accepted(|config| config.tcp.socket.nodelay = true);

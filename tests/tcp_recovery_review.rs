@@ -191,7 +191,7 @@ fn an_ack_takes_the_place_of_a_probe_that_is_due() {
     assert_eq!(ten.pass(ms(300)).first(), Some(&9));
 }
 
-/// 9293-3.10.7.4-26: an ACK that only reports shows a round-trip time all the same.
+/// An ACK that only reports shows a round-trip time all the same.
 #[test]
 fn a_block_shows_a_round_trip_time() {
     let mut ten = Ten::new(0);

@@ -17,7 +17,7 @@ fn counted(script: &Script, handle: TcpHandle) -> u16 {
     look(script, handle).statistics.timeouts
 }
 
-/// 5681-4.3-1, 8985-6.3: by the habit of one reduction for one recovery, a timeout within it reduces nothing again.
+/// By the habit of one reduction for one recovery, a timeout within it reduces nothing again.
 #[test]
 fn by_habit_a_timeout_in_a_recovery_is_no_other_sign() {
     let (mut script, handle) = accepted_with_sack(|config| {
@@ -67,7 +67,7 @@ fn with_ecn() -> (Script, TcpHandle) {
     (script, handle)
 }
 
-/// 3168-6.1.5: a mark is told at once, and text without one may wait.
+/// 3168-6.1.3: a mark is told at once, and text without one may wait.
 #[test]
 fn the_ack_of_a_mark_does_not_wait() {
     for (bits, at_once) in [(ECT_0, 0), (CE, 1)] {
@@ -79,7 +79,7 @@ fn the_ack_of_a_mark_does_not_wait() {
     }
 }
 
-/// 3168-6.1.2-2, 5681-3.1-8: a timeout has slowed the sender down: the peer is told, and its word of a mark within the same
+/// 3168-6.1.2-1, 5681-3.1-8: a timeout has slowed the sender down: the peer is told, and its word of a mark within the same
 /// window asks for nothing more.
 #[test]
 fn a_timeout_is_told_as_a_reduction() {
@@ -114,7 +114,7 @@ fn the_first_probe_waits_for_a_plain_timeout() {
     assert_eq!(octets(&probes), 1);
 }
 
-/// 9293-SHLD-17: the limit that the application has set counts from when the window closed, whatever the peer answers.
+/// 9293-MUST-21: the limit that the application has set counts from when the window closed, whatever the peer answers.
 #[test]
 fn the_limit_of_the_application_counts_from_the_closing_of_the_window() {
     let (mut script, handle) = accepted(|config| config.tcp.socket.user_timeout = Some(secs(10)));

@@ -488,7 +488,7 @@ fn the_receive_buffer_may_change() {
     assert_eq!(look(&script, handle).rcv_wnd, window - 1_000, "the edge stays");
 }
 
-/// 9293-SHLD-14: a buffer that grows by itself is what the application has set, at once and from then on.
+/// A buffer that grows by itself is what the application has set, at once and from then on.
 #[test]
 fn a_buffer_that_was_set_does_not_grow() {
     let mut script = Script::new();

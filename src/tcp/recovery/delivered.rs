@@ -97,7 +97,7 @@ impl Delivered {
 mod tests {
     use super::*;
 
-    /// 8985-6.2-2: RACK.rtt is that of the highest number, sent again or not, as far as it is sure.
+    /// By a habit RACK.rtt is that of the highest number, sent again or not, as far as it is sure.
     #[test]
     fn the_time_of_the_highest_number() {
         let record = |seq: u32, at: u64, transmissions: u8| SentRecord {
