@@ -9,8 +9,8 @@ use crate::stack::TcpHandle;
 use crate::tcp::connection::Connection;
 use crate::tcp::sequence::SeqNumber;
 
-/// Octets of memory that the record of one piece takes.
-const RECORD: u32 = 960;
+/// Octets of memory that the record of one piece takes, in kernels before 6.3 (later ones: 960).
+const RECORD: u32 = 1_280;
 
 /// The least that a program can limit it to.
 pub(super) const LEAST: u32 = 4_608;
@@ -37,6 +37,8 @@ pub(super) struct SendMemory {
     pushed: Option<SeqNumber>,
     /// Somebody was told to wait for room.
     pub waits: bool,
+    /// SND.UNA when that was, or when it was last looked at.
+    una: Option<SeqNumber>,
 }
 
 /// Octets of one piece: half of the largest window at most, in whole segments, but one of them at least.
@@ -55,15 +57,25 @@ fn memory(connection: &Connection) -> u32 {
 
 impl SendMemory {
     /// The limit now.
-    fn limit(&mut self, connection: &Connection, initial: u32, most: u32) -> u32 {
-        if let Some(set) = self.set {
-            return set;
+    fn limit(&self, initial: u32) -> u32 {
+        self.set.unwrap_or(self.grown.max(initial))
+    }
+
+    /// A writer has to wait.
+    fn wait(&mut self, connection: &Connection) {
+        self.waits = true;
+        self.una = Some(connection.snd.una);
+    }
+
+    /// Where something was acknowledged while a writer waits, the limit grows with cwnd, unless that is full.
+    fn grow(&mut self, connection: &Connection, most: u32) {
+        let (mss, cwnd) = (connection.segment_payload(), connection.congestion.get().window());
+        let acknowledged = self.una.replace(connection.snd.una) != Some(connection.snd.una);
+        if acknowledged && connection.in_flight() < cwnd {
+            let each = (mss + PER_SEGMENT).next_power_of_two() + 256;
+            let segments = (cwnd / mss).max(INITIAL_SEGMENTS);
+            self.grown = self.grown.max((2 * segments).saturating_mul(each).min(most));
         }
-        let mss = connection.segment_payload();
-        let segments = (connection.congestion.get().window() / mss).max(INITIAL_SEGMENTS);
-        let each = (mss + PER_SEGMENT).next_power_of_two() + 256;
-        self.grown = self.grown.max(initial).max((2 * segments).saturating_mul(each).min(most));
-        self.grown
     }
 
     /// Octets that may be added to the last piece, or to a new one.
@@ -104,12 +116,11 @@ impl Host {
     }
 
     /// The limit of a send buffer.
-    pub(super) fn send_limit(&mut self, fd: Fd) -> Option<u32> {
-        let (initial, most) = self.settings.send_bounds();
-        let entry = self.table.get_mut(&fd)?;
-        let Socket::Tcp(handle) = entry.socket else { return Some(entry.send_memory.set.unwrap_or(initial)) };
-        let connection = self.stack.tcp_connection(handle)?;
-        Some(entry.send_memory.limit(connection, initial, most))
+    pub(super) fn send_limit(&self, fd: Fd) -> Option<u32> {
+        let (initial, _) = self.settings.send_bounds();
+        let entry = self.table.get(&fd)?;
+        let gone = matches!(entry.socket, Socket::Tcp(handle) if self.stack.tcp_connection(handle).is_none());
+        (!gone).then(|| entry.send_memory.limit(initial))
     }
 
     /// Writing would find room.
@@ -123,7 +134,9 @@ impl Host {
             return None;
         }
         let writable = entry.send_memory.is_writable(connection, limit, unsent);
-        entry.send_memory.waits |= !writable;
+        if !writable && !entry.send_memory.waits {
+            entry.send_memory.wait(connection);
+        }
         Some(writable)
     }
 
@@ -141,7 +154,7 @@ impl Host {
             let connection = self.stack.tcp_connection(handle).ok_or(Errno::EBADF)?;
             let room = entry.send_memory.room(connection, limit, unsent) as usize;
             if room == 0 {
-                entry.send_memory.waits = true;
+                entry.send_memory.wait(connection);
                 self.stack.tcp_release(self.now, handle);
                 if done > 0 && flags & libc::MSG_MORE == 0 {
                     // What was taken is all that there is for now.
@@ -150,6 +163,7 @@ impl Host {
                 break;
             }
             let part = &data[done..data.len().min(done + room)];
+            let opens = connection.unsent() > 0 && entry.send_memory.tail == Some(connection.text_end());
             // What is not the end of the write is pushed only once it is more than half of the largest window.
             let end = connection.text_end() + part.len() as u32;
             let pushed = entry.send_memory.pushed.unwrap_or(connection.snd.iss + 1);
@@ -160,6 +174,10 @@ impl Host {
             let more = if pushes { 0 } else { libc::MSG_MORE };
             // A record ends with the last part.
             let kept = if done + part.len() == data.len() { flags } else { flags & !libc::MSG_EOR };
+            if opens {
+                // What leaves at once is of one piece.
+                self.stack.with_tcp(handle, |connection, _| connection.send_buffer.end_record());
+            }
             match self.write_part(fd, handle, part, kept | more) {
                 Ok(sent) => done += sent,
                 Err(_) if done > 0 => return Ok(done),
@@ -177,7 +195,14 @@ impl Host {
         }
         let waiting: Vec<Fd> =
             self.table.iter().filter(|(_, entry)| entry.send_memory.waits).map(|(&fd, _)| fd).collect();
+        let (_, most) = self.settings.send_bounds();
         for fd in waiting {
+            if let Some(entry) = self.table.get_mut(&fd)
+                && let Socket::Tcp(handle) = entry.socket
+                && let Some(connection) = self.stack.tcp_connection(handle)
+            {
+                entry.send_memory.grow(connection, most);
+            }
             if self.has_send_room(fd) == Some(true) {
                 if let Some(entry) = self.table.get_mut(&fd).filter(|entry| entry.nonblocking) {
                     entry.send_memory.waits = false;
