@@ -123,6 +123,9 @@ impl Knobs {
         if let (Some(burst), Some(least)) = (&mut tcp.habits.burst, self.number("net.ipv4.tcp_min_tso_segs")) {
             burst.least = u16::try_from(least).unwrap_or(burst.least).max(1);
         }
+        if let (Some(burst), Some(share)) = (&mut tcp.habits.burst, self.number("net.ipv4.tcp_tso_win_divisor")) {
+            burst.share = u16::try_from(share).unwrap_or(burst.share);
+        }
         if let (Some(burst), Some(queue)) = (&mut tcp.habits.burst, self.get(QUEUE)) {
             burst.paced = queue == "fq";
         }

@@ -77,7 +77,7 @@ fn linux(config: &mut Config) {
         },
         windows: WindowHabits { offer: Windows::Told, reluctant_updates: true },
         resets: ResetHabits { as_closed: true, bare: true, after_timeout: false, ..ResetHabits::default() },
-        burst: Some(Burst { least: 2, paced: false }),
+        burst: Some(Burst { least: 2, share: 3, paced: false }),
         least_rto_cap: Duration::from_secs(1),
         empty_window_probes: true,
         min_loss_probe: Duration::from_millis(2),

@@ -7,6 +7,7 @@ use super::congestion::Rate;
 use super::connection::Connection;
 use super::habits::Burst;
 use super::plan::Limits;
+use super::recovery::new_reno::Phase;
 use crate::time::Instant;
 
 /// A path as short as this has no queue worth speaking of: a piece may be as large as the device allows. In microseconds, by
@@ -18,6 +19,12 @@ const LARGEST: u64 = 65_536;
 
 /// Segments of a connection that leave at once in any case: an initial window.
 const UNPACED: u32 = 10;
+
+/// Segments for which a piece waits where no share of the windows is named.
+const WAITED_FOR: u32 = 3;
+
+/// A piece waits only where another has left within this time: else there would be nothing to wait for.
+const JUST_LEFT: Duration = Duration::from_millis(1);
 
 /// What a piece is sized by.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +62,22 @@ impl Connection {
         // So that at least two pieces are on their way.
         let half = (path.window / mss / 2).max(1);
         segments(&path, mss, least).min(half).saturating_mul(mss)
+    }
+
+    /// A piece that the windows cut to `usable` octets waits for the next ACK, which makes it larger (see [`Burst::share`]).
+    pub(super) fn waits_for_share(&self, burst: &Burst, usable: u32, now: Instant) -> bool {
+        let Some((first, last)) = self.transfer.as_ref().and_then(|all| all.sent.first().zip(all.sent.last())) else {
+            return false;
+        };
+        let (mss, path) = (self.segment_payload(), self.path_by_window());
+        let windows = self.snd.wnd.min(path.window);
+        let share = windows.checked_div(u32::from(burst.share)).unwrap_or(WAITED_FOR * mss + 1);
+        // The ACK of the oldest is due within half a round trip.
+        let is_near = path.srtt.is_some_and(|srtt| now.saturating_since(first.sent_at) >= srtt / 2);
+        usable < share.min(segments(&path, mss, burst.least).saturating_mul(mss))
+            && now.saturating_since(last.sent_at) <= JUST_LEFT
+            && is_near
+            && self.recovery.phase == Phase::Open
     }
 
     fn path_by_window(&self) -> Path {

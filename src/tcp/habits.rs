@@ -31,6 +31,9 @@ pub enum MtuSearch {
 pub struct Burst {
     /// Segments in one piece at least.
     pub least: u16,
+    /// A piece that the windows cut to less than one in so many octets of them waits for the next ACK, where another has just
+    /// left and that ACK is not far. 0: to three segments or less.
+    pub share: u16,
     /// Beyond the first ten segments a piece waits for its turn, at the rate by which pieces are sized. Controllers that pace
     /// do so in any case.
     pub paced: bool,

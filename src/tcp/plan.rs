@@ -131,11 +131,11 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     }
     let plan = syn(connection)
         .or_else(|| report(connection, now))
-        .or_else(|| early_text(connection, limits))
+        .or_else(|| early_text(connection, now, limits))
         .or_else(|| retransmission(connection, limits))
         .or_else(|| tail_probe(connection))
         .or_else(|| mtu_probe(connection, now))
-        .or_else(|| text(connection, connection.usable_congestion_window(), limits))
+        .or_else(|| text(connection, now, connection.usable_congestion_window(), limits))
         .or_else(|| probe(connection, limits))
         .or_else(|| keep_alive(connection))
         .or_else(|| acknowledgment(connection, now));
@@ -176,9 +176,9 @@ fn syn_flags(connection: &Connection) -> Flags {
 }
 
 /// After a timeout that may have been for nothing: new text before anything is sent again.
-fn early_text(connection: &Connection, limits: &Limits) -> Option<Plan> {
+fn early_text(connection: &Connection, now: Instant, limits: &Limits) -> Option<Plan> {
     let allowance = connection.frto().allowance();
-    (allowance > 0).then(|| text(connection, allowance, limits)).flatten()
+    (allowance > 0).then(|| text(connection, now, allowance, limits)).flatten()
 }
 
 /// Octets from here on that may be sent again as far as the peer's window goes.
@@ -281,7 +281,7 @@ impl Sendable {
 }
 
 /// New text, and our FIN behind it; `allowed` octets by congestion control.
-fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> {
+fn text(connection: &Connection, now: Instant, allowed: u32, limits: &Limits) -> Option<Plan> {
     let Sendable { queued, fin: fin_waits, window, syn } = Sendable::of(connection)?;
     // What is lost goes first (and is all that the congestion window allows).
     let lost = connection.transfer.as_ref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
@@ -310,7 +310,14 @@ fn text(connection: &Connection, allowed: u32, limits: &Limits) -> Option<Plan> 
         cork: connection.holds_back() && !fin_waits && record.is_none(),
         overridden: connection.due.has(Due::SHORT_TEXT),
     };
-    if !may_send(&offer) || (queued > usable && is_deferred(connection, usable, limits)) {
+    if !may_send(&offer) {
+        return None;
+    }
+    let deferred = match &limits.burst {
+        None => queued > usable && is_deferred(connection, usable, limits),
+        Some(burst) => queued > usable.max(mss) && connection.waits_for_share(burst, usable, now),
+    };
+    if deferred {
         return None;
     }
     let mut len = queued.min(usable).min(max_new_payload(connection, limits));
@@ -335,8 +342,7 @@ fn is_deferred(connection: &Connection, usable: u32, limits: &Limits) -> bool {
     let (mss, flight) = (connection.segment_payload(), connection.flight());
     let whole = max_payload(connection, limits) / mss * mss;
     let recovery = &connection.recovery;
-    limits.burst.is_none()
-        && whole > mss
+    whole > mss
         && usable < whole.min((flight + usable) / DEFERRED_SHARE)
         && flight >= 2 * mss
         && recovery.phase == Phase::Open
