@@ -486,7 +486,7 @@ fn a_super_segment_with_cwr_is_marked_for_the_device() {
         let mut take = |script: &mut Script| {
             script.stack.transmit(script.now, 100, |transmit| {
                 // IPv4 without options: the flags of TCP are in the 34th octet.
-                let told = Flags(transmit.header[33]).contains(CWR);
+                let told = Flags(transmit.header[33].into()).contains(CWR);
                 seen.push((told, transmit.meta.gso_size > 0, transmit.meta.ecn));
                 Ok(())
             });

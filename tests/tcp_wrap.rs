@@ -27,7 +27,7 @@ fn pump(script: &mut Script, handle: TcpHandle, sent: &mut u64, target: u64) {
         script.stack.transmit(script.now, 1_000, |transmit| {
             let seq = u32::from_be_bytes(transmit.header[24..28].try_into().unwrap());
             assert_eq!(seq, iss.wrapping_add(*sent as u32), "{sent}");
-            assert_eq!(transmit.header[33] & 0x17, ACK.0, "neither SYN nor RST nor FIN at {sent}");
+            assert_eq!(u16::from(transmit.header[33]) & 0x17, ACK.0, "neither SYN nor RST nor FIN at {sent}");
             *sent += transmit.payload.iter().map(|piece| piece.len() as u64).sum::<u64>();
             Ok(())
         });

@@ -303,7 +303,7 @@ proptest! {
             let mut talk = Talk::new();
             talk.handshake();
             for &(who, flags, seq, ack, text) in says {
-                talk.says(who, Flags(flags & !Flags::SYN.0), (1 + seq * 10, 1 + ack * 10), text * 10);
+                talk.says(who, Flags(u16::from(flags) & !Flags::SYN.0), (1 + seq * 10, 1 + ack * 10), text * 10);
             }
             talk
         };

@@ -436,7 +436,7 @@ proptest! {
             let flags = match bits % 8 {
                 0..=4 => ACK,
                 5 => FIN,
-                _ => Flags(bits),
+                _ => Flags(bits.into()),
             };
             let numbers = (1 + seq * 700, 1 + ack * 700);
             talk.after(u64::from(bits)).with(who, flags, numbers, [0, 1, 700, 1_400][text], |header| {

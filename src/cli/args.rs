@@ -95,7 +95,8 @@ pub(super) struct Stack {
     /// 10000; 0: never). Answers leave sooner, for a processor that does not rest while packets come
     #[arg(long, value_name = "US", default_value = "auto", value_parser = busy_poll, help_heading = "Network")]
     pub(super) busy_poll: BusyPoll,
-    /// Explicit congestion notification: off, accept (with those who ask), or request (our own connections ask as well)
+    /// Explicit congestion notification: off, accept (with those who ask), request (our own connections ask as well), or accurate
+    /// (they ask for Accurate ECN, RFC 9768, and those who ask for it get it)
     #[arg(
         long,
         value_name = "WHEN",
@@ -126,6 +127,8 @@ pub(super) enum Ecn {
     Accept,
     /// Ask as well.
     Request,
+    /// Ask for counters.
+    Accurate,
 }
 
 impl From<Ecn> for EcnMode {
@@ -134,6 +137,7 @@ impl From<Ecn> for EcnMode {
             Ecn::Off => EcnMode::Off,
             Ecn::Accept => EcnMode::Accept,
             Ecn::Request => EcnMode::Request,
+            Ecn::Accurate => EcnMode::RequestAccurate,
         }
     }
 }

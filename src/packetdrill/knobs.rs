@@ -133,8 +133,14 @@ impl Knobs {
             tcp.ecn = match mode {
                 0 => EcnMode::Off,
                 1 => EcnMode::Request,
+                3 => EcnMode::RequestAccurate,
+                4 => EcnMode::AcceptAccurateRequestClassic,
+                5 => EcnMode::AcceptAccurate,
                 _ => EcnMode::Accept,
             };
+        }
+        if let Some(sends) = self.number("net.ipv4.tcp_ecn_option") {
+            tcp.habits.acks.no_ecn_options = sends == 0;
         }
         if let [_, first, largest] = self.list("net.ipv4.tcp_rmem")[..] {
             // Where windows are told, a half of the buffer is for its own records.

@@ -74,6 +74,7 @@ fn linux(config: &mut Config) {
             after_fin: AfterFin::LateAck,
             silent_on_future: true,
             challenge_eighths: 4,
+            no_ecn_options: false,
         },
         windows: WindowHabits { offer: Windows::Told, reluctant_updates: true },
         resets: ResetHabits { as_closed: true, bare: true, after_timeout: false, ..ResetHabits::default() },

@@ -105,12 +105,12 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     let options = u8::from(snapshot.timestamps)
         | u8::from(snapshot.sack) << 1
         | u8::from(snapshot.window_shift.is_some()) << 2
-        | u8::from(connection.agreed.ecn) << 3
+        | u8::from(connection.ecn.is_some()) << 3
         | u8::from(connection.agreed.syn_text) << 5;
     let (theirs, ours) = snapshot.window_shift.unwrap_or((0, 0));
     let mut info = Layout { bytes: Vec::with_capacity(LEN) };
     info.u8(state_number(snapshot.state));
-    info.u8(phase_number(snapshot, connection.agreed.ecn && !connection.ecn.is_news()));
+    info.u8(phase_number(snapshot, connection.ecn.as_deref().is_some_and(|ecn| !ecn.is_news())));
     info.u8(snapshot.backoff);
     info.u8(connection.keep_alive_probes);
     info.u8(snapshot.backoff);
@@ -155,7 +155,9 @@ pub fn encode(connection: &Connection, snapshot: &Snapshot, config: &Config, now
     let times = watch.times(now);
     let in_micros = |duration: Duration| duration.as_micros() as u64;
     info.u64s(&[0, in_micros(times.busy), in_micros(times.window), in_micros(times.buffer)]);
-    info.u32s(&[delivered(connection, snapshot, watch), 0]);
+    let marked =
+        connection.ecn.as_deref().and_then(|ecn| ecn.accurate()).map_or(0, |accurate| accurate.told.packets - 5);
+    info.u32s(&[delivered(connection, snapshot, watch), marked]);
     info.u64s(&[0, 0]);
     info.u32s(&[0, u32::from(snapshot.reordering), 0, snapshot.snd_wnd, snapshot.rcv_wnd, 0]);
     info.bytes.resize(LEN, 0);

@@ -223,8 +223,9 @@ impl Stack {
                 Err(DropReason::TcpNobody)
             }
             (false, false) => {
-                if let Some(entry) = self.half_open.get_mut(key) {
-                    entry.record.syn_again(segment);
+                if self.half_open.get_mut(key).is_some_and(|entry| !entry.record.syn_again(segment)) {
+                    self.remove_half_open(key);
+                    self.answer_with_reset(segment, Why::RstSynAgain);
                 }
                 Err(DropReason::TcpSynUndecided)
             }

@@ -9,7 +9,9 @@ use super::{HalfOpenEntry, ListenerHandle, SocketHandle, Stack};
 use crate::counters::DropReason;
 use crate::ip::bind::BindOptions;
 use crate::tcp::FourTuple;
+use crate::tcp::accurate_ecn;
 use crate::tcp::config::SocketOptions;
+use crate::tcp::ecn::Feedback;
 use crate::tcp::fast_open::ListenFastOpen;
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::option::{announced_mss, send_mss};
@@ -183,8 +185,10 @@ impl Stack {
         let iss = self.cookies.make(&tuple, segment.seq, mss, now);
         let offset = self.sequence.timestamp_offset(&tuple);
         let mut record = HalfOpen::new(segment, iss, offset, announced, &options, &self.config.tcp);
-        // A cookie has no room to remember it.
-        record.agreed.ecn = false;
+        // A cookie has no room to remember it. Of counters the ACK of the SYN-ACK tells (RFC 9768 section 5.1).
+        if record.agreed.ecn != Feedback::Accurate {
+            record.agreed.ecn = Feedback::None;
+        }
         if !record.agreed.timestamps {
             // Nothing can carry them.
             record.agreed.scaling = false;
@@ -241,6 +245,11 @@ impl Stack {
         let mut syn = *segment;
         syn.seq = irs;
         syn.flags = Flags::SYN;
+        if self.config.tcp.ecn.accepted() == Feedback::Accurate && accurate_ecn::ace(segment.flags) > 1 {
+            // No other client has these bits.
+            syn.flags |= Feedback::Accurate.request();
+        }
+        syn.ecn = 0;
         syn.options = Default::default();
         syn.options.mss = Some(mss);
         if let Some(timestamp) = segment.options.timestamp {

@@ -260,6 +260,11 @@ impl Stack {
                 self.answer_with_reset(segment, Why::RstAckRange);
                 Err(reason)
             }
+            half_open::Action::Abort(reason) => {
+                self.remove_half_open(key);
+                self.answer_with_reset(segment, Why::RstSynAgain);
+                Err(reason)
+            }
             half_open::Action::Remove(outcome) => {
                 self.remove_half_open(key);
                 outcome

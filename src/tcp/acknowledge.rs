@@ -8,10 +8,11 @@ use super::due::Due;
 use super::habits::Windows;
 use super::input::Rejected;
 use super::loss::{self, Ack};
+use super::marks::Before;
 use super::recovery::sent::Delivered;
 use super::segment::Segment;
 use super::state::{Cause, State};
-use super::{syn_sent, timestamp};
+use super::{marks, syn_sent, timestamp};
 use crate::buffer::More;
 use crate::counters::DropReason;
 
@@ -33,6 +34,7 @@ pub(super) fn acknowledge(
         // 9293-3.10.7.4-22: ESTABLISHED, and on with the same segment.
         connection.advance(Cause::SynAcknowledged);
         acknowledge_syn(connection, segment, cx);
+        marks::opened(connection, segment, cx);
         if connection.origin == Origin::Active {
             syn_sent::take_kept(connection, segment, cx);
         }
@@ -40,7 +42,7 @@ pub(super) fn acknowledge(
     }
     let range = acceptance::acknowledgment(&space, segment.ack, connection.snd.max_wnd);
     let flight = connection.flight();
-    match range {
+    let delivered = match range {
         AckRange::BeyondNext | AckRange::TooOld => {
             if range == AckRange::TooOld || !cx.config.habits.acks.silent_on_future {
                 connection.owe_challenge(cx);
@@ -49,16 +51,17 @@ pub(super) fn acknowledge(
         }
         AckRange::New => {
             let kept = connection.keeps_text();
-            new_ack(connection, segment, cx);
+            let delivered = new_ack(connection, segment, cx);
             if kept {
                 // Closed before the handshake was over: FIN-WAIT-1.
                 syn_sent::take_kept(connection, segment, cx);
             }
+            delivered
         }
         AckRange::Duplicate => duplicate_ack(connection, segment, cx),
-    }
-    if connection.agreed.ecn {
-        loss::mark_echoed(connection, segment, flight, cx);
+    };
+    if connection.ecn.is_some() {
+        marks::acknowledged(connection, segment, &Before { flight, delivered }, cx);
     }
     update_window(connection, segment, range == AckRange::New, cx);
     // 9293-3.10.7.4-29, 9293-3.10.7.4-31, 9293-3.10.7.4-32: only the ACK of the FIN itself moves these states.
@@ -95,9 +98,9 @@ pub(super) fn acknowledge_syn(connection: &mut Connection, segment: &Segment<'_>
     }
 }
 
-/// SND.UNA < SEG.ACK =< SND.NXT.
+/// SND.UNA < SEG.ACK =< SND.NXT; the octets of which it is the first to tell that they have arrived.
 // 9293-3.10.7.4-24
-fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) -> u32 {
     connection.check_app_limited(cx.now);
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
     if connection.snd.mss_acked < connection.snd.mss {
@@ -111,7 +114,9 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     if connection.send_buffer.more == More::Held {
         connection.send_buffer.more = More::Unpushed;
     }
-    connection.ecn.acknowledged(segment.ack);
+    if let Some(ecn) = connection.ecn.as_deref_mut() {
+        ecn.acknowledged(segment.ack);
+    }
     connection.snd.syn_acknowledged = true;
     // 9293-3.4-1: what is long past moves along, as numbers more than 2^31 apart cannot be compared.
     connection.snd.short_end = connection.snd.short_end.max(segment.ack);
@@ -147,6 +152,7 @@ fn new_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<
     if connection.flight() == 0 {
         connection.forget_transfer(cx.transfers);
     }
+    done.octets
 }
 
 /// The RTT sample that an ACK gives.
@@ -173,9 +179,10 @@ fn round_trip(connection: &Connection, segment: &Segment<'_>, done: &Delivered) 
     (millis < 1 << 30).then(|| Duration::from_millis(u64::from(millis)))
 }
 
-/// SEG.ACK =< SND.UNA, within what an honest peer may send: not an ACK any more, but perhaps a sign of loss.
+/// SEG.ACK =< SND.UNA, within what an honest peer may send: not an ACK any more, but perhaps a sign of loss. The octets of which
+/// its SACK blocks are the first to tell that they have arrived.
 // 9293-3.10.7.4-26: the rest of the segment is processed.
-fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) -> u32 {
     // 5681-2-2: all five conditions, so that window updates and data do not count. While the window is closed such ACKs
     // answer probes, which says nothing of a loss.
     // 8985-7.4.2: the second copy of the last segment may arrive when nothing is in flight any more.
@@ -187,7 +194,7 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     // With SACK the blocks count, whatever segment carries them; without, the duplicates do.
     let reports = connection.agreed.sack && !segment.options.sack.is_empty();
     if !duplicate && !reports {
-        return;
+        return 0;
     }
     connection.check_app_limited(cx.now);
     let (flight, in_flight) = (connection.flight(), connection.in_flight());
@@ -200,6 +207,7 @@ fn duplicate_ack(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Co
     // New text leaves behind a hole, and the queue may grow by as much: a writer that sleeps until SND.UNA advances would
     // leave the path idle for the rest of the round trip.
     connection.events.add(Events::WRITE);
+    done.octets
 }
 
 /// Takes the send window from the segment if it is not older than the last one that did.

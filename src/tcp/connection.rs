@@ -8,7 +8,7 @@ use super::acceptance::Space;
 use super::config::{SocketOptions, TcpConfig};
 use super::congestion::Congestion;
 use super::due::Due;
-use super::ecn::{Ecn, EcnMode};
+use super::ecn::{Ecn, Feedback};
 use super::fast_open::FastOpen;
 use super::half_open::SYN_ACK_PATIENCE;
 use super::option::{self, Agreed};
@@ -117,8 +117,8 @@ pub struct Connection {
     pub agreed: Agreed,
     /// What is owed to the peer.
     pub owed: Owed,
-    /// Marks of congestion, in both directions.
-    pub ecn: Ecn,
+    /// Marks of congestion, in both directions; exists only where both sides do ECN.
+    pub ecn: Option<Box<Ecn>>,
     /// Text from SND.UNA on.
     pub send_buffer: SendBuffer,
     /// Text for the application, and text out of order.
@@ -196,7 +196,7 @@ impl Connection {
         let Opening { tuple, iss, timestamp_offset, mss, ref options } = *opening;
         let (capacity, _, tuned) = config.receive_bounds(options, mss);
         let largest = config.largest_receive_capacity(options);
-        let asks = origin == Origin::Active && config.ecn == EcnMode::Request;
+        let ecn = if origin == Origin::Active { config.ecn.requested() } else { Feedback::None };
         Connection {
             tuple,
             state: State::Closed,
@@ -224,8 +224,8 @@ impl Connection {
                 quick_acks: config.quick_acks,
                 challenges: 0,
             },
-            agreed: Agreed { timestamp_offset, ecn: asks, order: option::order(config, options), ..Agreed::default() },
-            ecn: Ecn::default(),
+            agreed: Agreed { timestamp_offset, ecn, order: option::order(config, options), ..Agreed::default() },
+            ecn: None,
             owed: Owed::default(),
             send_buffer: SendBuffer::default(),
             receive_buffer: ReceiveBuffer::default(),

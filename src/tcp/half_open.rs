@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::FourTuple;
 use super::acceptance::{self, Acceptance, ResetAction, Space};
+use super::accurate_ecn::{self, AccurateEcn, BARE_SYN_ACK};
 use super::config::{SocketOptions, TcpConfig};
 use super::connection::{Connection, Opening, Origin};
-use super::ecn::{self, EcnMode};
+use super::ecn::{Ecn, Feedback, How};
 use super::fast_open::FastOpen;
 use super::habits::Habits;
 use super::initial_sequence::flow_label;
+use super::marks::contradict;
 use super::option::{self, Agreed};
 use super::reset::Reply;
 use super::segment::Segment;
@@ -22,7 +24,7 @@ use super::window::{WindowShift, WireWindow};
 use crate::counters::DropReason;
 use crate::time::Instant;
 use crate::wire::fast_open::Cookie;
-use crate::wire::option::{TcpOptions, Timestamp};
+use crate::wire::option::{MAX_LEN, TcpOptions, Timestamp, len_of_others};
 use crate::wire::tcp::Flags;
 
 /// ACKs that one record sends in answer to unacceptable segments.
@@ -55,6 +57,12 @@ pub struct HalfOpen {
     pub shift: WindowShift,
     /// Retransmissions of the SYN-ACK.
     pub syn_losses: u8,
+    /// The most that we would have agreed to of ECN.
+    accepts: Feedback,
+    /// No option of Accurate ECN is sent, by habit.
+    no_ecn_options: bool,
+    /// The ECN bits of the IP header of the latest SYN.
+    syn_arrived: u8,
     /// Answers to unacceptable segments so far.
     answers: u8,
     /// TTL or hop limit of our answers.
@@ -72,6 +80,8 @@ pub enum Action {
     Answer(Reply, DropReason),
     /// A RST of its own (see [`super::reset`]).
     Reset(DropReason),
+    /// The same, and the record ends.
+    Abort(DropReason),
     /// The record ends and the listener listens on; the segment has done its work, or is dropped for this reason.
     Remove(Result<(), DropReason>),
     /// The record becomes a connection, and the segment goes on there.
@@ -92,7 +102,7 @@ impl HalfOpen {
     ) -> HalfOpen {
         let order = option::order(config, options);
         let mut agreed = option::agree(config, order, &segment.options, timestamp_offset, segment.arrived);
-        agreed.ecn = config.ecn != EcnMode::Off && ecn::asks(segment.flags);
+        agreed.ecn = config.ecn.accepted().of_syn(segment.flags);
         let (capacity, _, _) = config.receive_bounds(options, announced);
         let ipv6 = segment.tuple.remote_addr.is_ipv6();
         let scaled = |shift| if agreed.scaling { shift } else { WindowShift::default() };
@@ -107,6 +117,9 @@ impl HalfOpen {
             peer_shift: scaled(WindowShift::from_option(segment.options.window_scale.unwrap_or(0))),
             shift: scaled(WindowShift::for_window(config.largest_receive_capacity(options))),
             syn_losses: 0,
+            accepts: config.ecn.accepted(),
+            no_ecn_options: config.habits.acks.no_ecn_options,
+            syn_arrived: segment.ecn,
             answers: 0,
             hop_limit: options.hop_limit,
             traffic_class: options.traffic_class(),
@@ -120,15 +133,18 @@ impl HalfOpen {
 
     /// Our SYN-ACK.
     pub fn syn_ack(&self, tuple: FourTuple, now: Instant, why: Why) -> Reply {
+        let mut options = option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now));
+        if self.agreed.ecn == Feedback::Accurate && self.sends_ecn_options() {
+            options.accurate_ecn = AccurateEcn::option_of_syn_ack(MAX_LEN - len_of_others(&options));
+        }
         Reply {
             tuple,
             seq: self.iss,
             ack: self.irs + 1,
-            // 3168-6.1.1-1: only if the SYN has asked.
-            flags: Flags::SYN | Flags::ACK | if self.agreed.ecn { Flags::ECE } else { Flags::default() },
+            flags: Flags::SYN | Flags::ACK | self.ecn_flags(),
             // 7323-2.2-2: not scaled.
             window: WireWindow(self.offered),
-            options: option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now)),
+            options,
             hop_limit: self.hop_limit,
             traffic_class: self.traffic_class,
             flow_label: flow_label(self.iss),
@@ -136,8 +152,33 @@ impl HalfOpen {
         }
     }
 
+    /// The bits of ECN of our SYN-ACK.
+    // 3168-6.1.1-1: only if the SYN has asked.
+    fn ecn_flags(&self) -> Flags {
+        match self.agreed.ecn {
+            Feedback::None => Flags::default(),
+            Feedback::Classic if self.agreed.bare_syn => Flags::default(),
+            Feedback::Classic => Flags::ECE,
+            Feedback::Accurate => accurate_ecn::syn_ack_flags(self.syn_arrived, self.syn_losses),
+        }
+    }
+
+    /// Nothing shows that what has an option of Accurate ECN does not get through.
+    // 9768-3.2.3: the SYN-ACK that is sent again has none, and then no segment has.
+    fn sends_ecn_options(&self) -> bool {
+        self.syn_losses == 0 && self.answers == 0 && !self.no_ecn_options
+    }
+
     fn timestamp_value(&self, now: Instant) -> u32 {
         (now.as_millis() as u32).wrapping_add(self.agreed.timestamp_offset)
+    }
+
+    /// The counter of a record that counts: it has seen no mark yet.
+    fn first_marks(&self) -> Flags {
+        match self.agreed.ecn {
+            Feedback::Accurate => AccurateEcn::default().flags(),
+            Feedback::Classic | Feedback::None => Flags::default(),
+        }
     }
 
     /// An ACK of what is expected.
@@ -148,7 +189,7 @@ impl HalfOpen {
             tuple,
             seq: self.iss + 1,
             ack: self.irs + 1,
-            flags: Flags::ACK,
+            flags: Flags::ACK | self.first_marks(),
             window: self.shift.unscale(u32::from(self.offered)),
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,
@@ -158,10 +199,20 @@ impl HalfOpen {
         }
     }
 
-    /// The SYN once more: what may have changed in it.
-    pub fn syn_again(&mut self, segment: &Segment<'_>) {
-        // 3168-6.1.1.1: where the SYN that asks got no answer, it comes again without.
-        self.agreed.ecn &= ecn::asks(segment.flags);
+    /// The SYN once more: what may have changed in it. False where it contradicts the first one.
+    pub fn syn_again(&mut self, segment: &Segment<'_>) -> bool {
+        let asks = self.accepts.of_syn(segment.flags);
+        match (self.agreed.ecn, asks) {
+            // 9768-3.1.5
+            (one, other) if contradict(one, other) => return false,
+            // 3168-6.1.1.1: where the SYN that asks got no answer, it comes again without.
+            // 9768-3.1.5: what was agreed stays, but our text is not ECN-capable.
+            (_, Feedback::None) if self.accepts == Feedback::Accurate => self.agreed.bare_syn = true,
+            (_, Feedback::None) => self.agreed.ecn = Feedback::None,
+            _ => {}
+        }
+        // 9768-3.1.1-1: how the latest one has arrived.
+        self.syn_arrived = segment.ecn;
         // 7323-4.3: the peer takes its round-trip time from what is echoed, which has to be its latest.
         if let Some(timestamp) = segment.options.timestamp
             && self.agreed.timestamps
@@ -169,6 +220,7 @@ impl HalfOpen {
         {
             (self.agreed.ts_recent, self.agreed.ts_recent_at) = (timestamp.value, segment.arrived);
         }
+        true
     }
 
     /// An answer, as long as this record has some left.
@@ -179,8 +231,8 @@ impl HalfOpen {
         self.answers += 1;
         // The SYN once more: our SYN-ACK may have been lost.
         let again = segment.syn() && !segment.has_ack() && segment.seq == self.irs;
-        if again {
-            self.syn_again(segment);
+        if again && !self.syn_again(segment) {
+            return Action::Abort(DropReason::TcpSynRefused);
         }
         let reply = if again {
             self.syn_ack(segment.tuple, segment.arrived, Why::SynAckAgain)
@@ -252,6 +304,7 @@ impl HalfOpen {
         connection.advance_again(Cause::PassiveOpen);
         connection.advance_again(Cause::Syn);
         connection.agreed = self.agreed;
+        connection.ecn = self.ecn();
         connection.snd.nxt = self.iss + 1;
         connection.snd.mss = self.send_mss;
         connection.snd.shift = self.peer_shift;
@@ -263,6 +316,21 @@ impl HalfOpen {
         connection.rcv.edge = self.irs + 1 + u32::from(self.offered);
         connection.rcv.shift = self.shift;
         connection
+    }
+
+    /// What the connection knows of marks.
+    // 9768-3.1.5: no text is ECN-capable where a SYN has come, or a SYN-ACK was sent, that does not do it.
+    fn ecn(&self) -> Option<Box<Ecn>> {
+        let capable = !self.agreed.bare_syn;
+        match self.agreed.ecn {
+            Feedback::None => None,
+            Feedback::Classic => Some(Ecn::classic(capable)),
+            Feedback::Accurate => {
+                let mut accurate = AccurateEcn::server(self.syn_arrived, self.iss);
+                accurate.silent = !self.sends_ecn_options();
+                Some(Ecn::new(How::Accurate(accurate), capable && self.syn_losses < BARE_SYN_ACK))
+            }
+        }
     }
 
     /// The connection that the SYN opens at once by Fast Open: in SYN-RECEIVED, and its SYN-ACK is still to be sent, with this

@@ -6,6 +6,7 @@
 use super::acceptance::{self, Acceptance, ResetAction};
 use super::acknowledge::acknowledge;
 use super::connection::{Connection, Context, Origin};
+use super::ecn::NOT_ECT;
 use super::finish::finish;
 use super::receiver::AckOwed;
 use super::segment::Segment;
@@ -74,7 +75,7 @@ fn sequence(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Con
     }
     // 7323-5.3-1: before the sequence number.
     if timestamp::is_old(connection, segment) {
-        answer_unacceptable(connection, segment, cx);
+        answer_unacceptable(connection, segment, cx)?;
         return Err(Rejected::Drop(DropReason::TcpPaws));
     }
     if segment.rst() {
@@ -90,13 +91,15 @@ fn sequence(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Con
             Ok(())
         }
         Acceptance::ControlOnly => {
-            answer_unacceptable(connection, segment, cx);
+            answer_unacceptable(connection, segment, cx)?;
+            // 9768-3.2.2: only the marks of what is acceptable count.
+            segment.ecn = NOT_ECT;
             segment.trim(next, next);
             Ok(())
         }
         Acceptance::No => {
             // 9293-3.10.7.4-6
-            answer_unacceptable(connection, segment, cx);
+            answer_unacceptable(connection, segment, cx)?;
             Err(Rejected::Drop(DropReason::TcpOutOfWindow))
         }
     }
@@ -106,7 +109,14 @@ fn sequence(connection: &mut Connection, segment: &mut Segment<'_>, cx: &mut Con
 ///
 /// Text and FIN are repeated by a timer, so their answers need no limit of their own; two ends that disagree without
 /// sending either could answer each other for ever, so those are limited.
-fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
+fn answer_unacceptable(
+    connection: &mut Connection,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_>,
+) -> Result<(), Rejected> {
+    if segment.syn() && segment.seq == connection.rcv.irs {
+        connection.syn_came_again(segment, cx)?;
+    }
     // 9293-MAY-8: also, and for ever, each probe of a closed window.
     if segment.rst() {
         // 9293-3.10.7.4-7
@@ -123,10 +133,11 @@ fn answer_unacceptable(connection: &mut Connection, segment: &Segment<'_>, cx: &
         note_duplicate(connection, segment);
         connection.owed.ack(AckOwed::Now, Why::Unacceptable);
     }
+    Ok(())
 }
 
 /// Notes the part of the text that was received before, to be reported once.
-// 2883-4-1
+// 2883-4-1, 9768-3.1.1-2
 fn note_duplicate(connection: &mut Connection, segment: &Segment<'_>) {
     let (left, right) = (segment.text_seq(), segment.text_seq() + segment.payload.len() as u32);
     if connection.agreed.sack && !segment.payload.is_empty() && left.lt(connection.rcv.nxt) {

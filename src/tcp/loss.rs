@@ -23,7 +23,6 @@ use super::recovery::tail_loss_probe::{Answer, Fate};
 use super::recovery::{prr, prr::Prr};
 use super::segment::Segment;
 use crate::time::Instant;
-use crate::wire::tcp::Flags;
 
 /// Ranges that SACK blocks may make beyond as many as there are full segments in the peer's window. More are ignored: they
 /// are only advice (docs/decisions.md).
@@ -277,7 +276,7 @@ pub(super) fn reduced_from(connection: &Connection, flight: u32, cx: &Context<'_
 
 /// A mark in the same window of data has lowered cwnd already for the congestion that a loss shows now.
 fn is_answered(connection: &Connection) -> bool {
-    connection.agreed.ecn && connection.ecn.has_answered(connection.snd.una)
+    connection.ecn.as_deref().is_some_and(|ecn| ecn.has_answered(connection.snd.una))
 }
 
 /// Tells the controller of a loss, unless it knows of that congestion.
@@ -289,7 +288,7 @@ fn answer(connection: &mut Connection, flight: u32, answered: bool, cx: &Context
     }
     let mss = connection.segment_payload();
     connection.congestion.get_mut().loss(&Loss { now: cx.now, flight, mss });
-    connection.ecn.slowed_down(connection.snd.nxt);
+    connection.slowed_down();
     let resent = connection.transfer.as_ref().map_or(0, |transfer| transfer.sent.resent_in_flight());
     connection.undo.begin(connection.snd.una, resent);
 }
@@ -323,7 +322,7 @@ fn reduce(connection: &mut Connection, ack: &Ack<'_>, lost: bool) {
 /// delivered before; else by what the rules for cwnd count.
 fn grow(connection: &mut Connection, ack: &Ack<'_>, before: &Before, cx: &Context<'_>) {
     // 3168-6.1.2-3: nor for an ACK that echoes a mark.
-    if echoes_mark(connection, ack.segment) {
+    if connection.tells_of_mark(ack.segment) {
         return;
     }
     let ends = before.phase == Phase::FastRecovery;
@@ -361,34 +360,6 @@ pub(super) fn told(connection: &Connection, ack: &Ack<'_>, cx: &Context<'_>) -> 
         recovering: false,
         rate: None,
     }
-}
-
-pub(super) fn echoes_mark(connection: &Connection, segment: &Segment<'_>) -> bool {
-    connection.agreed.ecn && segment.flags.contains(Flags::ECE) && !segment.syn()
-}
-
-/// The peer may have got a packet that was marked on its way: congestion without a loss, found by an ACK before which `flight`
-/// octets were in flight.
-// 3168-6.1.2-1: halved as for a loss; an ACK of much, as of a super-segment, leaves little in flight and says no more for it.
-pub(super) fn mark_echoed(connection: &mut Connection, segment: &Segment<'_>, flight: u32, cx: &mut Context<'_>) {
-    // While losses are repaired, the window has been lowered already.
-    if !echoes_mark(connection, segment) || !connection.ecn.is_news() || connection.recovery.phase != Phase::Open {
-        return;
-    }
-    connection.ecn.slowed_down(connection.snd.nxt);
-    // What follows is no loss that could prove to be none.
-    connection.undo.forget();
-    let mss = connection.segment_payload();
-    if connection.congestion.get().window() <= mss {
-        // A window of one segment, after a timeout, cannot be lowered, and the answer of a larger one, half of it but two
-        // segments at least, would raise it. RFC 3168 section 6.1.2: the timer starts afresh.
-        connection.restart_timers(cx);
-        return;
-    }
-    let flight = reduced_from(connection, flight.max(mss), cx);
-    connection.congestion.get_mut().congestion_experienced(&Loss { now: cx.now, flight, mss });
-    cx.counters.ecn_reductions += 1;
-    tracing::debug!(target: "glasstcp::recovery", connection = %connection.tuple, flight, "congestion experienced");
 }
 
 /// What a probe has shown.

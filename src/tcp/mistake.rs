@@ -8,7 +8,7 @@
 
 use super::connection::{Connection, Context};
 use super::due::Due;
-use super::loss::{Ack, echoes_mark};
+use super::loss::Ack;
 use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::Phase;
 use super::recovery::rack::Rack;
@@ -68,10 +68,12 @@ fn is_timeout_spurious(connection: &mut Connection, ack: &Ack<'_>) -> bool {
 pub(super) fn undo(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     // What overtakes others is reordered; what is only late is not.
     connection.reordering.seen |= connection.recovery.phase == Phase::FastRecovery;
-    if !echoes_mark(connection, ack.segment) {
+    if !connection.tells_of_mark(ack.segment) {
         // RFC 4015 section 3.1 (9): an ACK that echoes a mark of congestion restores no window.
         connection.congestion.get_mut().undo();
-        connection.ecn.withdraw();
+        if let Some(ecn) = connection.ecn.as_deref_mut() {
+            ecn.withdraw();
+        }
     }
     connection.recovery.abandon(connection.snd.una);
     connection.undo.forget();

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 pub mod acceptance;
+pub mod accurate_ecn;
 pub mod acknowledge;
 pub mod burst;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod input;
 pub mod keep_alive;
 pub mod listener;
 pub mod loss;
+pub mod marks;
 mod mistake;
 mod model;
 pub mod mtu_search;

@@ -1,6 +1,7 @@
 //! Which options we offer, and what both sides agree on.
 
 use super::config::{SocketOptions, TcpConfig};
+use super::ecn::Feedback;
 use super::window::WindowShift;
 use crate::time::Instant;
 use crate::wire::option::{OptionOrder, TcpOptions, Timestamp};
@@ -24,8 +25,10 @@ pub struct Agreed {
     pub sack: bool,
     /// Both sides scale their windows.
     pub scaling: bool,
-    /// Both sides do ECN (RFC 3168); before the peer's SYN is there, our SYN asks for it.
-    pub ecn: bool,
+    /// How both sides tell of marks of congestion; before the peer's SYN is there, what our first SYN has asked for.
+    pub ecn: Feedback,
+    /// Beside a SYN that asks for ECN, or agrees to it, there was one that does not.
+    pub bare_syn: bool,
     /// The text of a SYN was acknowledged, of ours whole or of the peer's (RFC 7413).
     pub syn_text: bool,
     /// Added to our timestamp clock (RFC 7323 section 7.1).
@@ -96,7 +99,8 @@ pub fn agree(config: &TcpConfig, order: OptionOrder, peer: &TcpOptions, timestam
         // 7323-2.2-1: only if both SYNs carried it.
         scaling: speaks && config.window_scaling && peer.window_scale.is_some(),
         // The control bits decide, not the options.
-        ecn: false,
+        ecn: Feedback::None,
+        bare_syn: false,
         syn_text: false,
         timestamp_offset,
         ts_recent: peer.timestamp.map_or(0, |timestamp| timestamp.value),

@@ -1,9 +1,10 @@
 //! From a [`Plan`] to bytes, and what a connection remembers of a segment that has left.
 
 use super::FourTuple;
+use super::accurate_ecn::AccurateEcn;
 use super::connection::{Connection, Context};
 use super::due::Due;
-use super::ecn;
+use super::ecn::{self, Ecn};
 use super::initial_sequence::flow_label;
 use super::option;
 use super::plan::{Plan, Reason};
@@ -18,7 +19,7 @@ use super::why::Why;
 use super::window::WireWindow;
 use crate::buffer::Pieces;
 use crate::device::{TxChecksum, TxMeta};
-use crate::wire::option::TcpOptions;
+use crate::wire::option::{MAX_LEN, TcpOptions, len_of_others};
 use crate::wire::tcp::{self, Flags, TcpHeader};
 use crate::wire::{IpHeader, emit_ip, ipv6, protocol};
 
@@ -78,7 +79,7 @@ pub(crate) fn header(
     let acknowledges = plan.flags.contains(Flags::ACK);
     let full = connection.segment_payload();
     // 3168-6.1.1-2: text is sent after both SYNs.
-    let capable = connection.agreed.ecn && plan.is_new_text(connection);
+    let capable = connection.ecn.as_deref().is_some_and(Ecn::may_be_marked) && plan.is_new_text(connection);
     let ecn = if capable { ecn::ECT_0 } else { ecn::NOT_ECT };
     let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
     let fields = Fields {
@@ -107,7 +108,7 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
     if !plan.flags.contains(Flags::SYN) {
         // 9293-MUST-65: no MSS without SYN.
         // A segment has room for its text because its options are of fixed size: SACK blocks travel on pure ACKs.
-        return connection.segment_options(cx.now, plan.len == 0);
+        return connection.segment_options(cx.now, plan);
     }
     let timestamp = connection.timestamp_value(cx.now);
     let mut options = if plan.flags.contains(Flags::ACK) {
@@ -120,6 +121,9 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
     };
     if plan.reason == Reason::Syn {
         options.fast_open = connection.fast_open.as_ref().and_then(|fast_open| fast_open.option);
+        if connection.ecn.as_deref().and_then(Ecn::accurate).is_some_and(|accurate| !accurate.silent) {
+            options.accurate_ecn = AccurateEcn::option_of_syn_ack(MAX_LEN - len_of_others(&options));
+        }
     }
     options
 }
@@ -207,7 +211,10 @@ pub(crate) fn commit(connection: &mut Connection, plan: &Plan, offered: &Offered
     let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
     let octets = plan.len + u32::from(syn) + u32::from(fin);
     let replies = cx.config.habits.acks.quick_end_with_reply && plan.len > 0 && is_reply(connection, plan, cx);
-    connection.ecn.sent(plan.flags);
+    if connection.ecn.is_some() {
+        let option = options(connection, plan, cx).accurate_ecn.is_some();
+        connection.ecn_sent(plan, option);
+    }
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;
     tracing::trace!(
@@ -334,7 +341,9 @@ fn note_sent(connection: &mut Connection, plan: &Plan, octets: u32, cx: &mut Con
     connection.due.clear(Due::SHORT_TEXT);
     // A SYN whose text fills its room is no short segment.
     let fills_syn = plan.flags.contains(Flags::SYN) && plan.len >= connection.syn_room();
-    if !plan.len.is_multiple_of(full) && !probes && !fills_syn {
+    // Nor is the first text that is shorter by the option of Accurate ECN.
+    let probe = connection.ecn.as_deref().is_some_and(|ecn| ecn.is_probe(connection.snd.nxt, full - plan.len % full));
+    if !plan.len.is_multiple_of(full) && !probes && !fills_syn && !probe {
         connection.snd.short_end = connection.snd.nxt;
     }
 }

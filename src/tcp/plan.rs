@@ -6,7 +6,7 @@
 
 use super::connection::Connection;
 use super::due::Due;
-use super::ecn;
+use super::ecn::Ecn;
 use super::habits::{Burst, Habits};
 use super::nagle::{Offer, may_send};
 use super::receiver::ack_is_due;
@@ -166,12 +166,14 @@ fn syn(connection: &Connection) -> Option<Plan> {
 }
 
 fn syn_flags(connection: &Connection) -> Flags {
-    // 3168-6.1.1-1: ECE and CWR ask, ECE alone answers.
-    match (connection.state() == State::SynSent, connection.agreed.ecn) {
-        (true, false) => Flags::SYN,
-        (true, true) => Flags::SYN | ecn::ASKING,
-        (false, false) => Flags::SYN | Flags::ACK,
-        (false, true) => Flags::SYN | Flags::ACK | Flags::ECE,
+    // 3168-6.1.1-1: ECE and CWR ask, ECE alone answers. 9768-3.1.1-1: and so do more of the three bits.
+    match (connection.state() == State::SynSent, connection.ecn.as_deref()) {
+        (true, _) if connection.agreed.asks_for_ecn() => Flags::SYN | connection.agreed.ecn.request(),
+        (true, _) => Flags::SYN,
+        (false, ecn) => {
+            let answer = ecn.map_or(Flags::default(), |ecn| ecn.syn_ack_flags(connection.snd.syn_losses));
+            Flags::SYN | Flags::ACK | answer
+        }
     }
 }
 
@@ -389,15 +391,21 @@ fn keep_alive(connection: &Connection) -> Option<Plan> {
 // 9293-3.10.7.4-37: SEQ = SND.NXT where the peer takes it, ACK = RCV.NXT.
 fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
     let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
-    let flags = Flags::ACK | marks(connection, false);
+    let flags = Flags::ACK | ack_marks(connection);
     let plan = Plan { seq: connection.control_seq(), len: 0, flags, reason: Reason::Ack };
     (due && connection.state() != State::SynSent).then_some(plan)
 }
 
-/// An acknowledgment that has SACK blocks to tell goes first and alone: text leaves no room for them.
+/// An acknowledgment that has SACK blocks or counters to tell goes first and alone: text leaves no room for them.
 fn report(connection: &Connection, now: Instant) -> Option<Plan> {
+    let counts = connection.ecn.as_deref().is_some_and(Ecn::goes_alone);
+    (has_blocks(connection) || counts).then(|| acknowledgment(connection, now)).flatten()
+}
+
+/// There are SACK blocks to tell.
+fn has_blocks(connection: &Connection) -> bool {
     let held = !connection.receive_buffer.out_of_order().is_empty() || connection.owed.dsack.is_some();
-    (connection.agreed.sack && held).then(|| acknowledgment(connection, now)).flatten()
+    connection.agreed.sack && held
 }
 
 /// By habit, a piece of several segments is pushed at its end.
@@ -438,10 +446,15 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
 /// The bits of ECN.
 // 3168-6.1.3: on every ACK; a segment of text acknowledges too.
 fn marks(connection: &Connection, new_text: bool) -> Flags {
-    if connection.agreed.ecn && connection.state() != State::SynSent {
-        connection.ecn.flags(new_text)
-    } else {
-        Flags::default()
+    connection.ecn.as_deref().map_or(Flags::default(), |ecn| ecn.flags(new_text))
+}
+
+/// The same on an acknowledgment alone.
+// 9768-3.2.2: with SACK blocks it can only count.
+fn ack_marks(connection: &Connection) -> Flags {
+    match connection.ecn.as_deref() {
+        Some(ecn) if !has_blocks(connection) => ecn.ack_flags(),
+        _ => marks(connection, false),
     }
 }
 
@@ -453,6 +466,9 @@ fn max_payload(connection: &Connection, limits: &Limits) -> u32 {
 
 /// The same for text that leaves for the first time.
 fn max_new_payload(connection: &Connection, limits: &Limits) -> u32 {
+    if let Some(room) = connection.ecn.as_deref().and_then(Ecn::room_in_first_text) {
+        return connection.segment_payload().saturating_sub(room).max(1);
+    }
     let big = if connection.tuple.remote_addr.is_ipv6() { 0 } else { limits.big_packet };
     payload_of(connection, limits.max_packet.max(big), limits)
 }
@@ -462,6 +478,9 @@ fn payload_of(connection: &Connection, packet: u32, limits: &Limits) -> u32 {
     let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
     let options = u32::from(connection.snd.mss) - connection.segment_payload();
     let (most, mss) = (packet.saturating_sub(headers + options), connection.segment_payload());
+    if connection.ecn.as_deref().is_some_and(Ecn::is_never_cut) {
+        return mss;
+    }
     // What leaves at once is no more than a quantum, in whole segments.
     let mut quantum = connection.congestion.send_quantum();
     if let Some(burst) = limits.burst {

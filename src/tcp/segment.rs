@@ -29,6 +29,8 @@ pub struct Segment<'a> {
     pub urgent: SeqNumber,
     /// The options.
     pub options: TcpOptions,
+    /// Octets of text that it came with, whatever trimming has taken off since.
+    pub text_len: u32,
     /// The text.
     pub payload: &'a [u8],
     /// When the packet arrived.
@@ -90,6 +92,7 @@ impl<'a> Segment<'a> {
             // 9293-MUST-62: the pointer counts from SEG.SEQ to the octet after the last urgent one.
             urgent: SeqNumber(header.seq) + u32::from(header.urgent),
             options: header.options,
+            text_len: payload.len() as u32,
             payload,
             arrived: arrival.arrived,
             coalesced,

@@ -2,6 +2,8 @@
 
 use super::congestion::Algorithm;
 use super::connection::{Connection, Context};
+use super::ecn::Ecn;
+use super::plan::Plan;
 use super::recovery::new_reno::Phase;
 use super::sequence::SeqNumber;
 use crate::wire::option::{SackBlocks, TcpOptions, Timestamp};
@@ -70,15 +72,21 @@ impl Connection {
         (now.as_millis() as u32).wrapping_add(self.agreed.timestamp_offset)
     }
 
-    /// The options of a segment without SYN: the timestamp, and with `room` SACK blocks where there is something to tell.
-    pub(super) fn segment_options(&self, now: crate::time::Instant, room: bool) -> TcpOptions {
+    /// The options of a segment without SYN: the timestamp, where there is something to tell SACK blocks, without text, and the
+    /// counters of Accurate ECN.
+    pub(super) fn segment_options(&self, now: crate::time::Instant, plan: &Plan) -> TcpOptions {
         let mut options = TcpOptions::default();
         if self.agreed.timestamps {
             // 7323-3.2-1: in every segment once both SYNs had them.
             options.timestamp = Some(Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
         }
-        if self.agreed.sack && room {
+        let ecn = self.ecn.as_deref();
+        // 9768-3.2.2: an ACK of ACKs has none.
+        if self.agreed.sack && plan.len == 0 && !ecn.is_some_and(Ecn::answers_acks) {
             self.fill_sack(&mut options);
+        }
+        if let Some(ecn) = ecn {
+            options.accurate_ecn = self.ecn_option(ecn, &options, plan);
         }
         options
     }

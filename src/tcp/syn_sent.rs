@@ -2,10 +2,11 @@
 
 use super::acknowledge::acknowledge_syn;
 use super::connection::{Connection, Context, Events};
-use super::ecn::{self, EcnMode};
+use super::ecn::Feedback;
 use super::finish::finish;
 use super::habits::Habits;
 use super::input::Rejected;
+use super::marks;
 use super::option::{self, Agreed};
 use super::receiver::AckOwed;
 use super::segment::Segment;
@@ -43,9 +44,9 @@ pub(super) fn segment_arrives(
             return Err(Rejected::Drop(DropReason::TcpResetRefused));
         }
         cx.counters.resets_in += 1;
-        if connection.agreed.ecn {
+        if connection.agreed.asks_for_ecn() {
             // 3168-6.1.1.1: something on the path may refuse SYNs that ask; whoever means it refuses the next one as well.
-            connection.agreed.ecn = false;
+            connection.agreed.ask_for_ecn_no_more();
             // Our SYN leaves once more, as it is by now, and does not wait for its timer.
             connection.retransmit_all();
             return Err(Rejected::Drop(DropReason::TcpResetRefused));
@@ -78,6 +79,7 @@ pub(super) fn segment_arrives(
     // 9293-3.10.7.3-7: ESTABLISHED, and on with what else the segment carries.
     connection.advance(Cause::SynAck);
     acknowledge_syn(connection, segment, cx);
+    marks::syn_answered(connection, segment, cx);
     connection.syn_answered(segment);
     connection.owed.ack(AckOwed::Now, Why::SynAckAck);
     let mut rest = *segment;
@@ -135,17 +137,10 @@ pub(super) fn take_kept(connection: &mut Connection, segment: &mut Segment<'_>, 
 // 9293-3.10.7.3-6: RCV.NXT = SEG.SEQ + 1, IRS = SEG.SEQ.
 fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<'_>) {
     let config = cx.config;
-    let asked = connection.agreed.ecn;
-    let Agreed { order, timestamp_offset, .. } = connection.agreed;
+    let asked = connection.agreed;
+    let Agreed { order, timestamp_offset, .. } = asked;
     connection.agreed = option::agree(config, order, &segment.options, timestamp_offset, cx.now);
-    // 3168-6.1.1-1: by a SYN,ACK for our SYN; where both open, the peer's SYN asks as ours does.
-    connection.agreed.ecn = match segment.has_ack() {
-        true => asked && ecn::accepts(segment.flags),
-        false => {
-            let anyway = config.habits.syn.ecn_with_crossing && config.ecn != EcnMode::Off;
-            (asked || anyway) && ecn::asks(segment.flags)
-        }
-    };
+    marks::synchronize(connection, segment, asked, cx);
     let ipv6 = connection.tuple.remote_addr.is_ipv6();
     connection.snd.mss = option::send_mss(segment.options.mss, connection.snd.mss, ipv6);
     if let Some(path) = connection.path.as_mut() {
@@ -172,8 +167,11 @@ fn synchronize(connection: &mut Connection, segment: &Segment<'_>, cx: &Context<
 impl Connection {
     /// Our SYN was lost: the next one may offer less, as something on the path may drop it for what it offers.
     pub(super) fn offer_less(&mut self, habits: &Habits) {
-        // 3168-6.1.1.1: it does not ask for ECN any more.
-        self.agreed.ecn &= self.snd.syn_losses <= habits.syn.ecn_retries;
+        // 3168-6.1.1.1: it does not ask for ECN any more. 9768-3.1.2: for Accurate ECN one more does.
+        let retries = habits.syn.ecn_retries.max(u8::from(self.agreed.ecn == Feedback::Accurate));
+        if self.snd.syn_losses > retries {
+            self.agreed.ask_for_ecn_no_more();
+        }
         if habits.syn.bare_after.is_some_and(|losses| self.snd.syn_losses >= losses) {
             self.agreed.order = OptionOrder::MssAlone;
         }

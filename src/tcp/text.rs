@@ -1,16 +1,15 @@
 //! The seventh step of SEGMENT ARRIVES: the segment text.
 
 use super::connection::{Connection, Context, Donor, Events};
-use super::ecn;
 use super::finish;
 use super::input::Rejected;
+use super::marks;
 use super::receiver::AckOwed;
 use super::segment::Segment;
 use super::sequence::SeqNumber;
 use super::why::Why;
 use crate::buffer::Written;
 use crate::counters::DropReason;
-use crate::wire::tcp::Flags;
 
 /// Seventh: the segment text, already cut to the window.
 ///
@@ -53,7 +52,7 @@ fn take(
     cx: &mut Context<'_>,
 ) -> Result<(), Rejected> {
     connection.note_echo(segment);
-    note_mark(connection, segment);
+    marks::text_arrived(connection, segment);
     let wire_segment = payload.len() / usize::from(segment.coalesced.max(1));
     connection.rcv.segment_size =
         connection.rcv.segment_size.max(u16::try_from(wire_segment).unwrap_or(u16::MAX)).min(connection.rcv.mss);
@@ -71,19 +70,6 @@ fn take(
             connection.owe_ack_now(true, Why::NoRoomAck);
             Err(Rejected::Drop(reason))
         }
-    }
-}
-
-/// Takes note of a mark of congestion, and of the word that the peer has slowed down.
-// 3168-6.1.5: what lies outside of the window has been cut off or dropped before, and with it its mark.
-fn note_mark(connection: &mut Connection, segment: &Segment<'_>) {
-    if !connection.agreed.ecn {
-        return;
-    }
-    connection.ecn.text_arrived(segment.ecn, segment.flags.contains(Flags::CWR));
-    if segment.ecn == ecn::CE {
-        // The peer should slow down now, not when the ACK is due.
-        connection.owed.ack(AckOwed::Now, Why::MarkAck);
     }
 }
 

@@ -36,6 +36,8 @@ pub struct TimeWait {
     traffic_class: u8,
     flow_label: u32,
     window: WireWindow,
+    /// The bits of ECN: the counter of marks at the end, where there is one.
+    marks: Flags,
     /// Answers sent in the current second.
     answers: u8,
     answers_since: Instant,
@@ -71,6 +73,11 @@ impl TimeWait {
             traffic_class: connection.options.traffic_class(),
             flow_label: flow_label(connection.snd.iss),
             window: connection.rcv.shift.unscale(rcv_wnd),
+            marks: connection
+                .ecn
+                .as_deref()
+                .filter(|ecn| ecn.accurate().is_some())
+                .map_or(Flags(0), |ecn| ecn.flags(false)),
             answers: 0,
             answers_since: now,
             // 9293-MUST-13
@@ -93,7 +100,7 @@ impl TimeWait {
             tuple,
             seq: self.snd_nxt,
             ack: self.rcv_nxt,
-            flags: Flags::ACK,
+            flags: Flags::ACK | self.marks,
             window: self.window,
             options: TcpOptions { timestamp, ..TcpOptions::default() },
             hop_limit: self.hop_limit,

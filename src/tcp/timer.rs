@@ -209,7 +209,7 @@ fn retransmission_timeout(connection: &mut Connection, cx: &mut Context<'_>) {
         }
         connection.congestion.get_mut().timeout(&loss, first);
         connection.recovery.timeout(connection.snd.nxt);
-        connection.ecn.slowed_down(connection.snd.nxt);
+        connection.slowed_down();
     }
     // 6298-5.5: doubled, and kept until new data is sent and acknowledged.
     connection.backoff = connection.backoff.saturating_add(1);

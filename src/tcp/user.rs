@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Context};
 use super::due::Due;
+use super::ecn::Ecn;
 use super::initial_sequence::flow_label;
 use super::reset::{self, Reply};
 use super::state::{Cause, State};
@@ -235,6 +236,12 @@ impl Connection {
             .timestamps
             .then(|| Timestamp { value: self.timestamp_value(cx.now), echo: self.agreed.ts_recent });
         let label = flow_label(self.snd.iss);
-        reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options, label, why)
+        let mut reply =
+            reset::abort(self.tuple, self.control_seq(), self.rcv.nxt, timestamp, &self.options, label, why);
+        if let Some(accurate) = self.ecn.as_deref().and_then(Ecn::accurate) {
+            // 9768-3.2.2: on this one, too.
+            reply.flags |= accurate.flags();
+        }
+        reply
     }
 }

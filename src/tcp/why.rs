@@ -53,6 +53,7 @@ vocabulary! {
         RstRefused => "RST-refused", "9293-3.10.7.1-2", "The application has refused the SYN.";
         RstAfterClose => "RST-after-close", "9293-SHLD-3", "Text for an application that has closed.";
         RstSyn => "RST-SYN", "9293-3.10.7.4-19", "A SYN in the window, which by habit resets the connection.";
+        RstSynAgain => "RST-SYN-again", "9768-3.1.5", "The SYN has come again and asks for another ECN feedback: nobody knows what its host does.";
         RstUnread => "RST-unread", "9293-SHLD-3", "The application has closed and left text unread, or asked to throw away what is queued.";
         RstAbort => "RST-abort", "9293-3.10.5-2", "The application has aborted the connection.";
         RstTimeout => "RST-timeout", "9293-3.10.8-1", "The peer has not answered for too long.";

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::connection::Connection;
 use super::segment::{Seg, Side, Sum};
+use crate::wire::accurate_ecn::EcnOption;
 use crate::wire::fast_open::Cookie;
 use crate::wire::tcp::Flags;
 
@@ -17,6 +18,7 @@ pub fn flags(flags: Flags) -> String {
         (Flags::URG, "URG"),
         (Flags::ECE, "ECE"),
         (Flags::CWR, "CWR"),
+        (Flags::AE, "AE"),
         (Flags::ACK, "ACK"),
     ];
     let set: Vec<&str> = names.iter().filter(|(flag, _)| flags.contains(*flag)).map(|&(_, name)| name).collect();
@@ -46,6 +48,10 @@ pub fn options(connection: &Connection, seg: &Seg) -> String {
             kind if Cookie::is_option(kind, value) => {
                 let name = if kind == 34 { "tfo" } else { "tfo-exp" };
                 Cookie::read(kind, value).map_or(format!("{name} ?"), |cookie| format!("{name} {cookie}"))
+            }
+            // RFC 9768.
+            172 | 174 => {
+                EcnOption::read(kind, value).map_or("accecn ?".to_owned(), |option| format!("accecn {option}"))
             }
             kind => format!("option {kind}"),
         });

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use crate::counters::DropReason;
 
+pub mod accurate_ecn;
 pub mod checksum;
 pub mod ecn;
 pub mod extension;

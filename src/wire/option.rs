@@ -1,5 +1,7 @@
-//! TCP options (RFC 9293 section 3.2, RFC 7323 sections 2.2 and 3.2, RFC 2018 sections 2 and 3, RFC 7413 section 4.1.1).
+//! TCP options (RFC 9293 section 3.2, RFC 7323 sections 2.2 and 3.2, RFC 2018 sections 2 and 3, RFC 7413 section 4.1.1, RFC
+//! 9768 section 3.2.3).
 
+use super::accurate_ecn::{self, EcnOption};
 use super::fast_open::{self, Cookie};
 use crate::counters::DropReason;
 
@@ -83,6 +85,8 @@ pub struct TcpOptions {
     pub sack: SackBlocks,
     /// The Fast Open cookie, which means something only with SYN (RFC 7413 section 4.1.1).
     pub fast_open: Option<Cookie>,
+    /// Accurate ECN (RFC 9768 section 3.2.3). Where the others leave no room for it, it is not written.
+    pub accurate_ecn: Option<EcnOption>,
     /// In which order they are written; what is read says nothing of it.
     pub order: OptionOrder,
 }
@@ -151,6 +155,7 @@ fn read(kind: u8, value: &[u8], options: &mut TcpOptions) {
         (fast_open::KIND | fast_open::EXPERIMENTAL_KIND, value) => {
             options.fast_open = Cookie::read(kind, value).or(options.fast_open);
         }
+        (accurate_ecn::KIND_0 | accurate_ecn::KIND_1, value) => options.accurate_ecn = EcnOption::read(kind, value),
         // 9293-MUST-6: an unknown kind is no error; the caller goes on after its length.
         _ => {}
     }
@@ -163,6 +168,17 @@ fn two_numbers(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> (u32, u32) {
 
 /// Bytes that the options take before any SACK block.
 fn len_before_sack(options: &TcpOptions) -> usize {
+    len_of_others(options) + accurate_ecn_that_fits(options).map_or(0, |option| option.padded_len())
+}
+
+/// The option of Accurate ECN, if there is room for it behind all but the SACK blocks.
+#[inline]
+fn accurate_ecn_that_fits(options: &TcpOptions) -> Option<&EcnOption> {
+    options.accurate_ecn.as_ref().filter(|option| len_of_others(options) + option.padded_len() <= MAX_LEN)
+}
+
+/// Bytes that the options take beside Accurate ECN and SACK blocks.
+pub fn len_of_others(options: &TcpOptions) -> usize {
     let mss = 4 * usize::from(options.mss.is_some());
     let scale = 4 * usize::from(options.window_scale.is_some());
     let permitted_and_timestamp = match (options.sack_permitted, options.timestamp) {
@@ -229,6 +245,15 @@ impl Writer<'_> {
         }
     }
 
+    /// The last one before the SACK blocks.
+    #[inline]
+    fn accurate_ecn(&mut self, options: &TcpOptions) {
+        if let Some(option) = accurate_ecn_that_fits(options) {
+            self.put(&option.octets()[..option.len()]);
+            self.put(&[kind::NO_OPERATION; 3][..option.padded_len() - option.len()]);
+        }
+    }
+
     #[cold]
     fn cookie(&mut self, cookie: &Cookie, padding: u8) {
         let (prefix, len) = cookie.prefix();
@@ -252,20 +277,21 @@ impl Writer<'_> {
     }
 
     fn bsd(&mut self, options: &TcpOptions) {
+        let ends = options.sack.is_empty() && options.accurate_ecn.is_none();
         self.mss(options);
         self.window_scale(options);
         match (options.sack_permitted, options.timestamp) {
             (true, Some(_)) => self.put(&[kind::SACK_PERMITTED, 2]),
             (false, Some(_)) => self.put(&[kind::NO_OPERATION, kind::NO_OPERATION]),
             // Behind the end of the list nothing would be read.
-            (true, None) if options.sack.is_empty() && options.fast_open.is_none() => {
+            (true, None) if ends && options.fast_open.is_none() => {
                 self.put(&[kind::SACK_PERMITTED, 2, kind::END_OF_LIST, kind::END_OF_LIST]);
             }
             (true, None) => self.put(&[kind::SACK_PERMITTED, 2, kind::NO_OPERATION, kind::NO_OPERATION]),
             (false, None) => {}
         }
         self.timestamp(options);
-        self.fast_open(options, if options.sack.is_empty() { kind::END_OF_LIST } else { kind::NO_OPERATION });
+        self.fast_open(options, if ends { kind::END_OF_LIST } else { kind::NO_OPERATION });
     }
 }
 
@@ -280,6 +306,7 @@ pub fn emit(options: &TcpOptions, buffer: &mut [u8]) -> usize {
         OptionOrder::Bsd => writer.bsd(options),
         OptionOrder::None => return 0,
     }
+    writer.accurate_ecn(options);
     let blocks = sack_blocks_that_fit(options);
     if blocks > 0 {
         writer.put(&[kind::NO_OPERATION, kind::NO_OPERATION, kind::SACK, (2 + 8 * blocks) as u8]);

@@ -20,9 +20,10 @@ pub const MAX_HEADER_LEN: usize = HEADER_LEN + option::MAX_LEN;
 /// Place of the checksum in the header, in bytes: what a device that completes it wants to know.
 pub const CHECKSUM_AT: usize = 16;
 
-/// The control bits of a segment, as the octet on the wire (RFC 9293 section 3.1, RFC 3168 section 6.1).
+/// The control bits of a segment, as on the wire: an octet, and the lowest bit of the one before it (RFC 9293 section 3.1, RFC
+/// 3168 section 6.1, RFC 9768 section 3.1.1).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags(pub u8);
+pub struct Flags(pub u16);
 
 impl Flags {
     /// No more data from the sender.
@@ -41,9 +42,14 @@ impl Flags {
     pub const ECE: Flags = Flags(0x40);
     /// Congestion window reduced (RFC 3168).
     pub const CWR: Flags = Flags(0x80);
+    /// Accurate ECN (RFC 9768).
+    pub const AE: Flags = Flags(0x100);
+
+    /// All that there are.
+    const ALL: u16 = 0x1FF;
 
     /// Names in the order of the bits.
-    const NAMES: [&'static str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+    const NAMES: [&'static str; 9] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"];
 
     /// True if all of `flags` are set.
     pub const fn contains(self, flags: Flags) -> bool {
@@ -119,8 +125,8 @@ pub fn parse(segment: &[u8]) -> Result<(TcpHeader, &[u8]), DropReason> {
         destination_port: slice.destination_port(),
         seq: slice.sequence_number(),
         ack: slice.acknowledgment_number(),
-        // 9293-3.1-1: the reserved bits share an octet with the data offset; this one holds flags alone.
-        flags: Flags(slice.slice()[13]),
+        // 9293-3.1-1: the reserved bits stand between the data offset and the flags.
+        flags: Flags(u16::from_be_bytes([slice.slice()[12], slice.slice()[13]]) & Flags::ALL),
         window: slice.window_size(),
         urgent: slice.urgent_pointer(),
         options: option::parse(slice.options())?,
@@ -149,8 +155,8 @@ pub fn emit(header: &TcpHeader, buffer: &mut [u8]) -> usize {
     fixed[4..8].copy_from_slice(&header.seq.to_be_bytes());
     fixed[8..12].copy_from_slice(&header.ack.to_be_bytes());
     // 9293-3.1-1: the data offset in words is in the upper four bits, the reserved bits below it are zero.
-    fixed[12] = ((length / 4) << 4) as u8;
-    fixed[13] = header.flags.0;
+    let offset = ((length / 4) << 12) as u16;
+    fixed[12..14].copy_from_slice(&(offset | header.flags.0 & Flags::ALL).to_be_bytes());
     fixed[14..16].copy_from_slice(&header.window.to_be_bytes());
     fixed[16..18].fill(0);
     fixed[18..20].copy_from_slice(&header.urgent.to_be_bytes());

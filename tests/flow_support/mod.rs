@@ -56,6 +56,7 @@ pub const SACK: TcpOptions = TcpOptions {
     timestamp: None,
     sack: SackBlocks::EMPTY,
     fast_open: None,
+    accurate_ecn: None,
     order: OptionOrder::Linux,
 };
 

@@ -117,7 +117,7 @@ impl Play {
             170..180 => Flags::SYN,
             180..190 => Flags::SYN | Flags::ACK,
             190..200 => Flags::RST,
-            _ => Flags(bytes.byte()),
+            _ => Flags(bytes.byte().into()),
         };
         let header = TcpHeader {
             flags,

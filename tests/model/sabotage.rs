@@ -67,11 +67,11 @@ impl Sabotage {
                 true
             }
             Sabotage::EarlyFin if text.len() == 1 && text[0] & 15 == 0 => {
-                packet[IP + 13] = (flags | Flags::FIN).0;
+                packet[IP + 13] = (flags | Flags::FIN).0 as u8;
                 true
             }
             Sabotage::NoFin if flags.contains(Flags::FIN) => {
-                packet[IP + 13] = flags.without(Flags::FIN).0;
+                packet[IP + 13] = flags.without(Flags::FIN).0 as u8;
                 true
             }
             _ => false,

@@ -50,7 +50,7 @@ impl Flying {
     /// The same with other control bits.
     pub fn with_flags(&self, flags: Flags) -> Flying {
         let mut packet = self.packet.clone();
-        packet[IP + 13] = flags.0;
+        packet[IP + 13] = flags.0 as u8;
         seal(&mut packet);
         Flying::new(packet, self.sent_at)
     }

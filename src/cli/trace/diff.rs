@@ -66,7 +66,7 @@ Kinds of difference:
   ack-number      the same segment acknowledges more or less
   window          the same segment offers another window (scaled, in octets)
   push            PSH on one of them only
-  ecn             ECE, CWR or the codepoint of the IP header differ
+  ecn             ECE, CWR, AE or the codepoint of the IP header differ
   urgent          URG or the urgent pointer differ
   flags           other control bits differ
   options         one of them has an option that the other has not

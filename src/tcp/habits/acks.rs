@@ -28,6 +28,8 @@ pub struct AckHabits {
     pub silent_on_future: bool,
     /// The time for which challenge ACKs are counted, in eighths of a second. Default 8.
     pub challenge_eighths: u16,
+    /// The option of Accurate ECN is never sent (RFC 9768 section 3.2.3 has it optional). Default off.
+    pub no_ecn_options: bool,
 }
 
 impl Default for AckHabits {
@@ -38,6 +40,7 @@ impl Default for AckHabits {
             after_fin: AfterFin::Ack,
             silent_on_future: false,
             challenge_eighths: 8,
+            no_ecn_options: false,
         }
     }
 }

@@ -42,7 +42,7 @@ struct Token {
     role: Role,
     at: i64,
     text: u32,
-    ends: u8,
+    ends: u16,
 }
 
 impl Row<'_> {

@@ -68,7 +68,7 @@ kinds! {
     /// PSH.
     Push => "push", "PSH on one of them only";
     /// ECN: in the flags or in the IP header.
-    Ecn => "ecn", "ECE, CWR or the codepoint of the IP header differ";
+    Ecn => "ecn", "ECE, CWR, AE or the codepoint of the IP header differ";
     /// URG or its pointer.
     Urgent => "urgent", "URG or the urgent pointer differ";
     /// Other flags.

@@ -186,7 +186,7 @@ impl Judge<'_> {
         // Where the cuts differ, so does what follows from them.
         note(!cut && changed.contains(Flags::PSH), Kind::Push);
         let marks = (a.traffic_class ^ b.traffic_class) & 3;
-        note(changed.0 & (Flags::ECE | Flags::CWR).0 != 0 || marks != 0, Kind::Ecn);
+        note(changed.0 & (Flags::ECE | Flags::CWR | Flags::AE).0 != 0 || marks != 0, Kind::Ecn);
         let urgent = |seg: &Seg| seg.has(Flags::URG).then(|| seg.at + i64::from(seg.urgent));
         note(urgent(a) != urgent(b), Kind::Urgent);
         let mut others = Flags::SYN | Flags::RST | Flags::ACK;

@@ -204,6 +204,7 @@ impl<'a> Replay<'a> {
             window_unscaled: flags.contains(Flags::SYN),
             urgent: seq,
             options,
+            text_len: 0,
             payload: &[],
             arrived: self.now,
             coalesced: 1,
@@ -225,6 +226,7 @@ impl<'a> Replay<'a> {
         let segment = Segment {
             window: WireWindow(seg.window),
             urgent: SeqNumber(seg.seq) + u32::from(seg.urgent),
+            text_len: seg.text,
             payload: &text[..(seg.text as usize).min(text.len())],
             arrived: now,
             coalesced: seg.text.div_ceil(mss).clamp(1, u32::from(u16::MAX)) as u16,
@@ -264,6 +266,10 @@ impl<'a> Replay<'a> {
             half_open::Action::Drop(reason) => dropped(reason, false),
             half_open::Action::Answer(_, reason) => answer(reason),
             half_open::Action::Reset(reason) => dropped(reason, true),
+            half_open::Action::Abort(reason) => {
+                self.end = End::Closed;
+                dropped(reason, true)
+            }
             half_open::Action::Remove(outcome) => {
                 self.end = End::Listen;
                 let acts = vec![Act::BackToListen.word().to_owned()];
@@ -361,6 +367,7 @@ impl<'a> Replay<'a> {
             let len = (upto.since(next) as usize).min(text.len());
             let segment = Segment {
                 window,
+                text_len: len as u32,
                 payload: &text[..len],
                 arrived: now,
                 ..self.segment_of(Flags::ACK, next, una, options)

@@ -7,6 +7,7 @@ use smoltcp::wire as smol;
 
 use super::option::any_options;
 use super::*;
+use crate::wire::accurate_ecn::EcnOption;
 use crate::wire::fast_open::Cookie;
 use crate::wire::option::{SackBlocks, TcpOptions, Timestamp};
 use crate::wire::tcp::{Flags, TcpHeader};
@@ -21,13 +22,13 @@ fn any_addresses() -> impl Strategy<Value = (IpAddr, IpAddr)> {
 }
 
 fn any_tcp_header() -> impl Strategy<Value = TcpHeader> {
-    (any::<(u16, u16, u32, u32, u8, u16, u16)>(), any_options()).prop_map(
+    (any::<(u16, u16, u32, u32, u16, u16, u16)>(), any_options()).prop_map(
         |((source_port, destination_port, seq, ack, flags, window, urgent), options)| TcpHeader {
             source_port,
             destination_port,
             seq,
             ack,
-            flags: Flags(flags),
+            flags: Flags(flags & 0x1FF),
             window,
             urgent,
             options,
@@ -68,7 +69,10 @@ fn smoltcp_options(mut octets: &[u8]) -> TcpOptions {
             smol::TcpOption::SackRange(ranges) => {
                 ranges.into_iter().flatten().for_each(|(left, right)| assert!(options.sack.push(left, right)));
             }
-            smol::TcpOption::Unknown { kind, data } => options.fast_open = Cookie::read(kind, data),
+            smol::TcpOption::Unknown { kind, data } => {
+                options.fast_open = Cookie::read(kind, data).or(options.fast_open);
+                options.accurate_ecn = EcnOption::read(kind, data).or(options.accurate_ecn);
+            }
             smol::TcpOption::NoOperation => {}
             other => panic!("{other:?} was not emitted"),
         }
@@ -97,8 +101,10 @@ proptest! {
         let slice = TcpHeaderSlice::from_slice(&octets).unwrap();
         prop_assert_eq!(slice.checksum(), etherparse_checksum(addresses, &slice, &text));
         prop_assert_eq!((slice.sequence_number(), slice.acknowledgment_number()), (header.seq, header.ack));
-        // It knows nothing of Fast Open.
-        prop_assert!(header.options.fast_open.is_some() || slice.options_iterator().all(|option| option.is_ok()));
+        // It knows nothing of Fast Open and of Accurate ECN.
+        let known = header.options.fast_open.is_none() && header.options.accurate_ecn.is_none();
+        prop_assert!(!known || slice.options_iterator().all(|option| option.is_ok()));
+        prop_assert_eq!(slice.ns(), header.flags.contains(Flags::AE));
 
         let packet = smol::TcpPacket::new_checked(&octets[..]).unwrap();
         prop_assert!(packet.verify_checksum(&addresses.0.into(), &addresses.1.into()));
@@ -106,7 +112,7 @@ proptest! {
         prop_assert_eq!((packet.window_len(), packet.urgent_at()), (header.window, header.urgent));
         let flags = [Flags::SYN, Flags::FIN, Flags::CWR].map(|flag| header.flags.contains(flag));
         prop_assert_eq!([packet.syn(), packet.fin(), packet.cwr()], flags);
-        prop_assert!(!packet.ns());
+        prop_assert_eq!(packet.ns(), header.flags.contains(Flags::AE));
         let theirs = smoltcp_options(packet.options());
         let mut sack = SackBlocks::default();
         ours.options.sack.iter().take(3).for_each(|(left, right)| assert!(sack.push(left, right)));

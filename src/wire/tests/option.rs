@@ -3,23 +3,37 @@
 use proptest::prelude::*;
 
 use crate::counters::DropReason;
+use crate::wire::accurate_ecn::{ByteCounters, EcnOption, First};
 use crate::wire::fast_open::Cookie;
-use crate::wire::option::{MAX_LEN, OptionOrder, SackBlocks, TcpOptions, Timestamp, emit, emitted_len, parse};
+use crate::wire::option::{
+    MAX_LEN, OptionOrder, SackBlocks, TcpOptions, Timestamp, emit, emitted_len, len_of_others, parse,
+};
 
 /// Options that a segment may carry, in any combination.
 pub(super) fn any_options() -> impl Strategy<Value = TcpOptions> {
     let sack = proptest::collection::vec(any::<(u32, u32)>(), 0..=SackBlocks::CAPACITY);
     let timestamp = proptest::option::of(any::<(u32, u32)>());
     let cookie = proptest::option::of((0..=8_usize, any::<[u8; 16]>(), any::<bool>()));
-    (any::<Option<u16>>(), any::<Option<u8>>(), any::<bool>(), timestamp, sack, cookie).prop_map(
-        |(mss, window_scale, sack_permitted, timestamp, blocks, cookie)| {
+    let counters = proptest::option::of((any::<bool>(), 0..=3_usize, any::<[u32; 3]>()));
+    (any::<Option<u16>>(), any::<Option<u8>>(), any::<bool>(), timestamp, sack, cookie, counters).prop_map(
+        |(mss, window_scale, sack_permitted, timestamp, blocks, cookie, counters)| {
+            let accurate_ecn = counters.map(|(order, fields, [ect_0, ect_1, ce])| {
+                let first = if order { First::Ect1 } else { First::Ect0 };
+                EcnOption::new(first, fields, &ByteCounters { ect_0, ect_1, ce })
+            });
             let fast_open = cookie.and_then(|(pairs, octets, experimental)| {
                 Cookie::new(&octets[..2 * pairs]).map(|cookie| cookie.in_experiment(experimental))
             });
             let mut sack = SackBlocks::default();
             blocks.iter().for_each(|&(left, right)| assert!(sack.push(left, right)));
             let timestamp = timestamp.map(|(value, echo)| Timestamp { value, echo });
-            TcpOptions { mss, window_scale, sack_permitted, timestamp, sack, fast_open, order: OptionOrder::Linux }
+            let order = OptionOrder::Linux;
+            let mut all =
+                TcpOptions { mss, window_scale, sack_permitted, timestamp, sack, fast_open, accurate_ecn, order };
+            // Where it has no room it is not written, and not read again.
+            let room = len_of_others(&all) + all.accurate_ecn.map_or(0, |option| option.padded_len());
+            all.accurate_ecn = all.accurate_ecn.filter(|_| room <= MAX_LEN);
+            all
         },
     )
 }
@@ -189,6 +203,32 @@ fn a_cookie_has_none_or_4_to_16_octets_and_an_even_number() {
     }
     assert_eq!(parse(&[254, 8, 0xF9, 0x88, 1, 2, 3, 4]).unwrap().fast_open, None, "another experiment");
     assert_eq!(parse(&[254, 3, 0xF9]).unwrap().fast_open, None);
+}
+
+/// 9768-3.2.3: behind the other options and before the SACK blocks, and not at all where there is no room.
+#[test]
+fn accurate_ecn_has_the_room_of_sack_blocks_but_not_of_other_options() {
+    let counters = ByteCounters { ect_0: 1, ect_1: 1, ce: 0 };
+    for (fields, padding) in [(0, &[1, 1][..]), (1, &[1, 1, 1]), (2, &[]), (3, &[1])] {
+        let option = EcnOption::new(First::Ect0, fields, &counters);
+        let mut options = TcpOptions { accurate_ecn: Some(option), ..Default::default() };
+        let octets = emitted(&options);
+        let value = [0, 0, 1, 0, 0, 0, 0, 0, 1];
+        assert_eq!(octets, [&[172, 2 + 3 * fields as u8], &value[..3 * fields], padding].concat());
+        assert_eq!(parse(&octets), Ok(options));
+        options.timestamp = Some(Timestamp { value: 1, echo: 2 });
+        for left in 0..4 {
+            options.sack.push(left, left + 10);
+        }
+        let octets = emitted(&options);
+        assert_eq!(octets[..4], [1, 1, 8, 10]);
+        assert_eq!((octets[12], octets[12 + option.padded_len()..][..3].to_vec()), (172, vec![1, 1, 5]));
+        assert_eq!(parse(&octets).unwrap().sack.len(), (28 - option.padded_len() - 4) / 8);
+        // Eight octets are left.
+        options.fast_open = Cookie::new(&[7; 16]).map(|cookie| cookie.in_experiment(true));
+        let read = parse(&emitted(&options)).unwrap();
+        assert_eq!((read.accurate_ecn, read.sack.len()), (options.accurate_ecn.filter(|_| fields < 3), 0));
+    }
 }
 
 proptest! {

@@ -31,7 +31,7 @@ fn example(flags: Flags) -> TcpHeader {
 /// 9293-MUST-5
 #[test]
 fn options_on_any_segment() {
-    for flags in (0..=255).map(Flags) {
+    for flags in (0..=0x1FF).map(Flags) {
         let header = example(flags);
         let octets = segment(V4, &header, b"text");
         assert_eq!(parse(&octets), Ok((header, &b"text"[..])));
@@ -81,10 +81,16 @@ fn reserved_bits_are_ignored_and_sent_as_zero() {
     let header = example(Flags::ACK);
     let mut octets = segment(V4, &header, b"text");
     assert_eq!(octets[12] & 0x0F, 0);
-    for reserved in 0..16 {
-        octets[12] = octets[12] & 0xF0 | reserved;
-        assert_eq!(parse(&octets), Ok((header, &b"text"[..])));
+    for reserved in 0..8 {
+        for accurate in 0..2 {
+            // The lowest of the four bits is a flag by now (RFC 9768).
+            octets[12] = octets[12] & 0xF0 | reserved << 1 | accurate;
+            let flags = if accurate == 1 { Flags::ACK | Flags::AE } else { Flags::ACK };
+            assert_eq!(parse(&octets), Ok((TcpHeader { flags, ..header }, &b"text"[..])));
+        }
     }
+    let header = example(Flags(0xFFFF));
+    assert_eq!(segment(V4, &header, b"text")[12] & 0x0F, 1, "what is no flag is not written");
 }
 
 /// 9293-3.1-2
@@ -115,7 +121,7 @@ fn a_bad_option_refuses_the_segment() {
 #[test]
 fn flags_as_words() {
     assert_eq!((Flags::SYN | Flags::ACK).to_string(), "SYN|ACK");
-    assert_eq!(format!("{:?}", Flags(0xFF)), "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR");
+    assert_eq!(format!("{:?}", Flags(0x1FF)), "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR|AE");
     assert_eq!(Flags::default().to_string(), "none");
     let mut flags = Flags::FIN;
     flags |= Flags::ACK;

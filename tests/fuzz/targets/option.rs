@@ -1,6 +1,7 @@
 //! Any bytes as TCP options: what etherparse reads in them, we read too; and what was understood survives writing and reading.
 
 use etherparse::{TcpOptionElement, TcpOptionsIterator};
+use glasstcp::wire::accurate_ecn::{ByteCounters, EcnOption, First};
 use glasstcp::wire::fast_open::Cookie;
 use glasstcp::wire::option::{self, SackBlocks, TcpOptions, Timestamp};
 
@@ -18,6 +19,9 @@ pub fn play(data: &[u8]) {
     assert_eq!((again.mss, again.window_scale), (options.mss, options.window_scale));
     assert_eq!((again.timestamp, again.sack_permitted), (options.timestamp, options.sack_permitted));
     assert_eq!(again.fast_open, options.fast_open);
+    // It is the one that is left out where the others need all the room.
+    let room = option::len_of_others(&options) + options.accurate_ecn.map_or(0, |option| option.padded_len());
+    assert_eq!(again.accurate_ecn, options.accurate_ecn.filter(|_| room <= option::MAX_LEN));
     assert!(again.sack.iter().eq(options.sack.iter().take(again.sack.len())), "the first blocks are kept");
 }
 
@@ -42,6 +46,7 @@ pub fn as_etherparse(area: &[u8]) -> Option<TcpOptions> {
             [kind, len, ..] if (2..=refused.len()).contains(&usize::from(*len)) => {
                 let (option, behind) = refused.split_at(usize::from(*len));
                 options.fast_open = cookie(*kind, &option[2..]).or(options.fast_open);
+                options.accurate_ecn = counters(*kind, &option[2..]).or(options.accurate_ecn);
                 rest = behind;
             }
             _ => return None,
@@ -58,6 +63,19 @@ fn cookie(kind: u8, value: &[u8]) -> Option<Cookie> {
     };
     let makes_sense = [0, 4, 6, 8, 10, 12, 14, 16].contains(&octets.len());
     makes_sense.then(|| Cookie::new(octets).expect("a cookie").in_experiment(experimental))
+}
+
+/// The option of Accurate ECN (RFC 9768 section 3.2.3), which it does not know either.
+fn counters(kind: u8, value: &[u8]) -> Option<EcnOption> {
+    let fields: Vec<u32> =
+        value.chunks_exact(3).map(|three| three.iter().fold(0, |n, &o| n << 8 | u32::from(o))).collect();
+    let field = |index: usize| fields.get(index).copied().unwrap_or(0);
+    let (first, ect_0, ect_1) = match kind {
+        172 => (First::Ect0, field(0), field(2)),
+        174 => (First::Ect1, field(2), field(0)),
+        _ => return None,
+    };
+    Some(EcnOption::new(first, fields.len(), &ByteCounters { ect_0, ect_1, ce: field(1) }))
 }
 
 fn note(element: TcpOptionElement, bytes: &[u8], options: &mut TcpOptions) {

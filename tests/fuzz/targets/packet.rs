@@ -202,6 +202,7 @@ fn compare_tcp(ip: &IpPacket<'_>) {
         (Flags::URG, theirs.urg()),
         (Flags::ECE, theirs.ece()),
         (Flags::CWR, theirs.cwr()),
+        (Flags::AE, theirs.ns()),
     ];
     assert!(flags.iter().all(|&(flag, set)| header.flags.contains(flag) == set), "{:?}", header.flags);
 }

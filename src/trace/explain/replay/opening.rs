@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::super::mirror::{commit, octets};
 use super::{End, Received, Replay, START, UNKNOWN_WINDOW, dropped, nobody};
 use crate::counters::DropReason;
+use crate::tcp::accurate_ecn;
 use crate::tcp::connection::{Connection as Tcb, Context, Opening};
-use crate::tcp::ecn::{self, EcnMode};
+use crate::tcp::ecn::EcnMode;
 use crate::tcp::fast_open::{Answer, FastOpen};
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::input::segment_arrives;
@@ -32,8 +33,13 @@ impl Replay<'_> {
         config.timestamps = options.timestamp.is_some();
         config.sack = options.sack_permitted;
         config.window_scaling = options.window_scale.is_some();
-        let asks = if own.has(Flags::ACK) { own.has(Flags::ECE) } else { ecn::asks(own.flags) };
-        config.ecn = if asks { EcnMode::Request } else { EcnMode::Off };
+        let bits = accurate_ecn::ace(own.flags);
+        config.ecn = match (own.has(Flags::ACK), bits) {
+            (false, 0b111) => EcnMode::RequestAccurate,
+            (false, 0b011) | (true, 0b001) => EcnMode::Request,
+            (true, _) if accurate_ecn::handshake_codepoint(own.flags).is_some() => EcnMode::AcceptAccurate,
+            _ => EcnMode::Off,
+        };
         let ipv6 = self.tuple.local_addr.is_ipv6();
         options.mss.unwrap_or(if ipv6 { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 })
     }
