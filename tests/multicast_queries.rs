@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use glasstcp::counters::DropReason;
+use glasstcp::ip::multicast::MAX_GROUPS;
 use glasstcp::rng::KeyedRng;
 use glasstcp::sim::Script;
 use glasstcp::wire::parse_ip;
@@ -144,6 +145,26 @@ fn an_answer_about_all_groups_is_one_about_each() {
         }
         assert!(by_itself >= 8, "{by_itself}");
     }
+}
+
+/// 3376-7.2.1: what was left, and cannot be told any more in the version that a router speaks, takes no place from others.
+#[test]
+fn groups_that_were_left_make_room() {
+    let mut script = Script::new();
+    let groups: Vec<String> = (0..MAX_GROUPS).map(|group| format!("239.1.{}.{}", group / 64, group % 64)).collect();
+    let sockets: Vec<_> = (0..5).map(|_| bind(&mut script, "0.0.0.0:9")).collect();
+    for (number, group) in groups.iter().enumerate() {
+        join(&mut script, sockets[number / 64], group).unwrap();
+    }
+    said_within(&mut script, Duration::from_secs(2));
+    let another = "239.2.0.1";
+    assert!(join(&mut script, sockets[4], another).is_err(), "there are as many as there may be");
+    for (number, group) in groups.iter().enumerate() {
+        leave(&mut script, sockets[number / 64], group).unwrap();
+    }
+    assert_eq!(give(&mut script, &igmp("224.0.0.1", true, &[0x11, 100, 0, 0, 0, 0, 0, 0])), None);
+    join(&mut script, sockets[4], another).unwrap();
+    assert_eq!(said(&mut script).last(), Some(&Said::Old(0x16, ip(another))));
 }
 
 /// 3376-9.1: IGMP comes from the link. What comes from further away, or was sent to one host where it cannot be, changes

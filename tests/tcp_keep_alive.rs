@@ -167,3 +167,13 @@ fn a_probe_of_the_peer_is_answered() {
     }
     assert_eq!((look(&script, handle).rcv_nxt, script.receive(handle)), (before, b"hello".to_vec()));
 }
+
+/// 9293-MUST-24: nobody is left who would want to know whether the peer lives.
+#[test]
+fn what_is_closed_is_not_kept_alive() {
+    let (mut script, handle) = keeping_alive(30, 10, 3);
+    let is_set = |script: &Script| script.stack.tcp_connection(handle).unwrap().deadlines.keep_alive.is_set();
+    assert!(is_set(&script));
+    script.stack.tcp_close(script.now, handle);
+    assert!(script.sent_one().flags().contains(Flags::FIN) && !is_set(&script));
+}

@@ -141,3 +141,16 @@ fn after_a_black_hole_a_router_is_believed() {
     too_big(&mut script, &last[0], 1_000);
     assert_eq!(sends(&script, handle), 1_000);
 }
+
+/// 8201-5.2: the news that another path has become narrower is none for this one, which has settled on its size already.
+#[test]
+fn another_path_is_none_of_its_business() {
+    let (mut script, handle) = accepted(|_| {});
+    let peer = script.peer.ip();
+    script.stack.set_path_mtu(peer, 1_400);
+    script.send(handle, b"x");
+    assert_eq!((look(&script, handle).path_mtu, script.stack.counters().path_mtu_lowered), (1_400, 1));
+    script.stack.set_path_mtu("192.0.2.77".parse().unwrap(), 1_300);
+    script.send(handle, b"x");
+    assert_eq!((look(&script, handle).path_mtu, script.stack.counters().path_mtu_lowered), (1_400, 1));
+}

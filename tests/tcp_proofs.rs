@@ -136,4 +136,14 @@ fn a_repaired_loss_behind_a_long_flight_lets_no_burst_out() {
     assert_eq!((seen.phase, seen.flight, seen.ssthresh, seen.statistics.timeouts), (Phase::Open, 0, 20 * SEGMENT, 0));
     // An initial window, and what slow start adds for this ACK.
     assert_eq!(seen.cwnd, (10 + 8) * SEGMENT);
+    // What is sent again later, as the window was closed, arrives twice: that takes nothing back of what the probe has shown.
+    let (start, window) = (script.ack, script.window);
+    script.send(handle, &text(MSS));
+    ack(&mut script, start, 0);
+    assert_eq!(octets(&ack(&mut script, start, window)), MSS, "sent again");
+    let end = start.wrapping_add(SEGMENT);
+    script.ack = end;
+    duplicate_ack(&mut script, &[(start, end)]);
+    let seen = look(&script, handle);
+    assert_eq!((seen.flight, seen.ssthresh, seen.statistics.spurious), (0, 20 * SEGMENT, 0));
 }

@@ -4,6 +4,7 @@ mod flow_support;
 mod kit;
 
 use std::net::Shutdown;
+use std::time::Duration;
 
 use flow_support::*;
 use glasstcp::buffer::{Chunk, LARGE, SMALL, WORTH_A_CHUNK};
@@ -131,5 +132,18 @@ fn a_buffer_that_was_set_is_shown_at_once() {
         script.sent();
         let window = look(&script, handle).rcv_wnd;
         assert!(window <= shown && window >= shown / 2, "{window} of {shown}");
+    }
+}
+
+/// 7323-5.3-1, 7323-5.2: TS.Recent protects for 24 days, to the nanosecond.
+#[test]
+fn a_timestamp_is_old_for_24_days() {
+    for (early, dropped) in [(1, Some(DropReason::TcpPaws)), (0, None)] {
+        let (mut script, handle) = accepted_with_timestamps(500, |_| {});
+        script.now += secs(24 * 24 * 3_600) - Duration::from_nanos(early);
+        script.timestamp = Some(499);
+        let header = script.header(Flags::ACK);
+        assert_eq!(script.deliver(&header, b"text"), dropped);
+        assert_eq!(script.receive(handle).is_empty(), dropped.is_some());
     }
 }

@@ -177,3 +177,16 @@ fn a_super_segment_takes_its_end_along() {
     script.stack.tcp_send(script.now, handle, &text(MSS)).unwrap();
     assert_eq!(packets(&mut script), [MSS], "all that the window takes");
 }
+
+/// 9293-SHLD-17: what lies beyond the edge of a window that has shrunk may wait: it was not acknowledged for long, and just before
+/// that would be too long the peer says that it has no room for it.
+#[test]
+fn a_window_that_shrinks_at_the_last_moment_is_an_answer() {
+    let (mut script, handle) = accepted(|config| config.tcp.give_up = secs(10));
+    script.send(handle, &text(100));
+    script.pass(secs(10) - ms(50));
+    let start = script.ack;
+    ack(&mut script, start, 0);
+    script.pass(ms(100));
+    assert_eq!((script.stack.tcp_state(handle), script.stack.tcp_error(handle)), (Some(State::Established), None));
+}

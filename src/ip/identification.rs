@@ -223,4 +223,14 @@ mod tests {
         assert!(first(1) != first(2) && first(2) != first(3));
         assert_eq!(first(1), first(1), "the same key, the same numbers");
     }
+
+    /// 6864-4.3: where all were used at once, none is given before the lifetime is over, and then they are again.
+    #[test]
+    fn the_lifetime_is_exact() {
+        let mut ids = source(5);
+        let mut next = |now| ids.next_v4(ip("10.0.0.2"), ip("10.0.0.1"), 17, false, now).is_some();
+        while next(Instant::ZERO) {}
+        let over = Instant::ZERO + MAXIMUM_DATAGRAM_LIFETIME;
+        assert!(!next(Instant::from_nanos(over.as_nanos() - 1)) && next(over));
+    }
 }

@@ -60,7 +60,6 @@ pub(super) fn finish(connection: &mut Connection, segment: &Segment<'_>, cx: &mu
     connection.events.add(Events::READ);
     if connection.state() == State::TimeWait {
         connection.stop_timers();
-        connection.forget_transfer(cx.transfers);
     }
 }
 

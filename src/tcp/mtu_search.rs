@@ -86,7 +86,7 @@ impl Search {
         let (high, fresh) = if self.is_settled() { (limit, true) } else { (self.high.min(limit), self.fresh) };
         if fresh {
             // The whole at once: most often the path is as wide as it was, or an error has told how wide it is.
-            return (high > self.low).then_some(high);
+            return Some(high);
         }
         Some(self.low + (high - self.low).div_ceil(2))
     }
@@ -229,6 +229,21 @@ mod tests {
             search.begin(1_460);
             search.told(told, start, PAUSE);
             assert_eq!((search.size(), search.high(), search.candidate(1_460, start)), (1_024, high, candidate));
+        }
+    }
+
+    /// 4821-2, 4821-7.3: nothing is tried that is sent already, and a range is worth a probe from eight octets on, or as long as
+    /// its end was not tried.
+    #[test]
+    fn the_bounds_of_a_search() {
+        let start = Instant::from_secs(1_000);
+        let search = Search::halving(1_000, 1_400, start);
+        assert_eq!([999, 1_000, 1_001].map(|limit| search.candidate(limit, start)), [None, None, Some(1_001)]);
+        for (range, fresh, settled) in [(7, false, true), (8, false, false), (1, true, false), (0, true, true)] {
+            let begin = if fresh { Search::between } else { Search::halving };
+            let mut search = begin(1_000, 1_000 + range, start);
+            search.passed(1_000, start, PAUSE);
+            assert_eq!(search.is_settled() && search.next() > start, settled, "{range} {fresh}");
         }
     }
 }

@@ -198,7 +198,6 @@ impl Connection {
         if self.deadlines.user_timeout.is_set() || self.flight() > 0 {
             self.deadlines.user_timeout.set(cx.now + limit);
         }
-        self.deadlines.keep_alive.cancel();
         self.watch_fin_wait_2(cx);
         reply
     }

@@ -54,6 +54,20 @@ fn tried(script: &mut Script) -> (Option<Cookie>, Vec<u8>) {
     (syn.header.options.fast_open, syn.text)
 }
 
+/// 7413-4.2.2-1: whether text of our SYN was taken can be seen: of one without text none was, nor of one of which a part came again.
+#[test]
+fn the_text_of_a_syn_was_taken_as_a_whole_or_not() {
+    for (text, acknowledged, taken) in [(0, 0, false), (20, 0, false), (20, 19, false), (20, 20, true)] {
+        let (mut script, cookie) = with_cookie(&[7; 8]);
+        let (handle, syn) = connect(&mut script, &vec![1; text]);
+        assert_eq!(syn.text.len(), text);
+        let ack = syn.header.seq.wrapping_add(1 + acknowledged);
+        answer(&mut script, ack, with(Some(cookie)));
+        assert_eq!(state(&script, handle), Some(State::Established));
+        assert_eq!(script.stack.tcp_connection(handle).unwrap().agreed.syn_text, taken, "{acknowledged} of {text}");
+    }
+}
+
 /// 7413-4.1.3, 7413-4.2.2-1: first a request, and the text behind the handshake; then the cookie, and text up to the MSS that
 /// the server has told less all options.
 #[test]

@@ -211,4 +211,21 @@ mod tests {
         curve.begin(Instant::ZERO, 1, 1);
         assert_eq!((curve.w_cubic(u64::MAX, 65_535), curve.w_cubic(0, 65_535)), (u32::MAX, 0));
     }
+
+    /// 9438-4.3: the region of Reno is where the curve lies below its window, and nowhere else; and that window grows by a whole
+    /// segment from where it is as large as before the loss.
+    #[test]
+    fn the_region_of_reno_has_exact_bounds() {
+        for (w_est, window) in [(100 * MSS, 99 * MSS), (100 * MSS + 1, 100 * MSS + 1)] {
+            let mut curve = Curve { epoch: Some(Instant::ZERO), w_max: 100 * MSS, w_est, ..Curve::default() };
+            // By one octet neither of them grows.
+            let acked = Acked { srtt: Some(Duration::from_millis(100)), ..ack(1, 99 * MSS) };
+            assert_eq!(curve.acked(99 * MSS, &acked, true), window);
+        }
+        for (prior, grown) in [(50 * MSS, 51 * MSS), (50 * MSS + 1, 50 * MSS + MSS * 9 / 17)] {
+            let mut curve = Curve { w_est: 50 * MSS, prior, ..Curve::default() };
+            curve.estimate_reno(50 * MSS, &ack(50 * MSS, 50 * MSS));
+            assert_eq!(curve.w_est, grown);
+        }
+    }
 }

@@ -108,11 +108,13 @@ fn fast_convergence() {
     assert_eq!(cubic.later().curve.w_max, 100 * MSS);
     cubic.loss(&loss(70 * MSS));
     assert_eq!((cubic.later().curve.w_max, cubic.window()), (59_500, 49 * MSS));
-    // Not where the window has come further than last time.
-    let mut cubic = after_loss(100);
-    cubic.cwnd = 120 * MSS;
-    cubic.loss(&loss(120 * MSS));
-    assert_eq!(cubic.later().curve.w_max, 120 * MSS);
+    // Not where the window has come as far as last time, or further.
+    for segments in [100, 120] {
+        let mut cubic = after_loss(100);
+        cubic.cwnd = segments * MSS;
+        cubic.loss(&loss(segments * MSS));
+        assert_eq!(cubic.later().curve.w_max, segments * MSS);
+    }
 }
 
 /// 9438-4.8: one segment, slow start to 0.7 of what was in flight, and from there a curve without a concave part.
@@ -189,13 +191,16 @@ fn a_spurious_loss_is_undone() {
         cubic.undo();
         assert_eq!(cubic.window(), MSS);
     }
-    let mut cubic = after_loss(100);
-    let window = cubic.window();
-    cubic.loss(&loss(window));
-    let threshold = cubic.slow_start_threshold();
-    cubic.cwnd = window + MSS;
-    cubic.undo();
-    assert_eq!((cubic.window(), cubic.slow_start_threshold()), (window + MSS, threshold));
+    // Only where the window is smaller than it was.
+    for more in [0, MSS] {
+        let mut cubic = after_loss(100);
+        let window = cubic.window();
+        cubic.loss(&loss(window));
+        let threshold = cubic.slow_start_threshold();
+        cubic.cwnd = window + more;
+        cubic.undo();
+        assert_eq!((cubic.window(), cubic.slow_start_threshold()), (window + more, threshold));
+    }
 }
 
 /// 9438-4.10, 9406-4.2-3, 9406-4.3: the round-trip time rises: a quarter of the growth for five rounds, then avoidance.

@@ -122,7 +122,6 @@ impl HyStart {
             // 9406-4.2-3: the rise was no queue, and slow start goes on.
             if self.current_min < self.baseline {
                 self.conservative = false;
-                self.baseline = UNKNOWN;
                 self.rounds = 0;
             }
         } else if self.last_min != UNKNOWN {

@@ -103,7 +103,6 @@ impl Controller for Reno {
         }
         // 5681-3.1-9, 8961-4.3: one segment.
         self.cwnd = loss.mss;
-        self.counted = 0;
     }
 
     fn undo(&mut self) {
