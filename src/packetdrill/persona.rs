@@ -86,6 +86,7 @@ fn linux(config: &mut Config) {
         rack_by_number_last: true,
         override_after_rto: true,
         cwnd: CwndRules::Delivery,
+        slow_start_by_least_of_all: true,
         take_missing_timestamps: true,
         restart_after_idle: false,
         mtu_search: MtuSearch::Never,

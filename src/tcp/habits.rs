@@ -87,6 +87,9 @@ pub struct Habits {
     pub override_after_rto: bool,
     /// How cwnd answers to what ACKs tell. Default: by the octets in flight.
     pub cwnd: CwndRules,
+    /// The first slow start of CUBIC ends at once when the round-trip time rises, measured by the least of all. Default off: by
+    /// that of the last round, and by and by (HyStart++, RFC 9406).
+    pub slow_start_by_least_of_all: bool,
     /// Where timestamps were agreed on, segments without one are taken all the same. Default off: they are dropped, as RFC 7323
     /// section 3.2 recommends.
     pub take_missing_timestamps: bool,
@@ -120,6 +123,7 @@ impl Default for Habits {
             rack_by_number_last: false,
             override_after_rto: false,
             cwnd: CwndRules::Flight,
+            slow_start_by_least_of_all: false,
             take_missing_timestamps: false,
             restart_after_idle: true,
             mtu_search: MtuSearch::BlackHoles,

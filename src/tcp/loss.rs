@@ -359,6 +359,7 @@ pub(super) fn told(connection: &Connection, ack: &Ack<'_>, cx: &Context<'_>) -> 
         lost: 0,
         recovering: false,
         rate: None,
+        by_least_of_all: cx.config.habits.slow_start_by_least_of_all,
     }
 }
 

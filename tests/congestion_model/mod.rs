@@ -259,6 +259,7 @@ impl Flow {
             lost,
             recovering: was_recovering,
             rate,
+            by_least_of_all: false,
         });
     }
 
@@ -431,6 +432,7 @@ fn ack(
         lost,
         recovering: bytes.one_in(4),
         rate,
+        by_least_of_all: false,
     };
     congestion.get_mut().acked(&acked);
 }

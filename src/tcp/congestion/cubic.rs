@@ -21,6 +21,9 @@ use super::{Acked, Controller, Loss, initial_window, resized};
 // 9438-4.6-1
 const BETA_TENTHS: u64 = 7;
 
+/// Segments of a window that is too small for the older rule of HyStart.
+const SMALL: u32 = 16;
+
 /// The state of CUBIC, in octets.
 #[derive(Clone, Debug)]
 pub struct Cubic {
@@ -97,7 +100,13 @@ impl Cubic {
         let mut growth = acked.slow_start_growth();
         // 9406-4.3: only the first.
         if self.later.is_none() {
-            match self.hystart.acked(acked.una, acked.nxt, acked.rtt) {
+            let (una, nxt, rtt) = (acked.una, acked.nxt, acked.rtt);
+            let phase = if acked.by_least_of_all {
+                self.hystart.acked_by_least_of_all(una, nxt, rtt, self.cwnd < SMALL * acked.mss)
+            } else {
+                self.hystart.acked(una, nxt, rtt)
+            };
+            match phase {
                 Phase::SlowStart => {}
                 // 9406-4.2-3
                 Phase::Conservative => growth /= GROWTH_DIVISOR,

@@ -93,6 +93,34 @@ impl HyStart {
         if self.conservative { Phase::Conservative } else { Phase::SlowStart }
     }
 
+    /// The same by the rule that was there before HyStart++, and that Linux has kept: no conservative slow start comes between.
+    /// With samples enough, the first one of a round whose least round-trip time is too far above the least of all rounds ends
+    /// slow start. A window that is still `small` is not looked at.
+    pub fn acked_by_least_of_all(
+        &mut self,
+        una: SeqNumber,
+        nxt: SeqNumber,
+        rtt: Option<Duration>,
+        small: bool,
+    ) -> Phase {
+        let Some(rtt) = rtt else { return Phase::SlowStart };
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(UNKNOWN - 1);
+        self.baseline = self.baseline.min(micros);
+        if small {
+            return Phase::SlowStart;
+        }
+        if !self.begun || una.gt(self.window_end) {
+            (self.begun, self.window_end, self.current_min, self.samples) = (true, nxt, UNKNOWN, 0);
+        }
+        self.current_min = self.current_min.min(micros);
+        if self.samples < MIN_SAMPLES {
+            self.samples += 1;
+            return Phase::SlowStart;
+        }
+        let threshold = (self.baseline / THRESHOLD_DIVISOR).clamp(MIN_THRESHOLD, MAX_THRESHOLD);
+        if self.current_min > self.baseline.saturating_add(threshold) { Phase::Over } else { Phase::SlowStart }
+    }
+
     /// An ACK gave this sample, perhaps by SACK alone. Where the path reorders, most samples come so, and those of the others
     /// are of what was overtaken: a peer that waits for it acknowledges by number only then.
     // 9406-4.2-1
@@ -193,6 +221,23 @@ mod tests {
         for ack in 0..10 {
             let rtt = Duration::from_millis(if ack == 3 { 21 } else { 60 });
             assert_eq!(hystart.acked(start + ack * 1_000, start + 20_000, Some(rtt)), Phase::SlowStart);
+        }
+    }
+
+    /// By the older rule the ninth sample of a round is the first that counts, and slow start ends with it.
+    #[test]
+    fn by_the_least_of_all_rounds() {
+        for (millis, small, ends) in [(112, false, false), (113, false, true), (113, true, false)] {
+            let mut hystart = HyStart::new();
+            let start = SeqNumber(u32::MAX - 25_000);
+            let mut acked = |number: u32, millis: u64, small| {
+                let una = start + number * 1_000;
+                hystart.acked_by_least_of_all(una, una + 10_000, Some(Duration::from_millis(millis)), small)
+            };
+            // The first window is small, and tells of the path all the same.
+            (1..=10).for_each(|number| assert_eq!(acked(number, 100, true), Phase::SlowStart));
+            (11..=18).for_each(|number| assert_eq!(acked(number, millis, small), Phase::SlowStart, "{millis}"));
+            assert_eq!(acked(19, millis, small) == Phase::Over, ends, "{millis} {small}");
         }
     }
 

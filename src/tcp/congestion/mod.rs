@@ -62,6 +62,8 @@ pub struct Acked {
     pub recovering: bool,
     /// The delivery rate, where the controller asks for it.
     pub rate: Option<RateSample>,
+    /// Slow start ends by the older rule of HyStart ([`HyStart::acked_by_least_of_all`]).
+    pub by_least_of_all: bool,
 }
 
 impl Acked {
@@ -386,6 +388,7 @@ mod tests {
             lost: 0,
             recovering: false,
             rate: None,
+            by_least_of_all: false,
         }
     }
 
