@@ -5,7 +5,7 @@ mod flow_support;
 use flow_support::ten::*;
 use flow_support::*;
 use glasstcp::tcp::recovery::new_reno::Phase;
-use glasstcp::wire::option::TcpOptions;
+use glasstcp::wire::option::{TcpOptions, Timestamp};
 
 const NO_SACK: TcpOptions = TcpOptions { sack_permitted: false, ..SACK };
 
@@ -284,4 +284,32 @@ fn a_retransmission_after_a_timeout_is_lost() {
     let look = ten.look();
     assert!(sent.contains(&una), "{sent:?}");
     assert_eq!((look.phase, look.ssthresh, look.cwnd), (Phase::Timeout, 2 * SEGMENT, 2 * SEGMENT));
+}
+
+/// RFC 3522 section 3.2, step 5: after a timeout an old echo tells nothing with an ACK of everything, as comes where nothing but ACKs
+/// was lost; the D-SACK behind it does. From a peer that is known to send those it tells.
+#[test]
+fn an_echo_with_everything_acknowledged() {
+    let timestamp = Some(Timestamp { value: 500, echo: 0 });
+    let mut ten = Ten::with(0, TcpOptions { timestamp, ..SACK });
+    let start = ten.start;
+    for (round, spurious) in [(1, 0), (2, 1)] {
+        let original = ten.script.last_tsval;
+        let timeouts = ten.look().statistics.timeouts;
+        while ten.look().statistics.timeouts == timeouts {
+            ten.pass(ms(50));
+        }
+        let (before, end) = (ten.look().statistics.spurious, start.wrapping_add(ten.look().snd_nxt - 1));
+        ten.script.last_tsval = original;
+        ten.script.peer_acks(end);
+        let look = ten.look();
+        assert_eq!((look.flight, look.statistics.spurious - before), (0, spurious), "{round}");
+        assert_eq!(look.ssthresh == u32::MAX, spurious == 1, "{round}");
+        if round == 1 {
+            // And all that was sent again has come twice.
+            duplicate_ack(&mut ten.script, &[(start, end)]);
+            assert_eq!((ten.look().statistics.spurious, ten.look().ssthresh), (1, u32::MAX));
+            ten.script.send(ten.handle, &text(5 * MSS));
+        }
+    }
 }

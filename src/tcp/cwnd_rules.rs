@@ -13,6 +13,7 @@ pub enum CwndRules {
     /// Outside of recovery it grows by what an ACK has delivered, and only for one that acknowledges something by number: what
     /// was SACKed before, or told by duplicate ACKs, is not counted. A loss leaves a part of cwnd itself (RFC 9438 section 4.6
     /// allows it), once for each recovery. Where more segments were overtaken than show a loss, what is SACKed grows cwnd, too.
+    /// Whatever ACK echoes the time before something was sent again takes the loss back.
     Delivery,
 }
 
@@ -39,6 +40,11 @@ impl CwndRules {
     // 5681-4.3-1
     pub(super) fn lowers_again(self) -> bool {
         self == CwndRules::Flight
+    }
+
+    /// An echo of the time before something was sent again proves that it was sent for nothing, whatever else the ACK says.
+    pub(super) fn believes_any_echo(self) -> bool {
+        self == CwndRules::Delivery
     }
 
     /// Outside of recovery: the octets that an ACK is worth.

@@ -103,7 +103,7 @@ fn is_quiet(connection: &Connection, ack: &Ack<'_>) -> bool {
 /// RACK-TLP and PRR.
 fn with_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
     let before = Before::of(connection);
-    if is_mistake(connection, ack) {
+    if is_mistake(connection, ack, &cx.config.habits) {
         undo(connection, ack, cx);
     }
     if ack.done.overtaken > 0 {
@@ -403,7 +403,7 @@ fn echo_time(connection: &Connection, segment: &Segment<'_>) -> Option<Instant> 
 
 /// Fast retransmit and fast recovery by duplicate ACKs.
 fn without_sack(connection: &mut Connection, ack: &Ack<'_>, cx: &mut Context<'_>) {
-    if is_mistake(connection, ack) {
+    if is_mistake(connection, ack, &cx.config.habits) {
         undo(connection, ack, cx);
     }
     if ack.advances {

@@ -8,6 +8,7 @@
 
 use super::connection::{Connection, Context};
 use super::due::Due;
+use super::habits::Habits;
 use super::loss::Ack;
 use super::recovery::frto::{self, Frto, Verdict};
 use super::recovery::new_reno::Phase;
@@ -15,7 +16,7 @@ use super::recovery::rack::Rack;
 use crate::time::Instant;
 
 /// By this ACK, what was sent again was sent for nothing.
-pub(super) fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
+pub(super) fn is_mistake(connection: &mut Connection, ack: &Ack<'_>, habits: &Habits) -> bool {
     let mut mistake = false;
     if let Some(duplicate) = ack.report.and_then(|report| report.duplicate) {
         // What the network has doubled, and a probe, say nothing of the reordering window, nor of what recovery has sent.
@@ -27,11 +28,20 @@ pub(super) fn is_mistake(connection: &mut Connection, ack: &Ack<'_>) -> bool {
         }
     }
     if ack.advances && connection.recovery.phase != Phase::Open {
-        let echo = ack.segment.options.timestamp.filter(|_| connection.agreed.timestamps);
+        let tells = connection.agreed.timestamps && (habits.cwnd.believes_any_echo() || is_proof(connection, ack));
+        let echo = ack.segment.options.timestamp.filter(|_| tells);
         let again = ack.done.begins_again.map(|at| connection.timestamp_value(at));
         mistake |= connection.undo.is_original(echo.map(|timestamp| timestamp.echo), again);
     }
     mistake | is_timeout_spurious(connection, ack)
+}
+
+/// An echo of the time before something was sent again proves that the original has arrived before it (RFC 3522 section 3.2, step
+/// 5). Not with an ACK of everything: that comes, too, where nothing but ACKs was lost, and the window was lowered for those. Nor
+/// with a D-SACK, which says by itself what has come twice; a peer that is known to send them would have done so.
+fn is_proof(connection: &Connection, ack: &Ack<'_>) -> bool {
+    let reports = connection.reordering.multiplier() > 1;
+    ack.report.is_none_or(|report| report.duplicate.is_none()) && (connection.flight() > 0 || reports)
 }
 
 /// F-RTO.
