@@ -136,7 +136,7 @@ fn what_a_loss_leaves() {
 fn a_window_is_spread() {
     for paced in [false, true] {
         let (mut script, handle) = flow_support::accepted_over(ms(100), flow_support::SACK, |config| {
-            config.tcp.habits.burst = Some(Burst { least: 1, paced });
+            config.tcp.habits.burst = Some(Burst { least: 1, paced, share: 0 });
         });
         let segment = flow_support::MSS as u32;
         let first = script.send(handle, &flow_support::text(40 * flow_support::MSS));
