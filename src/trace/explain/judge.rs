@@ -4,6 +4,7 @@ use super::Finding;
 use super::fault::Fault;
 use super::replay::{Received, Replay};
 use crate::tcp::connection::Connection as Tcb;
+use crate::tcp::recovery::delivered::Stamp;
 use crate::tcp::recovery::new_reno::Phase;
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::state::State;
@@ -393,7 +394,13 @@ impl<'a> Judge<'a> {
         let at = seq.max(tcb.snd.una);
         let Some(record) = transfer.sent.iter().find(|record| record.seq.le(at) && at.lt(record.end())) else { return };
         let waited = replay_now(seg, self.connection).saturating_sub(record.sent_at.as_nanos());
+        // 8985-6.2-5: what left later has arrived.
+        let overtaken = transfer
+            .rack
+            .latest()
+            .is_some_and(|latest| latest.is_after(Stamp { at: record.sent_at, end: record.end() }));
         let signs = self.duplicates > 0
+            || overtaken
             || !transfer.sent.sacked().is_empty()
             || !transfer.sent.lost().is_empty()
             || tcb.recovery.phase != Phase::Open

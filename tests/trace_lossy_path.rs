@@ -1,4 +1,5 @@
-//! Captures of connections that count marks (RFC 9768), explained: the words for bits and options, and nothing to complain about.
+//! Captures of transfers over a path that marks and loses, explained: what the stack does about it breaks no rule, and the bits and
+//! options of Accurate ECN (RFC 9768) have words.
 #![cfg(feature = "trace")]
 
 mod flow_support;
@@ -13,11 +14,11 @@ use glasstcp::trace::explain::explain;
 use glasstcp::trace::segment::Side as End;
 
 /// A transfer over a bottleneck that marks, with losses, from the first SYN on; the captures of both sides, and marks made.
-fn captured(modes: [EcnMode; 2], loss: u32) -> ([Trace; 2], u64) {
+fn captured(modes: [EcnMode; 2], loss: u32, seed: u64) -> ([Trace; 2], u64) {
     let queue = Discipline::Red(Red { ecn: true, ..Red::for_queue(60_000) });
     let path = Impairment::perfect().delay(ms(10)).rate(20_000_000).queue(60_000).loss(loss);
     let configs = [host(1, |config| config.tcp.ecn = modes[0]), host(2, |config| config.tcp.ecn = modes[1])];
-    let mut world = World::new(configs, [Impairment { discipline: queue, ..path }; 2], 5).unwrap();
+    let mut world = World::new(configs, [Impairment { discipline: queue, ..path }; 2], seed).unwrap();
     world.capture().unwrap();
     let to = "10.0.0.2:80".parse().unwrap();
     let (now, options) = (world.now(), glasstcp::tcp::config::SocketOptions::default());
@@ -57,7 +58,7 @@ fn what_counts_breaks_no_rule() {
         ([EcnMode::RequestAccurate, EcnMode::Accept], 5_000, false),
         ([EcnMode::AcceptAccurateRequestClassic; 2], 5_000, false),
     ] {
-        let (traces, made) = captured(modes, loss);
+        let (traces, made) = captured(modes, loss, 5);
         assert!(made > 3, "{modes:?}: {made}");
         for (trace, end) in traces.iter().zip([End::Client, End::Server]) {
             let (lines, faults) = lines(trace, end);
@@ -72,6 +73,20 @@ fn what_counts_breaks_no_rule() {
             assert_eq!(answer.contains("accecn e0b 1 ceb 0 e1b 1"), counts, "{answer}");
             let told = lines.iter().filter(|line| line.contains("accecn e0b ") && line.contains(" ceb "));
             assert_eq!(told.count() > 3, counts);
+        }
+    }
+}
+
+/// 6298-5.0: what is sent again is sent again for a reason, also where the loss of a retransmission is found by what left after it.
+#[test]
+fn what_is_lost_is_sent_again_for_a_reason() {
+    for (modes, loss) in [([EcnMode::RequestAccurate, EcnMode::Off], 5_000), ([EcnMode::Off; 2], 30_000)] {
+        for seed in 0..12 {
+            let (traces, _) = captured(modes, loss, seed);
+            let sent = traces[0].connections[0].segs.iter().filter(|seg| seg.from == End::Client && seg.text > 0);
+            assert!(!sent.is_sorted_by_key(|seg| seg.text_at()), "nothing was lost");
+            let (lines, faults) = lines(&traces[0], End::Client);
+            assert_eq!(faults, 0, "{modes:?} {seed}: {lines:#?}");
         }
     }
 }
