@@ -112,7 +112,8 @@ fn child_moves_eight_flows_at_once() {
     });
     let json = json();
     println!("all octets came back; handed over: {}", count(&json, "handed_over"));
-    assert_eq!(count(&json, "resets_out"), 0);
+    // A FIN that a busy machine has had sent twice is acknowledged twice, and the second ACK finds nobody any more.
+    assert!(count(&json, "resets_out") <= count(&json, "retransmits"), "{json}");
 }
 
 #[test]
