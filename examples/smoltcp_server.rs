@@ -171,7 +171,7 @@ fn main() -> Result<(), Failure> {
     for service in SOCKETS.iter().flat_map(|&(service, count)| std::iter::repeat_n(service, count)) {
         let room = || tcp::SocketBuffer::new(vec![0; buffer]);
         let mut socket = tcp::Socket::new(room(), room());
-        // As it is without the features that tests/sim_smoltcp_recovery.rs asks for.
+        // As it is without the features that tests/sim/smoltcp_recovery.rs asks for.
         socket.set_congestion_control(tcp::CongestionControl::None);
         socket.set_nagle_enabled(false);
         servers.push(Server { handle: sockets.add(socket), service, at: 0 });

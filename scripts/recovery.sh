@@ -335,7 +335,7 @@ share() {
 # smoltcp and ours in the simulator: a test prints it.
 smoltcp() {
     say "ours and smoltcp in the simulator"
-    (cd "$ROOT" && as_user cargo test --release --locked --test sim_smoltcp_recovery -- --nocapture) 2>/dev/null |
+    (cd "$ROOT" && as_user cargo test --release --locked --test sim smoltcp_recovery:: -- --nocapture) 2>/dev/null |
         sed -n '/^smoltcp: begin$/,/^smoltcp: end$/{ /^smoltcp: /d; p; }' >"$WORK/smoltcp" || true
     [[ -s $WORK/smoltcp ]] || failure smoltcp simulator "the test has printed no table"
 }

@@ -41,9 +41,9 @@ done
 # Test, first seed and count of each block.
 blocks() {
     local test count at
-    for test in sim_two_stacks sim_smoltcp; do
+    for test in two_stacks smoltcp; do
         count=$SEEDS
-        [[ $test != sim_smoltcp ]] || count=$(((SEEDS + 4) / 5))
+        [[ $test != smoltcp ]] || count=$(((SEEDS + 4) / 5))
         for ((at = 0; at < count; at += BLOCK)); do
             printf '%s %s %s\n' "$test" "$((FROM + at))" "$((count - at < BLOCK ? count - at : BLOCK))"
         done
@@ -61,8 +61,8 @@ require_tools cargo cc || exit 1
 cd "$ROOT"
 STATE=${CARGO_TARGET_DIR:-$ROOT/target}/soak
 as_user mkdir -p "$STATE"
-say "+ cargo test --release --no-run --test sim_two_stacks --test sim_smoltcp"
-as_user cargo test --release --locked --quiet --no-run --test sim_two_stacks --test sim_smoltcp
+say "+ cargo test --release --no-run --test sim"
+as_user cargo test --release --locked --quiet --no-run --test sim
 # What was run is worth as much as the sources that it was run with.
 sources=$(find src tests Cargo.lock -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1)
 if [[ $FRESH -eq 1 || $(cat "$STATE/sources" 2>/dev/null) != "$sources" ]]; then
@@ -82,7 +82,7 @@ for block in "${BLOCKS[@]}"; do
     started=$SECONDS
     # A count of 1 would be a replay, which prints more and means the same.
     if as_user env GLASSTCP_SEED="$from" GLASSTCP_SEEDS="$count" \
-        cargo test --release --locked --quiet --test "$test" replay >"$LOG" 2>&1; then
+        cargo test --release --locked --quiet --test sim "$test::replay" >"$LOG" 2>&1; then
         outcome=ok
     else
         outcome=FAILED
@@ -95,7 +95,7 @@ for block in "${BLOCKS[@]}"; do
     say "$number of ${#BLOCKS[@]}: $test, seeds $from to $((from + count - 1)): $outcome, $((SECONDS - started)) s"
 done
 if [[ -s $STATE/failed ]]; then
-    say "failed; run one by GLASSTCP_SEED=n cargo test --test NAME replay:"
+    say "failed; run one by GLASSTCP_SEED=n cargo test --test sim NAME::replay:"
     cat "$STATE/failed" >&2
     exit 1
 fi

@@ -33,6 +33,8 @@ done
 cd "$ROOT"
 find_user
 MESSAGES=2
+# What the build of all tests leaves on the disk.
+BUILD_MIB=4000
 STARTED=$SECONDS
 PASSED=() FAILED=()
 LOG=$(mktemp)
@@ -62,6 +64,7 @@ set_up() {
         warn "going on without; tests that need them are skipped"
     fi
     check_cargo_version
+    room_on_disk || return 1
     local part
     for part in fmt:rustfmt clippy:clippy; do
         cargo "${part%%:*}" --version >/dev/null 2>&1 && continue
@@ -73,6 +76,17 @@ set_up() {
         fi
     done
     cargo --version
+}
+
+# A linker on a full disk dies of SIGBUS, which tells nobody what is wrong.
+room_on_disk() {
+    local target=${CARGO_TARGET_DIR:-target} needed=$((BUILD_MIB * 1024)) free
+    mkdir -p "$target"
+    free=$(df --output=avail "$target" 2>/dev/null | tail -n 1) || return 0
+    [[ ! -e $target/debug/deps ]] && [[ $free =~ ^[0-9]+$ ]] && ((free < needed)) || return 0
+    warn "a first build takes about $BUILD_MIB MiB in $target, and only $((free / 1024)) MiB are free there:"
+    warn "make room, or set CARGO_TARGET_DIR to a directory on a larger disk"
+    return 1
 }
 
 # Shows the output of a test run and keeps a copy to look for skipped tests in.
@@ -108,9 +122,9 @@ step format cargo fmt --check
 step clippy cargo clippy --all-targets --all-features --locked -- -D warnings
 if [[ $FAST -eq 1 ]]; then
     mapfile -t selection < <(not_end_to_end)
-    step tests logged cargo test --all-features --locked --lib --bins "${selection[@]}"
+    step tests logged cargo test --all-features --locked --no-fail-fast --lib --bins "${selection[@]}"
 else
-    step tests logged cargo test --all-features --locked
+    step tests logged cargo test --all-features --locked --no-fail-fast
 fi
 step skips no_skips
 step docs env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features --locked

@@ -8,6 +8,7 @@
 //! * Unsafe code lies in `device` and `ffi`, each block with its `SAFETY:` line.
 //! * Each file begins by saying what it is (`//!`); no file names a place of one machine.
 
+#[path = "support/source_text.rs"]
 mod source_text;
 
 use source_text::{Line, Source, files, shown, sources};

@@ -260,8 +260,8 @@ fn what_the_table_names_is_there() {
         for row in family.rows.split(", ") {
             assert!(rows.lines().any(|line| line.starts_with(&format!("{row},"))), "{}: no row {row}", family.name);
         }
-        let (file, test) = family.test.split_once("::").unwrap();
-        let places = [format!("tests/attack/{file}.rs"), format!("tests/{file}.rs")];
+        let (room, test) = family.test.rsplit_once("::").unwrap();
+        let places = ["attack", "tcp"].map(|program| format!("tests/{program}/{}.rs", room.replace("::", "/")));
         let text = places.iter().find(|path| root.join(path).exists()).map(|path| read(path));
         let found = text.is_some_and(|text| text.contains(&format!("fn {test}()")));
         assert!(found, "{}: no test {}", family.name, family.test);

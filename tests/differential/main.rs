@@ -12,7 +12,7 @@ mod compare_tests;
 mod normal_tests;
 mod shared;
 mod smol;
-#[path = "../smoltcp_device/mod.rs"]
+#[path = "../support/smoltcp_device.rs"]
 mod smoltcp_device;
 
 use std::collections::BTreeSet;

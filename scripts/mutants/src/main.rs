@@ -4,7 +4,7 @@ mod build;
 mod change;
 mod report;
 mod run;
-#[path = "../../../tests/source_text/mod.rs"]
+#[path = "../../../tests/support/source_text.rs"]
 mod source_text;
 mod tags;
 
@@ -20,13 +20,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tags::Tags;
 
-/// Test programs that are no proof here: they need a network of their own, read the sources, or measure the machine.
-const NOT_RUN: [&str; 6] = ["end_to_end", "tidy", "requirements", "no_allocation", "sim_speed", "sim_matrix"];
+/// Test programs that are no proof here: they need a network of their own, read the sources, or measure the machine; the
+/// sockets of `net` and the command line wait in real time.
+const NOT_RUN: [&str; 6] = ["end_to_end", "tidy", "requirements", "no_allocation", "sockets", "cli"];
+/// Rooms of other programs that take too long.
+const SLOW_ROOMS: [(&str, &str); 2] = [("sim", "speed::"), ("sim", "matrix::")];
 /// How long the tests of a program may take without any change; those that take too long are not asked.
 const LIMIT: Duration = Duration::from_secs(180);
 /// With a change they may take so many times longer, and no less than this: who waits for ever has noticed it.
 const SLOWER: (u32, Duration) = (8, Duration::from_secs(5));
-/// Test programs that take longer are not asked about what those that cite an id have missed.
+/// Rooms of test programs that take longer are not asked about what those that cite an id have missed.
 const QUICK: Duration = Duration::from_secs(10);
 
 struct Arguments {
@@ -116,6 +119,8 @@ struct Session {
     tree: Tree,
     tags: Tags,
     programs: BTreeMap<String, PathBuf>,
+    /// Programs, and what the names of the tests of one of their files begin with.
+    rooms: BTreeSet<(String, String)>,
     /// By program and a part of the names of its tests.
     reached: Mutex<HashMap<(String, String), Arc<Reached>>>,
     everything: bool,
@@ -142,6 +147,7 @@ impl Session {
     fn ask(&self, mutant: &Mutant, target: &str, names: &BTreeSet<String>) -> Option<End> {
         let program = self.programs.get(target)?;
         let asked: BTreeSet<String> = if names.contains("") { [String::new()].into() } else { names.clone() };
+        let asked = asked.into_iter().filter(|name| !is_slow(target, name));
         let (mut coming, mut took) = (BTreeSet::new(), Duration::ZERO);
         for name in asked {
             let reached = self.reached(target, &name);
@@ -168,12 +174,12 @@ impl Session {
         if !self.everything {
             return "missed".to_string();
         }
-        let mut targets: Vec<(Duration, &String)> =
-            self.programs.keys().map(|target| (self.reached(target, "").took, target)).collect();
-        targets.retain(|(took, _)| *took < QUICK);
-        targets.sort();
-        for (_, target) in targets {
-            if self.ask(mutant, target, &[String::new()].into()).is_some_and(|end| end != End::Passed) {
+        let mut rooms: Vec<(Duration, &(String, String))> =
+            self.rooms.iter().map(|room| (self.reached(&room.0, &room.1).took, room)).collect();
+        rooms.retain(|(took, _)| *took < QUICK);
+        rooms.sort();
+        for (_, (target, room)) in rooms {
+            if self.ask(mutant, target, &[room.clone()].into()).is_some_and(|end| end != End::Passed) {
                 return format!("elsewhere {target}");
             }
         }
@@ -220,9 +226,23 @@ fn targets(tree: &Path) -> BTreeSet<String> {
             None => entry.path().join("main.rs").exists() && found.insert(name),
         };
     }
-    // The sockets of `net` and the command line wait in real time, and are no proof of a rule of the core.
-    found.retain(|name| !NOT_RUN.contains(&name.as_str()) && !name.starts_with("net_") && !name.starts_with("cli_"));
+    found.retain(|name| !NOT_RUN.contains(&name.as_str()));
     found
+}
+
+fn is_slow(target: &str, name: &str) -> bool {
+    SLOW_ROOMS.iter().any(|(slow, room)| *slow == target && name.starts_with(room))
+}
+
+/// The rooms of the programs that are asked.
+fn rooms(targets: &BTreeSet<String>) -> BTreeSet<(String, String)> {
+    let files = source_text::sources("tests")
+        .into_iter()
+        .filter(|source| source.lines.iter().any(|line| line.code.trim() == "#[test]"));
+    let mut rooms: BTreeSet<(String, String)> = files.map(|source| tags::place(&source.path)).collect();
+    rooms.insert(("lib".to_string(), String::new()));
+    rooms.retain(|(target, room)| targets.contains(target) && !is_slow(target, room));
+    rooms
 }
 
 fn main() {
@@ -269,7 +289,8 @@ fn main() {
     if arguments.build {
         return;
     }
-    let session = Session { tree, tags, programs, reached: Mutex::default(), everything: arguments.everything };
+    let (rooms, everything) = (rooms(&asked), arguments.everything);
+    let session = Session { tree, tags, programs, rooms, reached: Mutex::default(), everything };
     let (started, all) = (Instant::now(), mutants.len());
     let out = Mutex::new(Results { file, counts: BTreeMap::new(), started, all });
     let next = AtomicUsize::new(0);

@@ -20,12 +20,14 @@ pub struct Tags {
     tests: BTreeMap<String, BTreeSet<Test>>,
 }
 
-/// The test target of a file.
-fn target(path: &str) -> String {
-    match path.strip_prefix("tests/") {
-        Some(rest) => rest.split('/').next().unwrap_or("").trim_end_matches(".rs").to_string(),
-        None => "lib".to_string(),
-    }
+/// The test target of a file, and what the names of its tests begin with: `tcp` and `text::ack::` for
+/// tests/tcp/text/ack.rs. Tests of the library go by their own names alone.
+pub fn place(path: &str) -> (String, String) {
+    let Some(inside) = path.strip_prefix("tests/") else { return ("lib".to_string(), String::new()) };
+    let mut parts = inside.trim_end_matches(".rs").split('/');
+    let target = parts.next().unwrap_or("").to_string();
+    let modules = parts.filter(|part| !["main", "mod"].contains(part));
+    (target, modules.map(|module| format!("{module}::")).collect())
 }
 
 fn ids_in<'a>(comment: &'a str, known: &'a BTreeSet<String>) -> impl Iterator<Item = String> + 'a {
@@ -79,7 +81,8 @@ impl Tags {
             for (number, line) in source.lines.iter().enumerate() {
                 for id in line.comment.iter().flat_map(|comment| ids_in(comment, known)) {
                     if line.test {
-                        let test = Test { target: target(&source.path), name: test_at(&source, number) };
+                        let (target, room) = place(&source.path);
+                        let test = Test { target, name: room + &test_at(&source, number) };
                         tags.tests.entry(id).or_default().insert(test);
                     } else {
                         tags.code.entry(source.path.clone()).or_default().push((number + 1, id));

@@ -328,7 +328,7 @@ const RATES: [u64; 2] = [10_000_000, 100_000_000];
 const RTTS_MS: [u64; 3] = [1, 20, 100];
 const LOSSES: [u32; 4] = [0, 1_000, 10_000, 50_000];
 
-/// The paths of tests/sim_matrix.rs, with text one way or the other and an end.
+/// The paths of tests/sim/matrix.rs, with text one way or the other and an end.
 fn matrix() -> Vec<Scenario> {
     let mut all = Vec::new();
     for rate in RATES {

@@ -9,13 +9,13 @@ pub mod packet;
 pub mod seeds;
 pub mod two_stacks;
 
-#[path = "../../congestion_model/mod.rs"]
+#[path = "../../support/congestion_model.rs"]
 pub mod congestion_model;
-#[path = "../../kit/mod.rs"]
+#[path = "../../support/kit/mod.rs"]
 pub mod kit;
-#[path = "../../reassembly_model/mod.rs"]
+#[path = "../../support/reassembly_model.rs"]
 pub mod reassembly_model;
-#[path = "../../recovery_model/mod.rs"]
+#[path = "../../support/recovery_model.rs"]
 pub mod recovery_model;
 
 /// A target: what it does with any bytes, and bytes that are something to it.

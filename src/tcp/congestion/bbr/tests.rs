@@ -1,4 +1,4 @@
-//! Tests of single steps; whole flows are in tests/congestion.rs.
+//! Tests of single steps; whole flows are in tests/sim/congestion.rs.
 
 use std::time::Duration;
 

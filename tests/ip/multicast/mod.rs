@@ -1,0 +1,5 @@
+//! Groups, and what is told the routers about them.
+
+mod groups;
+mod queries;
+mod support;

@@ -1,0 +1,280 @@
+//! What is counted and told in ACE, and what a sender makes of it.
+
+use glasstcp::sim::Script;
+use glasstcp::tcp::accurate_ecn::{Counters, ace, ace_flags};
+use glasstcp::tcp::ecn::{BITS, CE, ECT_0, ECT_1, EcnMode, Feedback, NOT_ECT};
+use glasstcp::wire::accurate_ecn::First;
+use glasstcp::wire::option::TcpOptions;
+use glasstcp::wire::tcp::Flags;
+
+use super::support::*;
+use crate::flow::*;
+
+/// 9768-3.2.1, 9768-3.2.2: every CE packet, with text or without, again or for the first time; octets by their codepoint; and the
+/// low three bits of the number on all that leaves.
+#[test]
+fn every_packet_is_counted_and_every_segment_tells() {
+    let (mut script, handle) = accepted_plain();
+    assert_eq!(state(&script, handle).received, Counters { packets: 5, octets: counters(1, 0, 1) });
+    assert_eq!(Counters::default(), Counters { packets: 5, octets: counters(1, 0, 1) });
+    let mut expected = Counters::default();
+    for round in 0..40_u32 {
+        let (codepoint, len) = ([CE, CE, ECT_0, ECT_1, NOT_ECT][round as usize % 5], 100 + round);
+        from_peer(&mut script, 5, None, codepoint, &text(len as usize));
+        match codepoint {
+            CE => (expected.packets, expected.octets.ce) = (expected.packets + 1, expected.octets.ce + len),
+            ECT_0 => expected.octets.ect_0 += len,
+            ECT_1 => expected.octets.ect_1 += len,
+            _ => {}
+        }
+        script.pass(ms(100));
+        assert_eq!(state(&script, handle).received, expected);
+        let sent = script.send(handle, b"x");
+        assert_eq!((sent.len(), number(&sent[0])), (1, expected.packets % 8));
+        script.ack = script.ack.wrapping_add(1);
+        // Without text, with a mark.
+        from_peer(&mut script, 5, None, CE, &[]);
+        expected.packets += 1;
+        script.pass(ms(100));
+    }
+    // Text that comes again in part counts whole; what lies outside of the window does not count.
+    script.ecn = CE;
+    peer_sends_at(&mut script, 50_u32.wrapping_neg(), &text(100));
+    (expected.packets, expected.octets.ce) = (expected.packets + 1, expected.octets.ce + 100);
+    assert_eq!(state(&script, handle).received, expected);
+    for offset in [(1_u32 << 30).wrapping_neg(), 1_000_u32.wrapping_neg(), 1 << 30] {
+        let sent = peer_sends_at(&mut script, offset, &text(100));
+        assert_eq!((sent.len(), number(&sent[0])), (1, expected.packets % 8));
+    }
+    script.seq = script.seq.wrapping_add(50);
+    // A probe of a live connection, a FIN, and a RST.
+    script.ecn = NOT_ECT;
+    script.stack.tcp_shutdown(script.now, handle, std::net::Shutdown::Write).unwrap();
+    let sent = script.sent();
+    assert_eq!((sent[0].flags().without(BITS), number(&sent[0])), (Flags::FIN | Flags::ACK, expected.packets % 8));
+    script.stack.tcp_abort(script.now, handle);
+    let sent = script.sent();
+    assert_eq!((sent[0].flags().without(BITS), number(&sent[0])), (Flags::RST | Flags::ACK, expected.packets % 8));
+}
+
+/// 9768-3.2.2: in TIME-WAIT, too.
+#[test]
+fn the_last_ack_tells_the_counter() {
+    let (mut script, handle) = accepted_plain();
+    script.stack.tcp_shutdown(script.now, handle, std::net::Shutdown::Write).unwrap();
+    script.sent();
+    script.ack = script.ack.wrapping_add(1);
+    from_peer(&mut script, 5, None, CE, &text(100));
+    let fin = script.header(Flags::FIN | Flags::ACK);
+    for _ in 0..2 {
+        let sent = script.inject(&fin, &[]);
+        assert_eq!((sent.len(), sent[0].flags().without(BITS), number(&sent[0])), (1, Flags::ACK, 6));
+    }
+}
+
+/// 9768-3.2.2: at once where a mark follows a packet without, and after two more; three where there is nothing but ACKs.
+#[test]
+fn marks_are_acknowledged_before_the_counter_goes_round() {
+    let (mut script, _) = accepted_plain();
+    quiet(&mut script);
+    // Short text, which would wait.
+    let short = |script: &mut Script, codepoint| from_peer(script, 5, None, codepoint, b"x").len();
+    let seen: Vec<usize> =
+        [ECT_0, CE, CE, CE, CE, CE, ECT_0, CE, NOT_ECT, CE].map(|codepoint| short(&mut script, codepoint)).into();
+    assert_eq!(seen, [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
+    script.pass(secs(1));
+    let acks: Vec<usize> = (0..9).map(|_| from_peer(&mut script, 5, None, CE, &[]).len()).collect();
+    assert_eq!(acks, [0, 0, 1, 0, 0, 1, 0, 0, 1]);
+}
+
+/// 9768-3.2.2: an ACK of ACKs has no SACK blocks, or their sender would take it for a duplicate.
+#[test]
+fn an_ack_of_acks_has_no_sack_blocks() {
+    let (mut script, _) = accepted_with(SACK);
+    let sent = peer_sends_at(&mut script, 1_000, &text(100));
+    assert_eq!(sent[0].header.options.sack.len(), 1);
+    script.pass(secs(1));
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        sent.extend(from_peer(&mut script, 5, None, CE, &[]));
+    }
+    assert_eq!((sent.len(), sent[0].header.options.sack.len(), number(&sent[0])), (1, 0, 0));
+    // And what is held is told again with the next text.
+    let sent = from_peer(&mut script, 5, None, NOT_ECT, b"x");
+    assert_eq!(sent[0].header.options.sack.len(), 1);
+}
+
+/// 9768-3.1.5: a sender that has slowed down says nothing of it, and what it is told changes nothing but its window.
+#[test]
+fn cwr_is_a_bit_of_a_number_and_nothing_else() {
+    let (mut script, handle) = accepted_plain();
+    let start = script.ack;
+    script.send(handle, &text(60 * MSS));
+    script.now += ms(50);
+    script.ack = start.wrapping_add(SEGMENT);
+    from_peer(&mut script, 6, None, NOT_ECT, &[]);
+    assert_eq!((script.stack.counters().ecn_reductions, look(&script, handle).cwnd), (1, 5 * SEGMENT));
+    let mut sent = Vec::new();
+    for segments in 2..=10 {
+        script.ack = start.wrapping_add(segments * SEGMENT);
+        sent.extend(from_peer(&mut script, 6, None, NOT_ECT, &[]));
+    }
+    assert!(sent.len() > 3 && sent.iter().all(|sent| (number(sent), sent.ecn()) == (5, ECT_0)), "{sent:#?}");
+    // The peer's CWR is no word that ends an echo, and its ECE no echo.
+    for bits in [6, 6, 6] {
+        from_peer(&mut script, bits, None, CE, &text(MSS));
+        script.pass(secs(1));
+        let sent = from_peer(&mut script, bits, None, NOT_ECT, &text(2 * MSS));
+        assert_eq!(number(&sent[0]), state(&script, handle).received.packets % 8);
+    }
+    assert_eq!((script.stack.counters().ecn_reductions, feedback(&script, handle)), (1, Feedback::Accurate));
+}
+
+/// 3168-6.1.2-1: once for a window of data, however many marks are told in it, and again in the next.
+#[test]
+fn marks_are_answered_once_for_each_round_trip() {
+    let (mut script, handle) = accepted_plain();
+    let start = script.ack;
+    script.send(handle, &text(100 * MSS));
+    let mut seen = Vec::new();
+    for segments in 1..=14 {
+        script.now += ms(5);
+        script.ack = start.wrapping_add(segments * SEGMENT);
+        from_peer(&mut script, 5 + segments, None, NOT_ECT, &[]);
+        seen.push(script.stack.counters().ecn_reductions);
+    }
+    assert_eq!(state(&script, handle).told.packets, 19);
+    assert_eq!(seen, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2]);
+    assert!(look(&script, handle).statistics.retransmits == 0);
+}
+
+/// 9768-3.2.2: where ACKs were lost, and ACE may have gone round, it has; unless it is usual to acknowledge so much at once, or
+/// an option shows how much was marked.
+#[test]
+fn lost_acks_do_not_hide_marks() {
+    // Packets acknowledged by each ACK before, by the last one, its ACE, octets with a mark by its option, and what is counted.
+    for (usual, leap, bits, octets, told) in [
+        (1, 7, 5, None, 0),
+        (1, 8, 5, None, 8),
+        (1, 9, 7, None, 2),
+        (1, 10, 7, None, 10),
+        (9, 9, 5, None, 0),
+        (1, 8, 5, Some(0), 0),
+        (1, 8, 5, Some(8 * SEGMENT), 8),
+        (1, 10, 7, Some(SEGMENT), 2),
+        (1, 10, 7, Some(10 * SEGMENT), 10),
+    ] {
+        let (mut script, handle) = accepted_plain();
+        let mut acked = 0;
+        let mut ack = |script: &mut Script, segments: u32, bits, option| {
+            let start = script.ack;
+            script.send(handle, &text((segments * SEGMENT) as usize));
+            script.sent();
+            script.now += ms(50);
+            script.ack = start.wrapping_add(segments * SEGMENT);
+            acked += segments * SEGMENT;
+            from_peer(script, bits, option, NOT_ECT, &[]);
+        };
+        for _ in 0..20 {
+            ack(&mut script, usual, 5, None);
+        }
+        let option = octets.and_then(|octets| option(First::Ect0, 2, 0, octets, 0));
+        ack(&mut script, leap, bits, option);
+        assert_eq!(state(&script, handle).told.packets, 5 + told, "{usual} {leap} {bits} {octets:?}");
+        assert_eq!(script.stack.counters().ecn_reductions, u64::from(told > 0));
+    }
+}
+
+/// 9768-3.2.2: an ACK that was overtaken tells nothing; one with a later timestamp does, though it acknowledges nothing new.
+#[test]
+fn what_was_overtaken_tells_nothing() {
+    let timestamp = Some(glasstcp::wire::option::Timestamp { value: 100, echo: 0 });
+    let mut script = Script::with(mode(EcnMode::AcceptAccurate));
+    syn(&mut script, 0b111, NOT_ECT, TcpOptions { mss: Some(1_460), timestamp, ..TcpOptions::default() });
+    script.timestamp = Some(100);
+    let handle = open(&mut script, 0b010, untouched());
+    let start = script.ack;
+    let payload = look(&script, handle).segment_payload;
+    script.send(handle, &text(5 * payload as usize));
+    let at = |segments: u32| start.wrapping_add(segments * payload);
+    for (ack, clock, bits, told) in
+        [(2, 110, 7, 7), (1, 109, 6, 7), (2, 110, 6, 7), (2, 111, 0, 8), (3, 112, 1, 9), (3, 112, 2, 9)]
+    {
+        (script.ack, script.timestamp) = (at(ack), Some(clock));
+        from_peer(&mut script, bits, None, NOT_ECT, &[]);
+        assert_eq!(state(&script, handle).told.packets, told, "{ack} {clock} {bits}");
+    }
+}
+
+/// 9768-3.2.2, 9768-3.1.5: a zero in the first counter is none: no ECT, no answer, and counters as before.
+#[test]
+fn a_counter_of_zero_at_first_is_none() {
+    for zero in [false, true] {
+        let (mut script, handle) = connected();
+        let sent = script.send(handle, &text(2 * MSS));
+        script.ack = end(&sent);
+        from_peer(&mut script, if zero { 0 } else { 6 }, None, NOT_ECT, &[]);
+        assert_eq!(script.stack.counters().ecn_reductions, u64::from(!zero));
+        let sent = script.send(handle, b"more");
+        assert_eq!(sent[0].ecn(), if zero { NOT_ECT } else { ECT_0 });
+        let sent = from_peer(&mut script, 3, None, CE, &text(MSS));
+        assert_eq!((number(&sent[0]), sent[0].header.options.accurate_ecn), (6, option(First::Ect0, 2, 0, SEGMENT, 0)));
+    }
+}
+
+/// 9768-3.2.3: octets with a mark and no packet that had it: something on the way changes the feedback.
+#[test]
+fn counters_that_contradict_each_other_end_ect() {
+    for (bits, octets, capable) in [(5, 0, true), (6, SEGMENT, true), (5, SEGMENT, false)] {
+        let (mut script, handle) = accepted_plain();
+        let start = script.ack;
+        script.send(handle, &text(2 * MSS));
+        script.ack = start.wrapping_add(2 * SEGMENT);
+        from_peer(&mut script, bits, option(First::Ect0, 2, 0, octets, 0), NOT_ECT, &[]);
+        assert_eq!(script.send(handle, b"more")[0].ecn(), if capable { ECT_0 } else { NOT_ECT }, "{bits} {octets}");
+    }
+}
+
+/// RFC 9768 section 4.3: who cuts a super-segment clears CWR in all but its first segment, and it is a bit of our number.
+#[test]
+fn a_number_with_cwr_leaves_in_single_segments() {
+    let (mut script, handle) = accepted_plain();
+    script.stack.set_offload(65_536, true);
+    for marks in 0..8_u32 {
+        let start = script.ack;
+        script.stack.tcp_send(script.now, handle, &text(4 * MSS)).unwrap();
+        let mut seen = Vec::new();
+        script.stack.transmit(script.now, 100, |transmit| {
+            if transmit.payload.iter().all(|piece| piece.is_empty()) {
+                return Ok(());
+            }
+            let flags = Flags(u16::from_be_bytes([transmit.header[32], transmit.header[33]]) & 0x1FF);
+            seen.push((ace(flags), transmit.meta.gso_size > 0, transmit.meta.ecn));
+            Ok(())
+        });
+        let number = (5 + marks) % 8;
+        let whole = number & 0b010 == 0;
+        assert!(seen.iter().all(|&seen| seen == (number, whole, false)), "{seen:?}");
+        assert_eq!(seen.len(), if whole { 1 } else { 4 });
+        script.ack = start.wrapping_add(4 * SEGMENT);
+        let header = script.header(Flags::ACK | ace_flags(5));
+        script.ecn = CE;
+        script.deliver(&header, b"x");
+        script.seq = script.seq.wrapping_add(1);
+    }
+}
+
+/// RFC 9768 section 3.2.2.5.1: what the device has merged is as many packets.
+#[test]
+fn a_merged_segment_is_counted_as_its_packets() {
+    let (mut script, handle) = accepted_plain();
+    let header = script.header(Flags::ACK | ace_flags(5));
+    script.ecn = CE;
+    let packet = script.packet(&header, &text(5 * MSS - 100));
+    let meta = glasstcp::device::RxMeta { gso_size: MSS as u16, ..glasstcp::device::RxMeta::plain(packet.len()) };
+    assert_eq!(script.stack.handle_packet(script.now, &packet, &meta), None);
+    let octets = 5 * SEGMENT - 100;
+    assert_eq!(state(&script, handle).received, Counters { packets: 10, octets: counters(1, octets, 1) });
+    let sent = script.sent();
+    assert_eq!((number(&sent[0]), sent[0].header.options.accurate_ecn), (2, option(First::Ect0, 2, 0, octets, 0)));
+}

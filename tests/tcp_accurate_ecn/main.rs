@@ -1,8 +1,0 @@
-//! Accurate ECN (RFC 9768), both roles, by the packet: the handshake, the counters, and what becomes of marks.
-
-mod counters;
-#[path = "../flow_support/mod.rs"]
-mod flow_support;
-mod handshake;
-mod option;
-mod support;
