@@ -10,7 +10,7 @@ use crate::buffer::Pieces;
 use crate::counters::DropReason;
 use crate::device::{RxChecksum, TxMeta};
 use crate::tcp::connection::{Connection, Context};
-use crate::tcp::output::{self, Offload};
+use crate::tcp::output::{self, Content, Offload};
 use crate::tcp::plan::{self, Decision, Limits, Plan, Reason};
 use crate::tcp::reset::Reply;
 use crate::time::Instant;
@@ -302,9 +302,9 @@ fn emit(
     send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
 ) -> Result<(), WouldBlock> {
     let payload = output::payload(connection, plan);
-    let offered = output::offer(connection, plan, cx);
-    let header = output::header(connection, plan, &offered, &payload, offload, cx);
+    let content = Content::of(connection, plan, cx);
+    let header = output::header(connection, plan, &content, &payload, offload);
     send(&Transmit { header: header.bytes(), payload, meta: header.meta, note })?;
-    output::commit(connection, plan, &offered, cx);
+    output::commit(connection, plan, &content, cx);
     Ok(())
 }

@@ -14,9 +14,7 @@ use super::recovery::new_reno::Phase;
 use super::recovery::sent::SentRecord;
 use super::recovery::tail_loss_probe::Probe;
 use super::reset::Reply;
-use super::sequence::SeqNumber;
 use super::why::Why;
-use super::window::WireWindow;
 use crate::buffer::Pieces;
 use crate::device::{TxChecksum, TxMeta};
 use crate::wire::option::{MAX_LEN, TcpOptions, len_of_others};
@@ -51,49 +49,53 @@ impl Header {
     }
 }
 
-/// Everything that a header says.
+/// What a planned segment says beside its text: found once, for its header and for what changes when it has left.
 #[derive(Clone, Copy, Debug)]
-struct Fields {
-    tuple: FourTuple,
-    seq: SeqNumber,
-    ack: SeqNumber,
-    flags: Flags,
-    window: WireWindow,
-    urgent: u16,
-    options: TcpOptions,
-    hop_limit: u8,
-    traffic_class: u8,
-    flow_label: u32,
-    gso_size: u16,
+pub(crate) struct Content {
+    tcp: TcpHeader,
+    offered: Offered,
+}
+
+impl Content {
+    /// Of this segment.
+    pub(crate) fn of(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> Content {
+        let acknowledges = plan.flags.contains(Flags::ACK);
+        let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
+        let offered = connection.offer(plan.flags.contains(Flags::SYN), cx);
+        Content {
+            tcp: TcpHeader {
+                source_port: connection.tuple.local_port,
+                destination_port: connection.tuple.remote_port,
+                seq: plan.seq.0,
+                ack: if acknowledges { connection.rcv.nxt.0 } else { 0 },
+                flags: plan.flags,
+                window: offered.field.0,
+                // 9293-MUST-62, 9293-MUST-31: to the octet after the last urgent one, or as far as 16 bits reach.
+                urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
+                options: options(connection, plan, cx),
+            },
+            offered,
+        }
+    }
 }
 
 /// Builds the header of a planned segment. `payload` is its text.
 pub(crate) fn header(
     connection: &Connection,
     plan: &Plan,
-    offered: &Offered,
+    content: &Content,
     payload: &Pieces<'_>,
     offload: Offload,
-    cx: &Context<'_>,
 ) -> Header {
-    let acknowledges = plan.flags.contains(Flags::ACK);
     let full = connection.segment_payload();
     // 3168-6.1.1-2: text is sent after both SYNs.
     let capable = connection.ecn.as_deref().is_some_and(Ecn::may_be_marked) && plan.is_new_text(connection);
     let ecn = if capable { ecn::ECT_0 } else { ecn::NOT_ECT };
-    let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
+    let (hop_limit, traffic_class) = (connection.options.hop_limit, connection.options.traffic_class() | ecn);
     let fields = Fields {
-        tuple: connection.tuple,
-        seq: plan.seq,
-        ack: if acknowledges { connection.rcv.nxt } else { SeqNumber(0) },
-        flags: plan.flags,
-        window: offered.field,
-        // 9293-MUST-62, 9293-MUST-31: to the octet after the last urgent one, or as far as 16 bits reach.
-        urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
-        options: options(connection, plan, cx),
-        hop_limit: connection.options.hop_limit,
-        traffic_class: connection.options.traffic_class() | ecn,
+        ip: ip_header(&connection.tuple, hop_limit, traffic_class, offload),
         flow_label: flow_label(connection.snd.iss),
+        tcp: &content.tcp,
         gso_size: if plan.len > full && plan.reason != Reason::MtuProbe {
             u16::try_from(full).unwrap_or(u16::MAX)
         } else {
@@ -130,53 +132,56 @@ fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions
 
 /// Builds the header of a segment that belongs to no connection.
 pub fn reply_header(reply: &Reply, offload: Offload) -> Header {
-    let fields = Fields {
-        tuple: reply.tuple,
-        seq: reply.seq,
-        ack: reply.ack,
+    let tcp = TcpHeader {
+        source_port: reply.tuple.local_port,
+        destination_port: reply.tuple.remote_port,
+        seq: reply.seq.0,
+        ack: reply.ack.0,
         flags: reply.flags,
-        window: reply.window,
+        window: reply.window.0,
         urgent: 0,
         options: reply.options,
-        hop_limit: reply.hop_limit,
-        traffic_class: reply.traffic_class,
-        flow_label: reply.flow_label,
-        gso_size: 0,
     };
-    build(&fields, &Pieces::default(), offload)
+    let ip = ip_header(&reply.tuple, reply.hop_limit, reply.traffic_class, offload);
+    build(&Fields { ip, flow_label: reply.flow_label, tcp: &tcp, gso_size: 0 }, &Pieces::default(), offload)
 }
 
-fn build(fields: &Fields, payload: &Pieces<'_>, offload: Offload) -> Header {
-    let mut bytes = [0; MAX_HEADER];
-    let ip = IpHeader {
-        source: fields.tuple.local_addr,
-        destination: fields.tuple.remote_addr,
+fn ip_header(tuple: &FourTuple, hop_limit: u8, traffic_class: u8, offload: Offload) -> IpHeader {
+    IpHeader {
+        source: tuple.local_addr,
+        destination: tuple.remote_addr,
         protocol: protocol::TCP,
-        hop_limit: fields.hop_limit,
-        traffic_class: fields.traffic_class,
+        hop_limit,
+        traffic_class,
         identification: offload.identification,
         // 1191-3-1: always.
         dont_fragment: true,
-    };
-    let tcp = TcpHeader {
-        source_port: fields.tuple.local_port,
-        destination_port: fields.tuple.remote_port,
-        seq: fields.seq.0,
-        ack: fields.ack.0,
-        flags: fields.flags,
-        window: fields.window.0,
-        urgent: fields.urgent,
-        options: fields.options,
-    };
+    }
+}
+
+/// Everything that both headers say.
+struct Fields<'a> {
+    ip: IpHeader,
+    /// Of IPv6.
+    flow_label: u32,
+    tcp: &'a TcpHeader,
+    /// Octets of text in each segment that the device makes of it, or 0 where it makes none.
+    gso_size: u16,
+}
+
+fn build(fields: &Fields<'_>, payload: &Pieces<'_>, offload: Offload) -> Header {
+    let Fields { ip, tcp, .. } = fields;
+    let mut header = Header { bytes: [0; MAX_HEADER], len: 0, meta: TxMeta::default() };
     let ip_len = if ip.source.is_ipv6() { 40 } else { 20 };
-    let tcp_len = tcp::emit(&tcp, &mut bytes[ip_len..]);
+    let tcp_len = tcp::emit(tcp, &mut header.bytes[ip_len..]);
     let text = payload.iter().map(|piece| piece.len()).sum();
-    emit_ip(&ip, tcp_len + text, &mut bytes);
+    emit_ip(ip, tcp_len + text, &mut header.bytes);
     if ip.source.is_ipv6() {
         // 8200-6
-        ipv6::set_flow_label(&mut bytes, fields.flow_label);
+        ipv6::set_flow_label(&mut header.bytes, fields.flow_label);
     }
-    let segment = &mut bytes[ip_len..ip_len + tcp_len];
+    header.len = ip_len + tcp_len;
+    let segment = &mut header.bytes[ip_len..header.len];
     let checksum = if offload.checksum {
         tcp::fill_partial_checksum(ip.source, ip.destination, segment, text);
         TxChecksum::Partial { start: ip_len as u16, offset: 16 }
@@ -185,10 +190,10 @@ fn build(fields: &Fields, payload: &Pieces<'_>, offload: Offload) -> Header {
         tcp::fill_checksum(ip.source, ip.destination, segment, payload);
         TxChecksum::Complete
     };
-    let len = ip_len + tcp_len;
     // 3168-6.1.2-1: once, and not on each of the segments that the device makes of it.
-    let first_only = fields.gso_size > 0 && fields.flags.contains(Flags::CWR);
-    Header { bytes, len, meta: TxMeta { checksum, gso_size: fields.gso_size, header_len: len as u16, ecn: first_only } }
+    let first_only = fields.gso_size > 0 && tcp.flags.contains(Flags::CWR);
+    header.meta = TxMeta { checksum, gso_size: fields.gso_size, header_len: header.len as u16, ecn: first_only };
+    header
 }
 
 /// The text of a planned segment.
@@ -201,19 +206,13 @@ pub fn payload<'a>(connection: &'a Connection, plan: &Plan) -> Pieces<'a> {
     connection.send_buffer.slices(seq.since(connection.text_una()) as usize, plan.len as usize)
 }
 
-/// What a planned segment says of the window.
-pub(crate) fn offer(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> Offered {
-    connection.offer(plan.flags.contains(Flags::SYN), cx)
-}
-
-/// What changes once a planned segment has left that offered this: SND.NXT, its record, the timers, and what is no longer owed.
-pub(crate) fn commit(connection: &mut Connection, plan: &Plan, offered: &Offered, cx: &mut Context<'_>) {
+/// What changes once a planned segment has left: SND.NXT, its record, the timers, and what is no longer owed.
+pub(crate) fn commit(connection: &mut Connection, plan: &Plan, content: &Content, cx: &mut Context<'_>) {
     let (syn, fin) = (plan.flags.contains(Flags::SYN), plan.flags.contains(Flags::FIN));
     let octets = plan.len + u32::from(syn) + u32::from(fin);
     let replies = cx.config.habits.acks.quick_end_with_reply && plan.len > 0 && is_reply(connection, plan, cx);
     if connection.ecn.is_some() {
-        let option = options(connection, plan, cx).accurate_ecn.is_some();
-        connection.ecn_sent(plan, option);
+        connection.ecn_sent(plan, content.tcp.options.accurate_ecn.is_some());
     }
     connection.statistics.segments_out = connection.statistics.segments_out.wrapping_add(1);
     cx.counters.segments_out += 1;
@@ -230,10 +229,10 @@ pub(crate) fn commit(connection: &mut Connection, plan: &Plan, offered: &Offered
         if plan.reason == Reason::Ack && connection.owed.ack == AckOwed::None {
             connection.owed.duplicate_acks = connection.owed.duplicate_acks.saturating_sub(1);
         }
-        connection.acknowledged_peer(offered);
+        connection.acknowledged_peer(&content.offered);
     } else if syn {
         // The window that a SYN offers, counted from wherever the peer will begin.
-        connection.rcv.edge = offered.edge;
+        connection.rcv.edge = content.offered.edge;
     }
     if plan.reason == Reason::KeepAlive || octets > 0 {
         // 9293-MUST-26: with something outstanding no probe is needed any more.

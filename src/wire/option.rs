@@ -166,15 +166,10 @@ fn two_numbers(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> (u32, u32) {
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }
 
-/// Bytes that the options take before any SACK block.
-fn len_before_sack(options: &TcpOptions) -> usize {
-    len_of_others(options) + accurate_ecn_that_fits(options).map_or(0, |option| option.padded_len())
-}
-
-/// The option of Accurate ECN, if there is room for it behind all but the SACK blocks.
+/// The option of Accurate ECN, if there is room for it behind so many bytes of others.
 #[inline]
-fn accurate_ecn_that_fits(options: &TcpOptions) -> Option<&EcnOption> {
-    options.accurate_ecn.as_ref().filter(|option| len_of_others(options) + option.padded_len() <= MAX_LEN)
+fn accurate_ecn_that_fits(options: &TcpOptions, behind: usize) -> Option<&EcnOption> {
+    options.accurate_ecn.as_ref().filter(|option| behind + option.padded_len() <= MAX_LEN)
 }
 
 /// Bytes that the options take beside Accurate ECN and SACK blocks.
@@ -190,9 +185,9 @@ pub fn len_of_others(options: &TcpOptions) -> usize {
     mss + permitted_and_timestamp + scale + cookie
 }
 
-/// SACK blocks that still fit behind the other options.
-fn sack_blocks_that_fit(options: &TcpOptions) -> usize {
-    options.sack.len().min((MAX_LEN - len_before_sack(options)).saturating_sub(4) / 8)
+/// SACK blocks that still fit behind so many bytes of other options.
+fn sack_blocks_that_fit(options: &TcpOptions, behind: usize) -> usize {
+    options.sack.len().min((MAX_LEN - behind).saturating_sub(4) / 8)
 }
 
 /// Bytes that [`emit`] writes: a multiple of 4, at most [`MAX_LEN`].
@@ -200,8 +195,10 @@ pub fn emitted_len(options: &TcpOptions) -> usize {
     if options.order == OptionOrder::None {
         return 0;
     }
-    let blocks = sack_blocks_that_fit(options);
-    len_before_sack(options) + if blocks > 0 { 4 + 8 * blocks } else { 0 }
+    let others = len_of_others(options);
+    let before = others + accurate_ecn_that_fits(options, others).map_or(0, EcnOption::padded_len);
+    let blocks = sack_blocks_that_fit(options, before);
+    before + if blocks > 0 { 4 + 8 * blocks } else { 0 }
 }
 
 /// Writes options one behind the other.
@@ -248,9 +245,22 @@ impl Writer<'_> {
     /// The last one before the SACK blocks.
     #[inline]
     fn accurate_ecn(&mut self, options: &TcpOptions) {
-        if let Some(option) = accurate_ecn_that_fits(options) {
+        if let Some(option) = accurate_ecn_that_fits(options, self.at) {
             self.put(&option.octets()[..option.len()]);
             self.put(&[kind::NO_OPERATION; 3][..option.padded_len() - option.len()]);
+        }
+    }
+
+    /// The last one.
+    #[inline]
+    fn sack(&mut self, options: &TcpOptions) {
+        let blocks = sack_blocks_that_fit(options, self.at);
+        if blocks > 0 {
+            self.put(&[kind::NO_OPERATION, kind::NO_OPERATION, kind::SACK, (2 + 8 * blocks) as u8]);
+            for (left, right) in options.sack.iter().take(blocks) {
+                self.put(&left.to_be_bytes());
+                self.put(&right.to_be_bytes());
+            }
         }
     }
 
@@ -307,13 +317,6 @@ pub fn emit(options: &TcpOptions, buffer: &mut [u8]) -> usize {
         OptionOrder::None => return 0,
     }
     writer.accurate_ecn(options);
-    let blocks = sack_blocks_that_fit(options);
-    if blocks > 0 {
-        writer.put(&[kind::NO_OPERATION, kind::NO_OPERATION, kind::SACK, (2 + 8 * blocks) as u8]);
-        for (left, right) in options.sack.iter().take(blocks) {
-            writer.put(&left.to_be_bytes());
-            writer.put(&right.to_be_bytes());
-        }
-    }
+    writer.sack(options);
     writer.at
 }

@@ -1,7 +1,7 @@
 //! What an end has sent, put down in its connection as if it had left there.
 
 use crate::tcp::connection::{Connection as Tcb, Context};
-use crate::tcp::output;
+use crate::tcp::output::{self, Content};
 use crate::tcp::plan::{Plan, Reason};
 use crate::tcp::sequence::SeqNumber;
 use crate::tcp::why::Why;
@@ -13,8 +13,8 @@ const MAX_GAP: u32 = 16 << 20;
 
 /// A segment has left as planned.
 pub(super) fn commit(tcb: &mut Tcb, plan: &Plan, cx: &mut Context<'_>) {
-    let offered = output::offer(tcb, plan, cx);
-    output::commit(tcb, plan, &offered, cx);
+    let content = Content::of(tcb, plan, cx);
+    output::commit(tcb, plan, &content, cx);
 }
 
 /// Text and FIN of a segment: what was sent before is a retransmission, the rest is new.
