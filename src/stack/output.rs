@@ -11,7 +11,7 @@ use crate::counters::DropReason;
 use crate::device::{RxChecksum, TxMeta};
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::output::{self, Content, Offload};
-use crate::tcp::plan::{self, Decision, Limits, Plan, Reason};
+use crate::tcp::plan::{self, Decision, Plan, Reason};
 use crate::tcp::reset::Reply;
 use crate::time::Instant;
 use crate::trace::note::{self, Note, Sent};
@@ -81,7 +81,7 @@ impl Stack {
         if destination.is_some_and(|destination| self.is_inside(destination)) {
             return match outgoing {
                 Outgoing::Segment(reply) => {
-                    let header = output::reply_header(&reply, self.offload_inside());
+                    let header = output::reply_header(&reply, self.offload(true));
                     self.push_inside(header.bytes().to_vec(), RxChecksum::Partial, 0)
                 }
                 Outgoing::Packet(packet) => self.push_inside(packet, RxChecksum::Unverified, 0),
@@ -168,7 +168,7 @@ impl Stack {
         &mut self,
         send: &mut impl FnMut(&Transmit<'_>) -> Result<(), WouldBlock>,
     ) -> Result<(), WouldBlock> {
-        let offload = self.offload();
+        let offload = self.offload(false);
         let payload = Pieces::default();
         match self.outgoing.front() {
             Some(Outgoing::Segment(reply)) => {
@@ -195,13 +195,9 @@ impl Stack {
         Ok(())
     }
 
-    fn offload(&self) -> Offload {
-        Offload { checksum: self.offload_checksum, identification: self.identification }
-    }
-
-    /// What never leaves needs no checksum.
-    fn offload_inside(&self) -> Offload {
-        Offload { checksum: true, ..self.offload() }
+    /// What stays `inside` needs no checksum.
+    fn offload(&self, inside: bool) -> Offload {
+        Offload { checksum: inside || self.offload_checksum, identification: self.identification }
     }
 
     fn counted_out(&mut self) {
@@ -218,10 +214,10 @@ impl Stack {
     ) -> Result<bool, WouldBlock> {
         let Some(entry) = self.connections.get(key) else { return Ok(false) };
         let inside = entry.inside;
-        let (offload, limits) = match inside {
-            false => (self.offload(), self.limits),
-            true => (self.offload_inside(), Limits { max_packet: 0, big_packet: 0, ..self.limits }),
-        };
+        let (offload, mut limits) = (self.offload(inside), self.limits);
+        if inside {
+            (limits.max_packet, limits.big_packet) = (0, 0);
+        }
         if entry.detached {
             // A TIME-WAIT record speaks for it now, or nobody does.
             self.settle(key);
@@ -238,7 +234,7 @@ impl Stack {
                     let note = traced.then(|| Note::Sent(Sent::segment(connection, &plan, cx.config)));
                     emit(connection, &plan, offload, note.as_ref(), cx, send).map(|()| true)
                 }
-                decision @ (Decision::Paced(_) | Decision::Wait(_) | Decision::Idle) => {
+                decision @ (Decision::Paced(_) | Decision::Idle) => {
                     connection.settle_timers(matches!(decision, Decision::Paced(_)), cx);
                     Ok(false)
                 }

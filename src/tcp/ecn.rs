@@ -266,20 +266,20 @@ impl Ecn {
         self.accurate().is_some_and(|accurate| accurate.answers_acks)
     }
 
-    /// Octets that the next new text leaves free, if it is the first.
-    pub fn room_in_first_text(&self) -> Option<u32> {
-        self.accurate().and_then(AccurateEcn::room_in_first_text)
-    }
-
     /// The text up to `end` was the first one, and leaves just as much of a segment free as its option needs.
     pub fn is_probe(&self, end: SeqNumber, spare: u32) -> bool {
         self.accurate().is_some_and(|accurate| accurate.is_probe(end, spare))
     }
 
-    /// Text must not leave in more than a segment: whoever cuts it clears CWR in all but the first, which is a bit of our number
-    /// (docs/decisions.md).
-    pub fn is_never_cut(&self) -> bool {
-        self.accurate().is_some_and(|accurate| accurate.flags().contains(Flags::CWR))
+    /// Octets of text that may leave in one piece, for the first time or again, where that is bounded to a segment, which has `mss`.
+    ///
+    /// Whoever cuts a piece clears CWR in all but the first segment, which may be a bit of our number (docs/decisions.md).
+    pub fn max_text(&self, new: bool, mss: u32) -> Option<u32> {
+        let accurate = self.accurate()?;
+        match accurate.room_in_first_text() {
+            Some(room) if new => Some(mss.saturating_sub(room).max(1)),
+            _ => accurate.flags().contains(Flags::CWR).then_some(mss),
+        }
     }
 
     /// Bits of our SYN,ACK, after so many losses of it.

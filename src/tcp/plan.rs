@@ -1,7 +1,6 @@
 //! What leaves next: the one place where sending is decided.
 //!
-//! [`next`] is pure: it reads the connection and the time, and says what to send, or until when there is nothing to send
-//! and why. Window, congestion window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet
+//! [`next`] is pure: it reads the connection and the time, and says what to send, if there is anything. Window, congestion window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet
 //! here; [`super::output`] builds what is decided, and only its success changes the connection.
 
 use super::connection::Connection;
@@ -10,6 +9,7 @@ use super::ecn::Ecn;
 use super::habits::{Burst, Habits};
 use super::nagle::{Offer, may_send};
 use super::receiver::ack_is_due;
+use super::recovery::Transfer;
 use super::recovery::new_reno::Phase;
 use super::sequence::SeqNumber;
 use super::state::State;
@@ -115,11 +115,9 @@ impl Plan {
 pub enum Decision {
     /// Send this and ask again.
     Send(Plan),
-    /// Nothing before this time, unless something happens.
-    Wait(Instant),
     /// Something waits for its turn until this time: pacing.
     Paced(Instant),
-    /// Nothing until something happens.
+    /// Nothing until something happens, such as a deadline.
     Idle,
 }
 
@@ -131,28 +129,26 @@ pub fn next(connection: &Connection, now: Instant, limits: &Limits) -> Decision 
     }
     let plan = syn(connection)
         .or_else(|| report(connection, now))
-        .or_else(|| early_text(connection, now, limits))
-        .or_else(|| retransmission(connection, limits))
-        .or_else(|| tail_probe(connection))
+        .or_else(|| outstanding(connection, now, limits))
         .or_else(|| mtu_probe(connection, now))
-        .or_else(|| text(connection, now, connection.usable_congestion_window(), limits))
-        .or_else(|| probe(connection, limits))
-        .or_else(|| keep_alive(connection))
-        .or_else(|| acknowledgment(connection, now));
-    match plan {
-        Some(plan) => match connection.turn(now, limits) {
-            Err(at) if plan.reason.is_paced() => instead(connection, now, at, limits),
-            _ => Decision::Send(plan),
-        },
-        None => connection.next_deadline().map_or(Decision::Idle, Decision::Wait),
+        .or_else(|| new_text(connection, now, limits))
+        .or_else(|| without_text(connection, now, limits));
+    let Some(plan) = plan else { return Decision::Idle };
+    match connection.turn(now, limits) {
+        Err(at) if plan.reason.is_paced() => instead(connection, now, at, limits),
+        _ => Decision::Send(plan),
     }
 }
 
 /// Text waits for its turn until `at`: what may leave before it. No probe of the tail is due, or it would have come first.
 #[inline(never)]
 fn instead(connection: &Connection, now: Instant, at: Instant, limits: &Limits) -> Decision {
-    let plan = probe(connection, limits).or_else(|| keep_alive(connection)).or_else(|| acknowledgment(connection, now));
-    plan.map_or(Decision::Paced(at), Decision::Send)
+    without_text(connection, now, limits).map_or(Decision::Paced(at), Decision::Send)
+}
+
+/// What leaves where no text does.
+fn without_text(connection: &Connection, now: Instant, limits: &Limits) -> Option<Plan> {
+    probe(connection, limits).or_else(|| keep_alive(connection)).or_else(|| acknowledgment(connection, now))
 }
 
 /// Our SYN, which nothing can precede.
@@ -177,10 +173,21 @@ fn syn_flags(connection: &Connection) -> Flags {
     }
 }
 
+/// What has been sent may have to be sent again, or asked about.
+fn outstanding(connection: &Connection, now: Instant, limits: &Limits) -> Option<Plan> {
+    let transfer = connection.transfer.as_deref()?;
+    early_text(connection, transfer, now, limits)
+        .or_else(|| retransmission(connection, transfer, limits))
+        .or_else(|| tail_probe(connection, transfer))
+}
+
 /// After a timeout that may have been for nothing: new text before anything is sent again.
-fn early_text(connection: &Connection, now: Instant, limits: &Limits) -> Option<Plan> {
-    let allowance = connection.frto().allowance();
-    (allowance > 0).then(|| text(connection, now, allowance, limits)).flatten()
+fn early_text(connection: &Connection, transfer: &Transfer, now: Instant, limits: &Limits) -> Option<Plan> {
+    let allowance = transfer.frto.allowance();
+    if allowance == 0 {
+        return None;
+    }
+    text(connection, &Sendable::of(connection)?, now, allowance, limits)
 }
 
 /// Octets from here on that may be sent again as far as the peer's window goes.
@@ -193,8 +200,8 @@ fn in_window(connection: &Connection, seq: SeqNumber) -> u32 {
 
 /// What is taken for lost, oldest first.
 // 6675-4-3: lost and not sent again first, then new text. RACK-TLP takes the place of the other two rules.
-fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
-    let sent = &connection.transfer.as_ref()?.sent;
+fn retransmission(connection: &Connection, transfer: &Transfer, limits: &Limits) -> Option<Plan> {
+    let sent = &transfer.sent;
     let (seq, run) = sent.first_lost()?;
     if sent.is_syn_lost() {
         let plan = Plan { seq, len: 0, flags: syn_flags(connection), reason: Reason::Retransmission };
@@ -202,7 +209,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     }
     let mss = connection.segment_payload();
     // 7413-4.2.2-1: a SYN leaves again without its text, which waits for the answer; so does text behind a SYN-ACK.
-    if connection.frto().waits(mss) || connection.syn_in_flight() {
+    if transfer.frto.waits(mss) || connection.syn_in_flight() {
         return None;
     }
     let in_window = in_window(connection, seq);
@@ -215,7 +222,7 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
     // By habit, what left in one piece is sent again as such.
     let run = if limits.burst.is_some() { run.min(sent.run_of_record(seq)) } else { run };
     let run = connection.record_rest(seq).map_or(run, |rest| rest.min(run));
-    let octets = run.min(allowed).min(in_window).min(max_payload(connection, limits));
+    let octets = run.min(allowed).min(in_window).min(max_payload(connection, false, limits));
     if octets == 0 || (octets < mss.min(run) && octets < in_window) {
         return None;
     }
@@ -226,15 +233,16 @@ fn retransmission(connection: &Connection, limits: &Limits) -> Option<Plan> {
 /// A tail loss probe: one segment of new text where there is some and the peer has room, whatever cwnd says; else the last
 /// segment again.
 // 8985-7.3-2
-fn tail_probe(connection: &Connection) -> Option<Plan> {
-    let sent =
-        connection.transfer.as_ref().filter(|_| connection.due.has(Due::LOSS_PROBE)).map(|transfer| &transfer.sent)?;
+fn tail_probe(connection: &Connection, transfer: &Transfer) -> Option<Plan> {
+    if !connection.due.has(Due::LOSS_PROBE) {
+        return None;
+    }
     let mss = connection.segment_payload();
     let new = connection.unsent().min(connection.usable_window()).min(mss);
     if new > 0 {
         return Some(piece(connection, connection.snd.nxt, new, Reason::LossProbe));
     }
-    let last = sent.last()?;
+    let last = transfer.sent.last()?;
     let seq = last.last_segment();
     let octets = last.end().since(seq).min(mss + u32::from(last.fin));
     // One that the window has left behind would be dropped: the timeout that runs now sends from the other end.
@@ -282,14 +290,20 @@ impl Sendable {
     }
 }
 
-/// New text, and our FIN behind it; `allowed` octets by congestion control.
-fn text(connection: &Connection, now: Instant, allowed: u32, limits: &Limits) -> Option<Plan> {
-    let Sendable { queued, fin: fin_waits, window, syn } = Sendable::of(connection)?;
+/// New text, and our FIN behind it.
+fn new_text(connection: &Connection, now: Instant, limits: &Limits) -> Option<Plan> {
+    let sendable = Sendable::of(connection)?;
     // What is lost goes first (and is all that the congestion window allows).
-    let lost = connection.transfer.as_ref().is_some_and(|transfer| !transfer.sent.lost().is_empty());
-    if lost && connection.frto().allowance() == 0 {
+    let lost = |transfer: &Transfer| !transfer.sent.lost().is_empty() && transfer.frto.allowance() == 0;
+    if connection.transfer.as_deref().is_some_and(lost) {
         return None;
     }
+    text(connection, &sendable, now, connection.usable_congestion_window(), limits)
+}
+
+/// The same with `allowed` octets by congestion control.
+fn text(connection: &Connection, sendable: &Sendable, now: Instant, allowed: u32, limits: &Limits) -> Option<Plan> {
+    let Sendable { queued, fin: fin_waits, window, syn } = *sendable;
     if queued == 0 {
         // Congestion control counts octets of text; the FIN takes one of sequence space, which the window must have.
         return (window > 0).then(|| piece(connection, connection.snd.nxt, 1, Reason::Fin));
@@ -322,7 +336,7 @@ fn text(connection: &Connection, now: Instant, allowed: u32, limits: &Limits) ->
     if deferred {
         return None;
     }
-    let mut len = queued.min(usable).min(max_new_payload(connection, limits));
+    let mut len = queued.min(usable).min(max_payload(connection, true, limits));
     if len > mss {
         // A super-segment is whole segments, unless it empties the queue and its tail may leave too.
         let tail = len % mss;
@@ -342,7 +356,7 @@ fn text(connection: &Connection, now: Instant, allowed: u32, limits: &Limits) ->
 /// clock of the ACKs must not stop.
 fn is_deferred(connection: &Connection, usable: u32, limits: &Limits) -> bool {
     let (mss, flight) = (connection.segment_payload(), connection.flight());
-    let whole = max_payload(connection, limits) / mss * mss;
+    let whole = max_payload(connection, false, limits) / mss * mss;
     let recovery = &connection.recovery;
     whole > mss
         && usable < whole.min((flight + usable) / DEFERRED_SHARE)
@@ -368,7 +382,7 @@ fn probe(connection: &Connection, limits: &Limits) -> Option<Plan> {
         return None;
     }
     if limits.empty_probes {
-        let flags = Flags::ACK | marks(connection, false);
+        let flags = Flags::ACK | marks(connection);
         return Some(Plan { seq: connection.snd.una - 1, len: 0, flags, reason: Reason::Probe });
     }
     let hidden = connection.window_unit() - 1;
@@ -382,24 +396,40 @@ fn keep_alive(connection: &Connection) -> Option<Plan> {
     connection.owed.keep_alive.then(|| Plan {
         seq: connection.snd.nxt - 1,
         len: 0,
-        flags: Flags::ACK | marks(connection, false),
+        flags: Flags::ACK | marks(connection),
         reason: Reason::KeepAlive,
     })
 }
 
-/// An acknowledgment on its own.
-// 9293-3.10.7.4-37: SEQ = SND.NXT where the peer takes it, ACK = RCV.NXT.
+/// An acknowledgment on its own. With anything to tell beside the number it would have gone before all text.
 fn acknowledgment(connection: &Connection, now: Instant) -> Option<Plan> {
-    let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
-    let flags = Flags::ACK | ack_marks(connection);
-    let plan = Plan { seq: connection.control_seq(), len: 0, flags, reason: Reason::Ack };
-    (due && connection.state() != State::SynSent).then_some(plan)
+    owes_acknowledgment(connection, now).then(|| pure_ack(connection, false))
 }
 
 /// An acknowledgment that has SACK blocks or counters to tell goes first and alone: text leaves no room for them.
 fn report(connection: &Connection, now: Instant) -> Option<Plan> {
+    if !owes_acknowledgment(connection, now) {
+        return None;
+    }
+    let blocks = has_blocks(connection);
     let counts = connection.ecn.as_deref().is_some_and(Ecn::goes_alone);
-    (has_blocks(connection) || counts).then(|| acknowledgment(connection, now)).flatten()
+    (blocks || counts).then(|| pure_ack(connection, blocks))
+}
+
+fn owes_acknowledgment(connection: &Connection, now: Instant) -> bool {
+    let due = ack_is_due(connection, now) || connection.owed.duplicate_acks > 0;
+    due && connection.state() != State::SynSent
+}
+
+/// With SACK blocks, or without.
+// 9293-3.10.7.4-37: SEQ = SND.NXT where the peer takes it, ACK = RCV.NXT.
+fn pure_ack(connection: &Connection, blocks: bool) -> Plan {
+    let flags = match connection.ecn.as_deref() {
+        // 9768-3.2.2: with SACK blocks it can only count.
+        Some(ecn) if !blocks => ecn.ack_flags(),
+        _ => marks(connection),
+    };
+    Plan { seq: connection.control_seq(), len: 0, flags: Flags::ACK | flags, reason: Reason::Ack }
 }
 
 /// There are SACK blocks to tell.
@@ -439,48 +469,30 @@ fn piece(connection: &Connection, seq: SeqNumber, octets: u32, reason: Reason) -
         flags |= Flags::URG;
     }
     let mut plan = Plan { seq, len, flags, reason };
-    plan.flags |= marks(connection, plan.is_new_text(connection));
+    if let Some(ecn) = connection.ecn.as_deref() {
+        plan.flags |= ecn.flags(plan.is_new_text(connection));
+    }
     plan
 }
 
-/// The bits of ECN.
+/// The bits of ECN of what has no new text.
 // 3168-6.1.3: on every ACK; a segment of text acknowledges too.
-fn marks(connection: &Connection, new_text: bool) -> Flags {
-    connection.ecn.as_deref().map_or(Flags::default(), |ecn| ecn.flags(new_text))
+fn marks(connection: &Connection) -> Flags {
+    connection.ecn.as_deref().map_or(Flags::default(), |ecn| ecn.flags(false))
 }
 
-/// The same on an acknowledgment alone.
-// 9768-3.2.2: with SACK blocks it can only count.
-fn ack_marks(connection: &Connection) -> Flags {
-    match connection.ecn.as_deref() {
-        Some(ecn) if !has_blocks(connection) => ecn.ack_flags(),
-        _ => marks(connection, false),
-    }
-}
-
-/// Octets of text that may leave in one piece: one segment, or more where the device cuts.
+/// Octets of text that may leave in one piece, for the first time or again: one segment, or more where the device cuts; no less
+/// than in a segment.
 // 9293-MUST-16: several small segments may fit into one packet of the link, but the peer never sees them in one.
-fn max_payload(connection: &Connection, limits: &Limits) -> u32 {
-    payload_of(connection, limits.max_packet, limits)
-}
-
-/// The same for text that leaves for the first time.
-fn max_new_payload(connection: &Connection, limits: &Limits) -> u32 {
-    if let Some(room) = connection.ecn.as_deref().and_then(Ecn::room_in_first_text) {
-        return connection.segment_payload().saturating_sub(room).max(1);
+fn max_payload(connection: &Connection, new: bool, limits: &Limits) -> u32 {
+    let mss = connection.segment_payload();
+    if let Some(most) = connection.ecn.as_deref().and_then(|ecn| ecn.max_text(new, mss)) {
+        return most;
     }
-    let big = if connection.tuple.remote_addr.is_ipv6() { 0 } else { limits.big_packet };
-    payload_of(connection, limits.max_packet.max(big), limits)
-}
-
-/// Octets of text in a packet, and no less than in a segment.
-fn payload_of(connection: &Connection, packet: u32, limits: &Limits) -> u32 {
-    let headers = if connection.tuple.remote_addr.is_ipv6() { 60 } else { 40 };
-    let options = u32::from(connection.snd.mss) - connection.segment_payload();
-    let (most, mss) = (packet.saturating_sub(headers + options), connection.segment_payload());
-    if connection.ecn.as_deref().is_some_and(Ecn::is_never_cut) {
-        return mss;
-    }
+    let (headers, big) = if connection.tuple.remote_addr.is_ipv6() { (60, 0) } else { (40, limits.big_packet) };
+    let packet = if new { limits.max_packet.max(big) } else { limits.max_packet };
+    let options = u32::from(connection.snd.mss) - mss;
+    let most = packet.saturating_sub(headers + options);
     // What leaves at once is no more than a quantum, in whole segments.
     let mut quantum = connection.congestion.send_quantum();
     if let Some(burst) = limits.burst {
