@@ -228,6 +228,7 @@ impl Chain {
     }
 
     /// Where the record ends that the octet at `offset` belongs to, if its end is kept.
+    #[cold]
     pub(super) fn record_end(&self, offset: usize) -> Option<usize> {
         let held = self.0.as_ref()?;
         let at = held.base + offset as u64;

@@ -54,6 +54,7 @@ impl SendBuffer {
 
     /// Where the record ends that the octet at `offset` belongs to, both counted from SND.UNA; `None` where nobody has asked
     /// for it to be kept apart.
+    #[inline]
     pub fn record_end(&self, offset: usize) -> Option<usize> {
         if self.records { self.chain.record_end(offset) } else { None }
     }

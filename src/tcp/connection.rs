@@ -362,8 +362,7 @@ impl Connection {
     pub fn rto(&self, config: &TcpConfig) -> Rto {
         // 6298-5.7: a SYN that timed out, and no sample since: 3 s once data is sent.
         let syn_timed_out = self.snd.syn_losses > 0 && self.state.is_synchronized();
-        let floor = if syn_timed_out { Duration::from_secs(3) } else { Duration::ZERO };
-        let initial = config.initial_rto.max(floor);
+        let initial = if syn_timed_out { config.initial_rto.max(Duration::from_secs(3)) } else { config.initial_rto };
         let bounds = RtoBounds { initial, min: config.min_rto, max: config.max_rto };
         Rto::new(&self.rtt, &bounds, self.backoff)
     }

@@ -10,8 +10,8 @@ use super::{loss, model};
 use crate::error::SocketError;
 use crate::time::Instant;
 
-/// A point in time that may not be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A point in time that may not be set, which is later than any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Default for Deadline {
@@ -90,7 +90,7 @@ impl Deadlines {
     /// The earliest; see [`Connection::next_deadline`] for what else there is to wait for.
     fn earliest(&self) -> Option<Instant> {
         let Deadlines { retransmit, persist, delayed_ack, keep_alive, user_timeout } = *self;
-        [retransmit, persist, delayed_ack, keep_alive, user_timeout].into_iter().filter_map(Deadline::at).min()
+        retransmit.min(persist).min(delayed_ack).min(keep_alive).min(user_timeout).at()
     }
 }
 
@@ -332,8 +332,10 @@ impl Connection {
 
     /// Starts the clock of R2, if it does not run yet.
     pub fn start_user_timeout(&mut self, cx: &Context<'_>) {
-        if let Some(limit) = self.give_up(cx.config) {
-            self.deadlines.user_timeout.arm(cx.now + limit);
+        if !self.deadlines.user_timeout.is_set()
+            && let Some(limit) = self.give_up(cx.config)
+        {
+            self.deadlines.user_timeout.set(cx.now + limit);
         }
     }
 

@@ -26,7 +26,7 @@ impl Rto {
     /// The timeout of this estimate, doubled `backoff` times.
     pub fn new(rtt: &RttEstimator, bounds: &RtoBounds, backoff: u8) -> Rto {
         // 6298-2.1: the initial value until there is a sample. 6298-2.4: the floor.
-        let base = rtt.timeout(bounds.min).unwrap_or(bounds.initial).clamp(bounds.min, bounds.max);
+        let base = rtt.timeout(bounds.min).unwrap_or_else(|| bounds.initial.max(bounds.min)).min(bounds.max);
         // This is asked with every segment, and multiplying a Duration costs divisions.
         if backoff == 0 {
             return Rto(base);
