@@ -34,7 +34,7 @@ cd "$ROOT"
 find_user
 MESSAGES=2
 # What the build of all tests leaves on the disk.
-BUILD_MIB=4000
+BUILD_MIB=1200
 STARTED=$SECONDS
 PASSED=() FAILED=()
 LOG=$(mktemp)

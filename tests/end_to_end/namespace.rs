@@ -172,6 +172,12 @@ pub fn child_test(name: &str, variables: &[(&str, &str)]) -> String {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        // What a test that has failed did not come to end: everything in here was started by it.
+        let left = Command::new("ip").args(["netns", "pids", &self.name]).output().map(|output| output.stdout);
+        for id in String::from_utf8_lossy(&left.unwrap_or_default()).split_whitespace().filter_map(|id| id.parse().ok())
+        {
+            signal(id, "KILL");
+        }
         Command::new("ip").args(["netns", "del", &self.name]).status().ok();
         if !std::thread::panicking() {
             std::fs::remove_dir_all(&self.directory).ok();

@@ -122,7 +122,7 @@ fn recovery_and_soak_say_what_they_would_do() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
     }
     let blocks = run("soak", &["--dry-run", "--seeds", "600", "--from", "7", "--block", "250"]);
-    let expected = "sim_two_stacks 7 250\nsim_two_stacks 257 250\nsim_two_stacks 507 100\nsim_smoltcp 7 120\n";
+    let expected = "two_stacks 7 250\ntwo_stacks 257 250\ntwo_stacks 507 100\nsmoltcp 7 120\n";
     assert_eq!(blocks, expected);
     let output = script("soak").args(["--dry-run", "--seeds", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
