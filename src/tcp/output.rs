@@ -21,8 +21,11 @@ use crate::wire::option::{MAX_LEN, TcpOptions, len_of_others};
 use crate::wire::tcp::{self, Flags, TcpHeader};
 use crate::wire::{IpHeader, emit_ip, ipv6, protocol};
 
+/// The longest IP header, in octets.
+const MAX_IP_HEADER: usize = 40;
+
 /// The longest header: IPv6 and TCP with all its options.
-pub const MAX_HEADER: usize = 40 + 60;
+pub const MAX_HEADER: usize = MAX_IP_HEADER + tcp::MAX_HEADER_LEN;
 
 /// What a packet needs besides its plan.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +39,10 @@ pub struct Offload {
 /// A header, ready to leave.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
+    /// The TCP header begins behind room for the longest IP header.
     bytes: [u8; MAX_HEADER],
-    len: usize,
+    start: usize,
+    end: usize,
     /// What is left to the device.
     pub meta: TxMeta,
 }
@@ -45,7 +50,7 @@ pub struct Header {
 impl Header {
     /// The bytes of the IP and TCP headers.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[self.start..self.end]
     }
 }
 
@@ -62,7 +67,7 @@ impl Content {
         let acknowledges = plan.flags.contains(Flags::ACK);
         let urgent = connection.snd.up.filter(|_| plan.flags.contains(Flags::URG));
         let offered = connection.offer(plan.flags.contains(Flags::SYN), cx);
-        Content {
+        let mut content = Content {
             tcp: TcpHeader {
                 source_port: connection.tuple.local_port,
                 destination_port: connection.tuple.remote_port,
@@ -72,10 +77,17 @@ impl Content {
                 window: offered.field.0,
                 // 9293-MUST-62, 9293-MUST-31: to the octet after the last urgent one, or as far as 16 bits reach.
                 urgent: urgent.map_or(0, |up| u16::try_from(up.saturating_since(plan.seq)).unwrap_or(u16::MAX)),
-                options: options(connection, plan, cx),
+                options: TcpOptions::default(),
             },
             offered,
+        };
+        if plan.flags.contains(Flags::SYN) {
+            content.tcp.options = options_of_syn(connection, plan, cx);
+        } else {
+            // 9293-MUST-65: no MSS without SYN.
+            connection.fill_options(&mut content.tcp.options, cx.now, plan);
         }
+        content
     }
 }
 
@@ -105,13 +117,8 @@ pub(crate) fn header(
     build(&fields, payload, offload)
 }
 
-/// The options of a planned segment.
-fn options(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions {
-    if !plan.flags.contains(Flags::SYN) {
-        // 9293-MUST-65: no MSS without SYN.
-        // A segment has room for its text because its options are of fixed size: SACK blocks travel on pure ACKs.
-        return connection.segment_options(cx.now, plan);
-    }
+/// The options of a planned segment with SYN.
+fn options_of_syn(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> TcpOptions {
     let timestamp = connection.timestamp_value(cx.now);
     let mut options = if plan.flags.contains(Flags::ACK) {
         option::for_syn_ack(&connection.agreed, connection.rcv.mss, connection.rcv.shift, timestamp)
@@ -171,17 +178,18 @@ struct Fields<'a> {
 
 fn build(fields: &Fields<'_>, payload: &Pieces<'_>, offload: Offload) -> Header {
     let Fields { ip, tcp, .. } = fields;
-    let mut header = Header { bytes: [0; MAX_HEADER], len: 0, meta: TxMeta::default() };
     let ip_len = if ip.source.is_ipv6() { 40 } else { 20 };
-    let tcp_len = tcp::emit(tcp, &mut header.bytes[ip_len..]);
-    let text = payload.iter().map(|piece| piece.len()).sum();
-    emit_ip(ip, tcp_len + text, &mut header.bytes);
+    let start = MAX_IP_HEADER - ip_len;
+    let mut header = Header { bytes: [0; MAX_HEADER], start, end: 0, meta: TxMeta::default() };
+    let (before, segment) = header.bytes.split_at_mut(MAX_IP_HEADER);
+    let tcp_len = tcp::emit(tcp, segment);
+    let (segment, text) = (&mut segment[..tcp_len], payload.iter().map(|piece| piece.len()).sum());
+    emit_ip(ip, tcp_len + text, &mut before[start..]);
     if ip.source.is_ipv6() {
         // 8200-6
-        ipv6::set_flow_label(&mut header.bytes, fields.flow_label);
+        ipv6::set_flow_label(before, fields.flow_label);
     }
-    header.len = ip_len + tcp_len;
-    let segment = &mut header.bytes[ip_len..header.len];
+    header.end = MAX_IP_HEADER + tcp_len;
     let checksum = if offload.checksum {
         tcp::fill_partial_checksum(ip.source, ip.destination, segment, text);
         TxChecksum::Partial { start: ip_len as u16, offset: 16 }
@@ -192,7 +200,8 @@ fn build(fields: &Fields<'_>, payload: &Pieces<'_>, offload: Offload) -> Header 
     };
     // 3168-6.1.2-1: once, and not on each of the segments that the device makes of it.
     let first_only = fields.gso_size > 0 && tcp.flags.contains(Flags::CWR);
-    header.meta = TxMeta { checksum, gso_size: fields.gso_size, header_len: header.len as u16, ecn: first_only };
+    header.meta =
+        TxMeta { checksum, gso_size: fields.gso_size, header_len: (ip_len + tcp_len) as u16, ecn: first_only };
     header
 }
 

@@ -73,9 +73,8 @@ impl Connection {
     }
 
     /// The options of a segment without SYN: the timestamp, where there is something to tell SACK blocks, without text, and the
-    /// counters of Accurate ECN.
-    pub(super) fn segment_options(&self, now: crate::time::Instant, plan: &Plan) -> TcpOptions {
-        let mut options = TcpOptions::default();
+    /// counters of Accurate ECN. Those that every segment has are of fixed size, so that there is room for its text.
+    pub(super) fn fill_options(&self, options: &mut TcpOptions, now: crate::time::Instant, plan: &Plan) {
         if self.agreed.timestamps {
             // 7323-3.2-1: in every segment once both SYNs had them.
             options.timestamp = Some(Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
@@ -83,12 +82,11 @@ impl Connection {
         let ecn = self.ecn.as_deref();
         // 9768-3.2.2: an ACK of ACKs has none.
         if self.agreed.sack && plan.len == 0 && !ecn.is_some_and(Ecn::answers_acks) {
-            self.fill_sack(&mut options);
+            self.fill_sack(options);
         }
         if let Some(ecn) = ecn {
-            options.accurate_ecn = self.ecn_option(ecn, &options, plan);
+            options.accurate_ecn = self.ecn_option(ecn, options, plan);
         }
-        options
     }
 
     /// SACK blocks: the D-SACK, the range that the last segment fell into, then the others, the latest first.
