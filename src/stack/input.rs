@@ -121,8 +121,11 @@ impl Stack {
                     ecn: packet.traffic_class & 3,
                 };
                 // 9293-MUST-50: whatever IP options there were, TCP sees the payload alone.
-                let segment = Segment::parse(packet.payload, &arrival)?;
-                self.tcp_input(&segment)
+                // It stays where it is: a copy of it would cost as much as parsing its header.
+                match &Segment::parse(packet.payload, &arrival) {
+                    Ok(segment) => self.tcp_input(segment),
+                    Err(reason) => Err(*reason),
+                }
             }
             protocol::UDP => self.udp_input(arrived, packet, addressed, meta),
             protocol::ICMPV4 if packet.destination.is_ipv4() => self.icmp_input(arrived, packet, addressed),

@@ -106,9 +106,15 @@ pub enum OptionOrder {
 }
 
 /// Parses the option area of a TCP header, of any segment. Of an option that occurs twice the last one counts.
-pub fn parse(mut bytes: &[u8]) -> Result<TcpOptions, DropReason> {
-    // 9293-MUST-5: nothing here asks which flags the segment carries.
+pub fn parse(bytes: &[u8]) -> Result<TcpOptions, DropReason> {
     let mut options = TcpOptions::default();
+    parse_into(&mut options, bytes)?;
+    Ok(options)
+}
+
+/// The same, to options that are none yet: they are large enough for a copy to count.
+pub(super) fn parse_into(options: &mut TcpOptions, mut bytes: &[u8]) -> Result<(), DropReason> {
+    // 9293-MUST-5: nothing here asks which flags the segment carries.
     // 9293-MUST-64: octet by octet, so an option may start anywhere.
     while let [kind, rest @ ..] = bytes {
         bytes = match *kind {
@@ -122,12 +128,12 @@ pub fn parse(mut bytes: &[u8]) -> Result<TcpOptions, DropReason> {
                 let length = usize::from(length);
                 // 9293-MUST-7: lengths 0 and 1 would not advance, longer ones than the area would leave it.
                 let value = bytes.get(2..length).ok_or(DropReason::TcpOption)?;
-                read(kind, value, &mut options);
+                read(kind, value, options);
                 &bytes[length..]
             }
         };
     }
-    Ok(options)
+    Ok(())
 }
 
 /// Notes one option. A known kind with a length that is not its own says nothing that could be believed.
@@ -151,11 +157,19 @@ fn read(kind: u8, value: &[u8], options: &mut TcpOptions) {
                 }
             }
         }
+        _ => read_rare(kind, value, options),
+    }
+}
+
+/// Notes one option of a kind that few segments have.
+#[inline(never)]
+fn read_rare(kind: u8, value: &[u8], options: &mut TcpOptions) {
+    match kind {
         // 7413-4.1.1: what no cookie can be says nothing.
-        (fast_open::KIND | fast_open::EXPERIMENTAL_KIND, value) => {
+        fast_open::KIND | fast_open::EXPERIMENTAL_KIND => {
             options.fast_open = Cookie::read(kind, value).or(options.fast_open);
         }
-        (accurate_ecn::KIND_0 | accurate_ecn::KIND_1, value) => options.accurate_ecn = EcnOption::read(kind, value),
+        accurate_ecn::KIND_0 | accurate_ecn::KIND_1 => options.accurate_ecn = EcnOption::read(kind, value),
         // 9293-MUST-6: an unknown kind is no error; the caller goes on after its length.
         _ => {}
     }
