@@ -144,9 +144,7 @@ impl Stack {
         }
         note_syn_received(&tuple);
         let why = if cookie.is_some() { Why::SynAckTells } else { Why::SynAck };
-        let mut reply = record.syn_ack(tuple, self.now, why);
-        reply.options.fast_open = cookie;
-        self.push_reply(reply);
+        self.push_reply(record.syn_ack_with(cookie, tuple, self.now, why));
         Ok(())
     }
 

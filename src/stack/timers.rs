@@ -68,8 +68,7 @@ impl Stack {
             return;
         }
         // 9293-3.10.8-2, 6298-5.5
-        entry.record.syn_losses += 1;
-        entry.record.sent_at = now;
+        entry.record.lose_syn_ack(now);
         let (timer, reply) = (entry.timer, entry.record.syn_ack(entry.tuple, now, Why::SynAckTimeout));
         let next = now + (initial * (1 << entry.record.syn_losses)).min(most);
         self.wheel.reschedule(timer, next);

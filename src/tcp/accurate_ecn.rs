@@ -164,6 +164,10 @@ pub struct AccurateEcn {
     /// No counter of the peer was seen yet.
     untested: bool,
     peer_options: PeerOptions,
+    /// Packets with a mark that were told since an option has last told of octets with one.
+    told_without: u32,
+    /// And there may have been more.
+    doubtful: bool,
     /// Packets that an ACK acknowledges, on average, in eighths.
     span: u32,
     /// SEG.ACK of the last ACK that counted.
@@ -182,10 +186,12 @@ impl AccurateEcn {
         AccurateEcn { syn_arrived: codepoint, untested: true, una, short_end, ..AccurateEcn::default() }
     }
 
-    /// Of a client, by a SYN,ACK that arrived with this codepoint and this option.
-    pub fn client(codepoint: u8, option: Option<&EcnOption>, iss: SeqNumber) -> AccurateEcn {
+    /// Of a client, by a SYN,ACK that arrived with this codepoint, this option and so many octets of text.
+    // 9768-3.2.3: text of a SYN counts nowhere, but that of a SYN,ACK does.
+    pub fn client(codepoint: u8, option: Option<&EcnOption>, octets: u32, iss: SeqNumber) -> AccurateEcn {
         let mut accurate = AccurateEcn { probes: true, first_text: true, ..AccurateEcn::server(NOT_ECT, iss) };
         accurate.syn_ack_arrived(codepoint);
+        accurate.count_octets(codepoint, octets);
         accurate.first_option(option);
         accurate
     }
@@ -212,26 +218,13 @@ impl AccurateEcn {
     // 9768-3.2.2: every CE packet counts, with text or without, also where it was received before.
     pub fn arrived(&mut self, codepoint: u8, packets: u32, octets: u32, text_waits: bool) -> bool {
         self.answers_acks &= octets == 0;
-        let counters = &mut self.received.octets;
-        let (counter, one) = match codepoint {
-            ECT_0 => (&mut counters.ect_0, Set::ECT_0),
-            ECT_1 => (&mut counters.ect_1, Set::ECT_1),
-            CE => (&mut counters.ce, Set::CE),
-            _ => {
-                self.marked = false;
-                return false;
-            }
-        };
-        *counter = counter.wrapping_add(octets);
-        if octets > 0 {
-            (self.changed.0, self.fresh.0) = (self.changed.0 | one.0, self.fresh.0 | one.0);
-        }
+        self.count_octets(codepoint, octets);
         let before = std::mem::replace(&mut self.marked, codepoint == CE);
         if codepoint != CE {
             return false;
         }
         self.received.packets = self.received.packets.wrapping_add(packets);
-        self.unacknowledged += packets;
+        self.unacknowledged = self.unacknowledged.saturating_add(packets);
         let text = octets > 0 || text_waits;
         let due = self.unacknowledged >= if text { MARKS_WITH_TEXT } else { MARKS_WITHOUT_TEXT };
         // 9768-3.2.2: a mark on text behind a packet without one is told at once, too.
@@ -240,6 +233,21 @@ impl AccurateEcn {
             self.answers_acks = !text;
         }
         due || begins
+    }
+
+    /// So many octets of text have arrived with this codepoint.
+    fn count_octets(&mut self, codepoint: u8, octets: u32) {
+        let counters = &mut self.received.octets;
+        let (counter, one) = match codepoint {
+            ECT_0 => (&mut counters.ect_0, Set::ECT_0),
+            ECT_1 => (&mut counters.ect_1, Set::ECT_1),
+            CE => (&mut counters.ce, Set::CE),
+            _ => return,
+        };
+        *counter = counter.wrapping_add(octets);
+        if octets > 0 {
+            (self.changed.0, self.fresh.0) = (self.changed.0 | one.0, self.fresh.0 | one.0);
+        }
     }
 
     /// The three bits of a segment that tells the counter.
@@ -396,6 +404,8 @@ impl AccurateEcn {
         let least = ace(flags).wrapping_sub(self.told.packets) % CYCLE;
         let packets = ack.octets.div_ceil(ack.payload);
         let short = self.short_end.gt(before);
+        // What is long past moves along, as numbers more than 2^31 apart cannot be compared.
+        self.short_end = self.short_end.max(self.una);
         if self.span == 0 {
             self.span = 8 * packets;
         }
@@ -404,9 +414,14 @@ impl AccurateEcn {
         if packets > 0 {
             self.span = self.span - self.span / 8 + packets;
         }
-        // 9768-3.2.3: octets with a mark, and no packet that could have had it.
-        let mangled = packets_told == 0 && octets.is_some_and(|octets| octets > 0) && packets < CYCLE && !short;
-        Told { packets: packets_told, mangled }
+        self.told_without = self.told_without.saturating_add(packets_told);
+        self.doubtful |= packets >= CYCLE || short;
+        // 9768-3.2.3: octets with a mark, and no packet that could have had it, of this ACK or one before that had no option.
+        let explained = self.told_without > 0 || self.doubtful;
+        if octets.is_some() {
+            (self.told_without, self.doubtful) = (0, false);
+        }
+        Told { packets: packets_told, mangled: !explained && octets.is_some_and(|octets| octets > 0) }
     }
 
     /// How many packets more have a mark, at least `least`, where ACE may have gone round: as many as may be, unless the option
@@ -416,9 +431,13 @@ impl AccurateEcn {
         // More marks than packets: packets without text, or short ones.
         let Some(doubtful) = packets.checked_sub(least) else { return least };
         let most = packets - doubtful % CYCLE;
+        // The octets are those of ACKs without an option, too.
+        let in_all = |packets: u32| self.told_without.saturating_add(packets);
         let unlikely = match octets {
             // Segments with marks that were so short would be unusual.
-            Some(octets) => octets <= payload * least && octets / most.max(1) < payload / 2,
+            Some(octets) => {
+                octets <= payload.saturating_mul(in_all(least)) && octets / in_all(most).max(1) < payload / 2
+            }
             // Who acknowledges much at once has not lost ACKs.
             None => self.span > LARGE_ACKS,
         };

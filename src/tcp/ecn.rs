@@ -290,12 +290,21 @@ impl Ecn {
         }
     }
 
-    /// A segment with these bits has left, with text or without.
+    /// Our SYN,ACK has left with these bits; `again` where a listener's has left before, and seems to be lost.
+    // 9768-3.2.3: what has no option any more goes on without. 9768-3.1.5: and who has sent one without bits sends nothing that is
+    // capable.
+    pub fn syn_ack_sent(&mut self, flags: Flags, again: bool) {
+        if let How::Accurate(accurate) = &mut self.how {
+            accurate.silent |= again;
+            self.capable &= accurate_ecn::ace(flags) != 0;
+        }
+    }
+
+    /// A segment without SYN has left with these bits, with text or without.
     pub fn sent(&mut self, flags: Flags, text: Option<SentText>, option: bool) {
         match &mut self.how {
             How::Classic(classic) => classic.tell &= !flags.contains(Flags::CWR),
-            How::Accurate(accurate) if !flags.contains(Flags::SYN) => accurate.sent(flags, text, option),
-            How::Accurate(_) => {}
+            How::Accurate(accurate) => accurate.sent(flags, text, option),
         }
     }
 }

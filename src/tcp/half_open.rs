@@ -59,8 +59,8 @@ pub struct HalfOpen {
     pub syn_losses: u8,
     /// The most that we would have agreed to of ECN.
     accepts: Feedback,
-    /// No option of Accurate ECN is sent, by habit.
-    no_ecn_options: bool,
+    /// Options of Accurate ECN are sent: nothing shows that what has one does not get through.
+    ecn_options: bool,
     /// The ECN bits of the IP header of the latest SYN.
     syn_arrived: u8,
     /// Answers to unacceptable segments so far.
@@ -118,7 +118,7 @@ impl HalfOpen {
             shift: scaled(WindowShift::for_window(config.largest_receive_capacity(options))),
             syn_losses: 0,
             accepts: config.ecn.accepted(),
-            no_ecn_options: config.habits.acks.no_ecn_options,
+            ecn_options: !config.habits.acks.no_ecn_options,
             syn_arrived: segment.ecn,
             answers: 0,
             hop_limit: options.hop_limit,
@@ -133,8 +133,14 @@ impl HalfOpen {
 
     /// Our SYN-ACK.
     pub fn syn_ack(&self, tuple: FourTuple, now: Instant, why: Why) -> Reply {
+        self.syn_ack_with(None, tuple, now, why)
+    }
+
+    /// Our SYN-ACK, with a cookie of Fast Open.
+    pub fn syn_ack_with(&self, cookie: Option<Cookie>, tuple: FourTuple, now: Instant, why: Why) -> Reply {
         let mut options = option::for_syn_ack(&self.agreed, self.announced, self.shift, self.timestamp_value(now));
-        if self.agreed.ecn == Feedback::Accurate && self.sends_ecn_options() {
+        options.fast_open = cookie;
+        if self.agreed.ecn == Feedback::Accurate && self.ecn_options {
             options.accurate_ecn = AccurateEcn::option_of_syn_ack(MAX_LEN - len_of_others(&options));
         }
         Reply {
@@ -163,10 +169,11 @@ impl HalfOpen {
         }
     }
 
-    /// Nothing shows that what has an option of Accurate ECN does not get through.
-    // 9768-3.2.3: the SYN-ACK that is sent again has none, and then no segment has.
-    fn sends_ecn_options(&self) -> bool {
-        self.syn_losses == 0 && self.answers == 0 && !self.no_ecn_options
+    /// Our SYN-ACK seems to be lost, and is to leave once more.
+    // 9768-3.2.3: without the option, and then no segment has it.
+    pub fn lose_syn_ack(&mut self, now: Instant) {
+        (self.syn_losses, self.sent_at) = (self.syn_losses.saturating_add(1), now);
+        self.ecn_options = false;
     }
 
     fn timestamp_value(&self, now: Instant) -> u32 {
@@ -235,6 +242,8 @@ impl HalfOpen {
             return Action::Abort(DropReason::TcpSynRefused);
         }
         let reply = if again {
+            // 9768-3.2.3: without the option, as after a timeout.
+            self.ecn_options = false;
             self.syn_ack(segment.tuple, segment.arrived, Why::SynAckAgain)
         } else {
             self.ack(segment.tuple, segment.arrived)
@@ -327,7 +336,7 @@ impl HalfOpen {
             Feedback::Classic => Some(Ecn::classic(capable)),
             Feedback::Accurate => {
                 let mut accurate = AccurateEcn::server(self.syn_arrived, self.iss);
-                accurate.silent = !self.sends_ecn_options();
+                accurate.silent = !self.ecn_options;
                 Some(Ecn::new(How::Accurate(accurate), capable && self.syn_losses < BARE_SYN_ACK))
             }
         }

@@ -9,10 +9,11 @@ use super::ecn::{self, Ecn, Feedback, How};
 use super::input::Rejected;
 use super::loss::reduced_from;
 use super::option::Agreed;
-use super::plan::Plan;
+use super::plan::{Plan, Reason};
 use super::receiver::AckOwed;
 use super::recovery::new_reno::Phase;
 use super::segment::Segment;
+use super::state::State;
 use super::why::Why;
 use crate::counters::DropReason;
 use crate::wire::accurate_ecn::EcnOption;
@@ -61,13 +62,13 @@ fn came_with_syn(segment: &Segment<'_>) -> bool {
 
 /// The segment that completes the handshake from SYN-RECEIVED.
 pub(super) fn opened(connection: &mut Connection, segment: &Segment<'_>, cx: &mut Context<'_>) {
-    let passive = connection.origin == Origin::Passive;
     let Some(ecn) = connection.ecn.as_deref_mut() else { return };
     let How::Accurate(accurate) = &mut ecn.how else { return };
     if !came_with_syn(segment) {
         accurate.first_option(segment.options.accurate_ecn.as_ref());
         let pure = segment.text_len == 0 && segment.options.sack.is_empty();
-        if pure && passive {
+        if pure {
+            // Also where SYNs have crossed, and the peer has got our SYN,ACK while its own was lost.
             let codepoint = accurate.handshake_told(segment.flags);
             // 9768-3.2.2: our SYN,ACK was not ECN-capable; on its way something has changed that.
             ecn.capable &= codepoint.is_none_or(|codepoint| codepoint == ecn::NOT_ECT);
@@ -161,7 +162,8 @@ pub(super) fn synchronize(connection: &mut Connection, segment: &Segment<'_>, as
         // RFC 3168 section 6.1.1: no text is ECN-capable of who has sent a SYN that did not ask.
         Feedback::Classic => Some(Ecn::classic(!asked.bare_syn)),
         Feedback::Accurate if answer => {
-            let mut accurate = AccurateEcn::client(segment.ecn, segment.options.accurate_ecn.as_ref(), iss);
+            let option = segment.options.accurate_ecn.as_ref();
+            let mut accurate = AccurateEcn::client(segment.ecn, option, segment.text_len, iss);
             accurate.silent = habits.acks.no_ecn_options;
             // 9768-3.2.2: our SYN was not ECN-capable; on its way something has changed that. A code that is to come says that
             // nothing has.
@@ -175,6 +177,12 @@ pub(super) fn synchronize(connection: &mut Connection, segment: &Segment<'_>, as
             Some(Ecn::new(How::Accurate(accurate), !asked.bare_syn))
         }
     };
+}
+
+/// The most that a connection agrees to: one of a listener, or one whose SYN has crossed the peer's.
+fn accepted(passive: bool, cx: &Context<'_>) -> Feedback {
+    let (ecn, habits) = (cx.config.ecn, &cx.config.habits);
+    if passive || habits.syn.ecn_with_crossing { ecn.accepted() } else { ecn.requested() }
 }
 
 /// Of a host whose SYNs ask for counters, and for the other feedback, nobody knows what it does.
@@ -221,17 +229,31 @@ impl Connection {
     #[cold]
     pub(super) fn syn_came_again(&mut self, segment: &Segment<'_>, cx: &Context<'_>) -> Result<(), Rejected> {
         let passive = self.origin == Origin::Passive;
-        if self.opens_early() && contradict(self.agreed.ecn, cx.config.ecn.accepted().of_syn(segment.flags)) {
+        if segment.has_ack() {
+            // 9768-3.2.2: of a client; and where SYNs have crossed, of both.
+            let acceptable = segment.ack.gt(self.snd.iss) && segment.ack.le(self.snd.nxt);
+            let counts = Feedback::Accurate.of_syn_ack(segment.flags) == Feedback::Accurate;
+            if let Some(accurate) = self.ecn.as_deref_mut().and_then(Ecn::accurate_mut)
+                && (!passive && acceptable && counts)
+            {
+                accurate.syn_ack_arrived(segment.ecn);
+            }
+            return Ok(());
+        }
+        if self.state() != State::SynReceived {
+            // 9768-3.1.5: once a connection is open, the bits of a SYN mean nothing.
+            return Ok(());
+        }
+        let accepted = accepted(passive, cx);
+        if contradict(self.agreed.ecn, accepted.of_syn(segment.flags)) {
             return Err(Rejected::Abort(DropReason::TcpSynRefused));
         }
-        let Some(ecn) = self.ecn.as_deref_mut() else { return Ok(()) };
-        let How::Accurate(accurate) = &mut ecn.how else { return Ok(()) };
-        if !segment.has_ack() {
+        if let Some(ecn) = self.ecn.as_deref_mut()
+            && let How::Accurate(accurate) = &mut ecn.how
+        {
             accurate.syn_arrived = segment.ecn;
             // 9768-3.1.5: a server that has got a SYN which does not ask cannot know what its client does.
             ecn.capable &= !(passive && accurate_ecn::ace(segment.flags) == 0);
-        } else if Feedback::Accurate.of_syn_ack(segment.flags) == Feedback::Accurate {
-            accurate.syn_ack_arrived(segment.ecn);
         }
         Ok(())
     }
@@ -253,13 +275,16 @@ impl Connection {
 
     /// A segment with these options has left.
     pub(super) fn ecn_sent(&mut self, plan: &Plan, option: bool) {
-        let full = self.segment_payload();
-        let text = (plan.len > 0 && !plan.flags.contains(Flags::SYN)).then(|| SentText {
+        let (full, passive) = (self.segment_payload(), self.origin == Origin::Passive);
+        let text = (plan.len > 0).then(|| SentText {
             end: plan.seq + plan.len,
             new: plan.seq == self.snd.nxt,
             full: plan.len.is_multiple_of(full),
         });
-        if let Some(ecn) = self.ecn.as_deref_mut() {
+        let Some(ecn) = self.ecn.as_deref_mut() else { return };
+        if plan.flags.contains(Flags::SYN) {
+            ecn.syn_ack_sent(plan.flags, passive && plan.reason == Reason::Retransmission);
+        } else {
             ecn.sent(plan.flags, text, option);
         }
     }

@@ -80,8 +80,9 @@ impl Connection {
             options.timestamp = Some(Timestamp { value: self.timestamp_value(now), echo: self.agreed.ts_recent });
         }
         let ecn = self.ecn.as_deref();
-        // 9768-3.2.2: an ACK of ACKs has none.
-        if self.agreed.sack && plan.len == 0 && !ecn.is_some_and(Ecn::answers_acks) {
+        // 9768-3.2.2: an ACK of ACKs has none; one that reports a duplicate answers text as well.
+        let answers_acks = ecn.is_some_and(Ecn::answers_acks) && self.owed.dsack.is_none();
+        if self.agreed.sack && plan.len == 0 && !answers_acks {
             self.fill_sack(options);
         }
         if let Some(ecn) = ecn {

@@ -401,9 +401,11 @@ impl<'a> Replay<'a> {
                 if !seg.has(Flags::SYN) {
                     return Vec::new();
                 }
-                record.sent_at = now;
-                record.syn_losses = record.syn_losses.saturating_add(u8::from(self.answered));
                 let again = std::mem::replace(&mut self.answered, true);
+                if again {
+                    record.lose_syn_ack(now);
+                }
+                record.sent_at = now;
                 vec![if again { Why::SynAckAgain } else { opening::why(seg, false) }.word().to_owned()]
             }
             End::Open(_) => self.mirror(seg, now),

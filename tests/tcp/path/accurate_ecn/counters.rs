@@ -1,9 +1,10 @@
 //! What is counted and told in ACE, and what a sender makes of it.
 
 use glasstcp::sim::Script;
-use glasstcp::tcp::accurate_ecn::{Counters, ace, ace_flags};
+use glasstcp::tcp::accurate_ecn::{AccurateEcn, Acknowledged, Counters, SentText, ace, ace_flags};
 use glasstcp::tcp::ecn::{BITS, CE, ECT_0, ECT_1, EcnMode, Feedback, NOT_ECT};
-use glasstcp::wire::accurate_ecn::First;
+use glasstcp::tcp::sequence::SeqNumber;
+use glasstcp::wire::accurate_ecn::{EcnOption, First};
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::Flags;
 
@@ -102,6 +103,26 @@ fn an_ack_of_acks_has_no_sack_blocks() {
     // And what is held is told again with the next text.
     let sent = from_peer(&mut script, 5, None, NOT_ECT, b"x");
     assert_eq!(sent[0].header.options.sack.len(), 1);
+}
+
+/// 9768-3.1.1-2: what comes twice behind ACKs with marks is reported all the same: that ACK answers text, too.
+#[test]
+fn what_comes_twice_behind_acks_is_reported() {
+    let (mut script, _) = accepted_with(SACK);
+    from_peer(&mut script, 5, None, NOT_ECT, &text(2 * MSS));
+    script.pass(secs(1));
+    script.ecn = CE;
+    for _ in 0..3 {
+        let header = script.header(Flags::ACK | ace_flags(5));
+        script.deliver(&header, &[]);
+    }
+    script.ecn = NOT_ECT;
+    let first = script.seq.wrapping_sub(2 * SEGMENT);
+    let header = glasstcp::wire::tcp::TcpHeader { seq: first, ..script.header(Flags::ACK | ace_flags(5)) };
+    script.deliver(&header, &text(MSS));
+    let sent = script.sent();
+    let blocks: Vec<_> = sent.iter().flat_map(|sent| sent.header.options.sack.iter()).collect();
+    assert_eq!((number(&sent[0]), blocks), (0, vec![(first, first.wrapping_add(SEGMENT))]));
 }
 
 /// 9768-3.1.5: a sender that has slowed down says nothing of it, and what it is told changes nothing but its window.
@@ -232,6 +253,50 @@ fn counters_that_contradict_each_other_end_ect() {
         script.ack = start.wrapping_add(2 * SEGMENT);
         from_peer(&mut script, bits, option(First::Ect0, 2, 0, octets, 0), NOT_ECT, &[]);
         assert_eq!(script.send(handle, b"more")[0].ecn(), if capable { ECT_0 } else { NOT_ECT }, "{bits} {octets}");
+    }
+}
+
+/// 9768-3.2.3: the same where the last short segment left 3 GiB before, which is 1 GiB ahead.
+#[test]
+fn a_short_segment_of_long_ago_explains_nothing() {
+    let mut accurate = AccurateEcn::server(NOT_ECT, SeqNumber(0));
+    accurate.first_option(untouched().as_ref());
+    accurate.sent(Flags::ACK, Some(SentText { end: SeqNumber(100), new: true, full: false }), false);
+    let mut una = SeqNumber(100);
+    let mut told = |octets, option: Option<EcnOption>| {
+        una += octets;
+        let ack = Acknowledged { una, octets, payload: SEGMENT, timestamp: None };
+        accurate.told(ace_flags(5), option.as_ref(), &ack)
+    };
+    for _ in 0..3 {
+        told(1 << 30, untouched());
+    }
+    let marked = option(First::Ect0, 2, 0, SEGMENT, 0);
+    assert!(told(SEGMENT, marked).mangled, "a mark on a full segment, and no packet with one");
+}
+
+/// 9768-3.2.3: an option may come with a later ACK than the number: it tells nothing new then, and contradicts nothing.
+#[test]
+fn octets_may_be_told_after_packets() {
+    for (packets, leap, told) in [(1, 1, 1), (2, 1, 2), (1, 8, 1), (0, 8, 8)] {
+        let (mut script, handle) = accepted_plain();
+        let start = script.ack;
+        script.send(handle, &text(200 * MSS));
+        let mut acked = 0;
+        for (segments, bits, option) in [
+            (8, 5, None),
+            (8, 5, untouched()),
+            (3, 5 + packets, None),
+            (leap, 5 + packets, option(First::Ect0, 2, 0, packets.max(1) * SEGMENT, 0)),
+        ] {
+            script.now += ms(50);
+            acked += segments;
+            script.ack = start.wrapping_add(acked * SEGMENT);
+            from_peer(&mut script, bits, option, NOT_ECT, &[]);
+        }
+        let case = format!("{packets} and then octets behind {leap}");
+        assert_eq!(state(&script, handle).told.packets, 5 + told, "{case}");
+        assert_eq!((script.stack.counters().ecn_reductions, is_capable(&script, handle)), (1, true), "{case}");
     }
 }
 

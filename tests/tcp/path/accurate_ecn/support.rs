@@ -5,7 +5,7 @@ use glasstcp::sim::{Script, Sent};
 use glasstcp::stack::TcpHandle;
 use glasstcp::tcp::accurate_ecn::{AccurateEcn, ace, ace_flags};
 use glasstcp::tcp::congestion::Algorithm;
-use glasstcp::tcp::ecn::{CE, ECT_0, ECT_1, EcnMode, Feedback, NOT_ECT};
+use glasstcp::tcp::ecn::{CE, ECT_0, ECT_1, Ecn, EcnMode, Feedback, NOT_ECT};
 use glasstcp::wire::accurate_ecn::{ByteCounters, EcnOption, First};
 use glasstcp::wire::option::TcpOptions;
 use glasstcp::wire::tcp::{Flags, TcpHeader};
@@ -129,6 +129,11 @@ pub fn feedback(script: &Script, handle: TcpHandle) -> Feedback {
         Some(ecn) if ecn.accurate().is_some() => Feedback::Accurate,
         Some(_) => Feedback::Classic,
     }
+}
+
+/// Its text can be marked.
+pub fn is_capable(script: &Script, handle: TcpHandle) -> bool {
+    script.stack.tcp_connection(handle).unwrap().ecn.as_deref().is_some_and(Ecn::may_be_marked)
 }
 
 pub fn state(script: &Script, handle: TcpHandle) -> &AccurateEcn {
