@@ -23,7 +23,7 @@
 //!
 //! out   net/tcp.rs             TcpStream::write
 //!       tcp/user.rs            Connection::send     SEND of RFC 9293; buffer/send.rs: the copy
-//!       tcp/plan.rs            next                 pure: what leaves now, or until when nothing does
+//!       tcp/plan.rs            next                 pure: what leaves now, if anything does
 //!       tcp/output.rs          header, commit       bytes; and what the connection remembers once they have left
 //!       stack/output.rs        Stack::transmit      connections take turns, one (super-)segment each
 //!       device/offload.rs      Device::transmit     writev(2), checksum and cutting left to the kernel (TxMeta)
