@@ -75,6 +75,17 @@ mod tests {
         assert_eq!(Rto::new(&rtt, &bounds(), 0).duration(), Duration::from_micros(200_010));
     }
 
+    /// A floor of more nanoseconds than 64 bits count is for ever, and no short time.
+    #[test]
+    fn a_floor_beyond_all_time_holds() {
+        let mut rtt = RttEstimator::default();
+        rtt.sample(Duration::from_millis(10));
+        for secs in [1 << 40, u64::MAX] {
+            let bounds = RtoBounds { min: Duration::from_secs(secs), max: Duration::MAX, ..bounds() };
+            assert_eq!(Rto::new(&rtt, &bounds, 0).duration(), Duration::from_nanos(u64::MAX), "{secs}");
+        }
+    }
+
     /// 6298-2.4: nor does it come near SRTT where RTTVAR has gone to nothing and SRTT is about the floor.
     #[test]
     fn the_floor_holds_on_a_steady_path() {

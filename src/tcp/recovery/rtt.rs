@@ -41,7 +41,8 @@ impl RttEstimator {
     /// SRTT + max(G, 4 RTTVAR, `floor`), once there is a sample.
     pub fn timeout(&self, floor: Duration) -> Option<Duration> {
         // 6298-4: the granularity stands in for a variance of zero.
-        let variance = self.rttvar.saturating_mul(4).max(GRANULARITY.max(floor).as_nanos() as u64);
+        let least = u64::try_from(GRANULARITY.max(floor).as_nanos()).unwrap_or(u64::MAX);
+        let variance = self.rttvar.saturating_mul(4).max(least);
         (self.srtt > 0).then(|| Duration::from_nanos(self.srtt.saturating_add(variance)))
     }
 }
