@@ -10,6 +10,7 @@ use crate::ip::address::{canonical, is_connectable};
 use crate::tcp::FourTuple;
 use crate::tcp::config::SocketOptions;
 use crate::tcp::connection::{Connection, Opening};
+use crate::tcp::ecn::Feedback;
 use crate::time::Instant;
 
 /// Why a connection could not be begun: as [`SocketError`].
@@ -47,7 +48,10 @@ impl Stack {
             mss,
             options: Arc::new(options),
         };
-        let connection = Connection::active(&opening, &self.config.tcp, now);
+        let mut connection = Connection::active(&opening, &self.config.tcp, now);
+        if connection.asks_to_count() && !self.ecn_failures.may_ask(&tuple, now) {
+            connection.agreed.ecn = Feedback::None;
+        }
         let key = self.insert_connection(connection, false).ok_or(SocketError::NoBuffers)?;
         self.counters.active_opens += 1;
         self.touch(key);

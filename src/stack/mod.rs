@@ -79,7 +79,6 @@ use crate::rng::KeyedRng;
 use crate::tcp::FourTuple;
 use crate::tcp::connection::{Connection, Context, Donor};
 use crate::tcp::fast_open::Key;
-use crate::tcp::fast_open_cache;
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::initial_sequence::SequenceGenerator;
 use crate::tcp::listener::Listener;
@@ -87,6 +86,7 @@ use crate::tcp::plan::Limits;
 use crate::tcp::recovery::TransferPool;
 use crate::tcp::syn_cookie::CookieJar;
 use crate::tcp::time_wait::TimeWait;
+use crate::tcp::{ecn_cache, fast_open_cache};
 use crate::time::Instant;
 use crate::udp::{Memory, Socket};
 
@@ -202,6 +202,8 @@ pub struct Stack {
     fast_open_master: Key,
     /// What is known of servers that take Fast Open.
     fast_opens: fast_open_cache::Cache,
+    /// To whom SYNs that ask for Accurate ECN do not get through.
+    ecn_failures: ecn_cache::Cache,
     ports: PortAllocator,
     share: Share,
     /// There are siblings to ask before an unknown packet is answered.
@@ -274,6 +276,7 @@ impl Stack {
             reassembled: None,
             fast_open_master: Key(rng.key()),
             fast_opens: fast_open_cache::Cache::default(),
+            ecn_failures: ecn_cache::Cache::default(),
             resets: PeerLimit::new(config.tcp.resets_per_second, now),
             icmp_errors: ErrorLimit::new(config.icmp_errors_per_second, now),
             counters: Counters::default(),

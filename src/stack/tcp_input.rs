@@ -61,14 +61,20 @@ impl Stack {
 
     fn connection_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
         let result = self.with_connection(key, segment.arrived, |connection, cx| {
+            let asked = connection.asks_to_count();
             let result = segment_arrives(connection, segment, cx);
             let abort = match result {
                 Err(Rejected::Abort(reason)) => connection.abort_for(reason, cx),
                 _ => None,
             };
-            (result, abort)
+            // Whether the SYN that asks has got through, once one is answered.
+            let passed = (asked && connection.state().is_synchronized()).then(|| connection.was_asked_to_count());
+            (result, abort, passed)
         });
-        let Some((result, abort)) = result else { return Err(DropReason::TcpNobody) };
+        let Some((result, abort, passed)) = result else { return Err(DropReason::TcpNobody) };
+        if let Some(passed) = passed {
+            self.ecn_failures.learn(&segment.tuple, passed, self.now);
+        }
         if matches!(self.donor, Donor::Taken { .. }) {
             self.donated_to = Some(key);
         }

@@ -4,19 +4,16 @@
 //! may not take Fast Open, or a box on the way may drop what it does not know. It is left alone for a while then, twice as
 //! long after each failure in a row.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::FourTuple;
 use super::fast_open::{Answer, FastOpen};
 use super::option::{DEFAULT_MSS_V4, DEFAULT_MSS_V6};
+use super::recent::Recent;
 use crate::time::Instant;
 use crate::wire::fast_open::Cookie;
 use crate::wire::option::MAX_LEN;
-
-/// Servers of which a cookie is kept, and services that are left alone, each. The longest unused one makes room.
-pub const MAX_ENTRIES: usize = 1_024;
 
 /// Failures in a row after which the time to wait grows no more: 17 hours with the default of 60 s.
 const MAX_DOUBLINGS: u8 = 10;
@@ -60,31 +57,11 @@ struct Failures {
     until: Instant,
 }
 
-/// A map with a limit, whose entries know when they were last used.
-#[derive(Debug)]
-struct Recent<K, V>(BTreeMap<K, (Instant, V)>);
-
-impl<K: Ord + Copy, V> Recent<K, V> {
-    fn set(&mut self, key: K, now: Instant, value: V) {
-        if self.0.len() >= MAX_ENTRIES && !self.0.contains_key(&key) {
-            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.0).map(|(&key, _)| key);
-            oldest.and_then(|key| self.0.remove(&key));
-        }
-        self.0.insert(key, (now, value));
-    }
-}
-
 /// See the module's text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cache {
     servers: Recent<(IpAddr, IpAddr), Server>,
     failures: Recent<(IpAddr, IpAddr, u16), Failures>,
-}
-
-impl Default for Cache {
-    fn default() -> Cache {
-        Cache { servers: Recent(BTreeMap::new()), failures: Recent(BTreeMap::new()) }
-    }
 }
 
 fn pair(tuple: &FourTuple) -> (IpAddr, IpAddr) {
@@ -166,6 +143,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recent::MAX_ENTRIES;
     use super::*;
 
     const BACK_OFF: Duration = Duration::from_secs(60);

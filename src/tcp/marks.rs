@@ -209,6 +209,16 @@ impl Agreed {
 }
 
 impl Connection {
+    /// Its first SYN asks for counters, and none is answered yet.
+    pub fn asks_to_count(&self) -> bool {
+        self.state() == State::SynSent && self.agreed.ecn == Feedback::Accurate
+    }
+
+    /// The peer's SYN,ACK answers such a SYN: it agrees to something, or no SYN has left that does not ask.
+    pub fn was_asked_to_count(&self) -> bool {
+        self.agreed.ecn != Feedback::None || !self.agreed.bare_syn
+    }
+
     /// The sender has lowered its window.
     pub(super) fn slowed_down(&mut self) {
         if let Some(ecn) = self.ecn.as_deref_mut() {

@@ -214,6 +214,57 @@ fn a_syn_that_is_refused_comes_again_without() {
     assert_eq!((feedback(&script, handle), script.send(handle, b"text")[0].ecn()), (Feedback::None, NOT_ECT));
 }
 
+/// RFC 9768 section 3.1.4.1: where only SYNs without bits are answered, by three connections in a row, the next ones do not ask, for
+/// some time. Whoever agrees to anything was asked, whatever SYN it was that came last.
+#[test]
+fn failed_attempts_are_remembered() {
+    let mut script = Script::with(mode(EcnMode::RequestAccurate));
+    // The bits of our first SYN; whether it is refused; the answer.
+    let attempt = |script: &mut Script, refused: bool, answer| {
+        let (handle, syn) = script.connect();
+        if refused && number(&syn) != 0 {
+            let rst = script.header(Flags::RST | Flags::ACK);
+            assert_eq!(number(&script.inject(&rst, &[])[0]), 0);
+        }
+        syn_ack(script, answer, None, NOT_ECT);
+        assert_eq!(script.stack.tcp_state(handle), Some(State::Established));
+        script.stack.tcp_abort(script.now, handle);
+        script.sent();
+        number(&syn)
+    };
+    for (refused, answer) in [
+        (true, 0),
+        (true, 0),
+        (true, 0b010),
+        (true, 0),
+        (true, 0),
+        (true, 0b001),
+        (true, 0),
+        (true, 0),
+        (false, 0),
+        (true, 0),
+        (true, 0),
+        (true, 0),
+    ] {
+        assert_eq!(attempt(&mut script, refused, answer), 0b111);
+    }
+    for _ in 0..2 {
+        assert_eq!(attempt(&mut script, true, 0), 0);
+        script.pass(secs(599));
+        assert_eq!(attempt(&mut script, true, 0), 0);
+        script.pass(secs(1));
+        // One tries again.
+        assert_eq!(attempt(&mut script, true, 0), 0b111);
+    }
+    // Another host has nothing to do with it.
+    let peer = std::mem::replace(&mut script.peer, "10.0.0.77:7".parse().unwrap());
+    assert_eq!(attempt(&mut script, false, 0b010), 0b111);
+    script.peer = peer;
+    script.pass(secs(600));
+    assert_eq!(attempt(&mut script, false, 0b010), 0b111);
+    assert_eq!(attempt(&mut script, true, 0), 0b111);
+}
+
 /// 9768-3.2.3, 9768-3.1.5: a SYN,ACK that is sent again has no option, then no bits; the connection counts, whatever it is.
 #[test]
 fn a_syn_ack_that_is_lost_falls_back() {
