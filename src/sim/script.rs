@@ -60,6 +60,8 @@ pub struct Script {
     pub timestamp: Option<u32>,
     /// The ECN bits of the peer's packets, as a router on the way has left them (RFC 3168 section 5).
     pub ecn: u8,
+    /// What the peer's SYN or SYN,ACK says of ECN: bits beside those two.
+    pub syn_bits: Flags,
     /// The last timestamp value that the stack sent.
     pub last_tsval: u32,
     /// What is noted of each packet, in both directions, while the stack is traced.
@@ -95,6 +97,7 @@ impl Script {
             window: 65_535,
             timestamp: None,
             ecn: 0,
+            syn_bits: Flags::default(),
             last_tsval: 0,
             notes: Vec::new(),
         }
@@ -241,7 +244,7 @@ impl Script {
 
     /// Delivers a SYN of the peer with these options and returns the SYN-ACK; the script's numbers follow.
     pub fn peer_syn(&mut self, options: TcpOptions) -> Vec<Sent> {
-        let header = TcpHeader { options, ..self.header(Flags::SYN) };
+        let header = TcpHeader { options, ..self.header(Flags::SYN | self.syn_bits) };
         self.timestamp = options.timestamp.map(|timestamp| timestamp.value);
         let sent = self.inject(&header, &[]);
         self.seq = self.seq.wrapping_add(1);
@@ -289,7 +292,7 @@ impl Script {
     pub fn connect_established(&mut self) -> TcpHandle {
         let (handle, _) = self.connect();
         let options = TcpOptions { mss: Some(1_460), ..TcpOptions::default() };
-        let header = TcpHeader { options, ..self.header(Flags::SYN | Flags::ACK) };
+        let header = TcpHeader { options, ..self.header(Flags::SYN | Flags::ACK | self.syn_bits) };
         self.seq = self.seq.wrapping_add(1);
         self.inject(&header, &[]);
         handle

@@ -14,6 +14,7 @@ use glasstcp::rng::KeyedRng;
 use glasstcp::sim::sender;
 use glasstcp::stack::{ListenerHandle, Stack, TcpHandle};
 use glasstcp::tcp::config::SocketOptions;
+use glasstcp::tcp::ecn::EcnMode;
 use glasstcp::time::Instant;
 
 use super::kit::fix_checksums;
@@ -57,7 +58,7 @@ pub fn play(data: &[u8]) {
     while let Some(op) = play.bytes.next() {
         let side = usize::from(op >> 7);
         match op & 15 {
-            0..=4 => play.deliver(side),
+            0..=4 => play.deliver(side, op >> 4 & 7),
             5 => drop(play.sides[side].arriving.pop_front()),
             6 => play.double(side),
             7 => play.overtake(side),
@@ -85,6 +86,12 @@ impl<'a> Play<'a> {
             (tcp.timestamps, tcp.sack, tcp.window_scaling) = (switches & 2 == 0, switches & 4 == 0, switches & 8 == 0);
             (tcp.receive_capacity, tcp.send_capacity) = (Some(CAPACITY), Some(CAPACITY));
             (tcp.buffer_memory, tcp.max_half_open) = (MEMORY, HALF_OPEN);
+            tcp.ecn = match (switches >> 5, host) {
+                (0..=1, _) => EcnMode::Accept,
+                (2, _) | (3, 1) => EcnMode::Request,
+                (4, 1) => EcnMode::AcceptAccurate,
+                _ => EcnMode::RequestAccurate,
+            };
             Stack::new(config, KeyedRng::from_seed(u64::from(host)), now).unwrap()
         };
         let mut stacks = [stack(1), stack(2)];
@@ -136,10 +143,17 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn deliver(&mut self, side: usize) {
-        if let Some(frame) = self.sides[side].arriving.pop_front() {
-            self.arrive(side, &frame);
+    /// A router may mark what can be marked, or bleach it, which is no forgery.
+    fn deliver(&mut self, side: usize, router: u8) {
+        let Some(mut frame) = self.sides[side].arriving.pop_front() else { return };
+        let bits = if frame[0] >> 4 == 6 { 0x30 } else { 0x03 };
+        match router {
+            4 | 5 if frame[1] & bits != 0 => frame[1] |= bits,
+            6 => frame[1] &= !bits,
+            _ => return self.arrive(side, &frame),
         }
+        fix_checksums(&mut frame);
+        self.arrive(side, &frame);
     }
 
     fn double(&mut self, side: usize) {

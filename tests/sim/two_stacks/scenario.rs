@@ -15,6 +15,16 @@ use glasstcp::time::Instant;
 /// The port of the listeners.
 pub const SERVER: u16 = 80;
 
+/// What a host may do about ECN.
+const MODES: [EcnMode; 6] = [
+    EcnMode::Off,
+    EcnMode::Accept,
+    EcnMode::Request,
+    EcnMode::AcceptAccurate,
+    EcnMode::AcceptAccurateRequestClassic,
+    EcnMode::RequestAccurate,
+];
+
 /// Who opens a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opener {
@@ -232,6 +242,13 @@ impl Scenario {
             // A queue that marks, or one that drops early.
             if more.one_in(2) {
                 path.discipline = Discipline::CoDel(CoDel { ecn: !more.one_in(4), ..CoDel::default() });
+            }
+        }
+        // And again: how marks are told, by all that there are.
+        let mut how = Dice(KeyedRng::from_seed(seed ^ 0xacec));
+        if how.one_in(2) {
+            for config in &mut configs {
+                config.tcp.ecn = how.pick(&MODES);
             }
         }
         let mut scenario =

@@ -1,9 +1,11 @@
 //! Any segments into any state, as a string of bytes says: for the tests of bad input and for the fuzzer.
 
-use super::{CONNECTED, give, reach_with, with_area};
+use super::{CONNECTED, fix_checksums, give, reach_with, with_area};
 use glasstcp::sim::{Script, sender};
 use glasstcp::stack::{ListenOptions, TcpHandle};
+use glasstcp::tcp::accurate_ecn::ace_flags;
 use glasstcp::tcp::config::SocketOptions;
+use glasstcp::tcp::ecn::EcnMode;
 use glasstcp::tcp::fast_open::ListenFastOpen;
 use glasstcp::tcp::sequence::SeqNumber;
 use glasstcp::tcp::state::State;
@@ -67,7 +69,14 @@ pub fn play(bytes: &[u8]) {
         (tcp.timestamps, tcp.sack, tcp.window_scaling) = (switches & 2 == 0, switches & 4 == 0, switches & 8 == 0);
         (tcp.buffer_memory, tcp.receive_capacity, tcp.send_capacity) = (MEMORY, Some(30_000), Some(30_000));
         tcp.max_half_open = BACKLOG;
+        if switches & 32 != 0 {
+            tcp.ecn = EcnMode::RequestAccurate;
+        }
     });
+    if switches & 32 != 0 {
+        // The answer to a SYN that was not marked, or a SYN that asks.
+        script.syn_bits = ace_flags(if which < CONNECTED.len() { 0b010 } else { 0b111 });
+    }
     script.seq = [0, 1 << 31, u32::MAX - 3, 1_000][usize::from(switches >> 6)];
     let mut play = match CONNECTED.get(which) {
         Some(&state) => {
@@ -148,8 +157,25 @@ impl Play {
         if kinds & 0x28 == 0x28 {
             area.extend((0..kinds >> 4).map(|_| bytes.byte()));
         }
+        let mut header = header;
+        let mut codepoint = 0;
+        if script.syn_bits != Flags::default() {
+            // Marks that were made and marks that are told: the peer counts as well, or says that it does.
+            let told = bytes.byte();
+            codepoint = told & 3;
+            header.flags = header.flags | ace_flags(u32::from(told >> 2 & 7));
+            if told & 0x20 != 0 && area.len() + 12 <= 40 {
+                area.extend([if told & 0x40 == 0 { 172 } else { 174 }, 11]);
+                area.extend((0..9).map(|_| if told & 0x80 == 0 { 0 } else { bytes.byte() }));
+                area.push(1);
+            }
+        }
         let text = vec![bytes.byte(); [0, 0, 1, 10, 1_000, 1_460][usize::from(bytes.byte()) % 6]];
-        let packet = with_area(script, &header, &area, &text);
+        let mut packet = with_area(script, &header, &area, &text);
+        if codepoint != 0 {
+            packet[1] |= if packet[0] >> 4 == 6 { codepoint << 4 } else { codepoint };
+            fix_checksums(&mut packet);
+        }
         give(script, &packet);
     }
 
