@@ -25,6 +25,9 @@ const MOST_FRAMES: usize = 128;
 const MEMORY: usize = 1 << 20;
 /// Octets that a socket keeps each way.
 const CAPACITY: u32 = 20_000;
+/// What passes with each step: two ticks of the clock of initial sequence numbers (RFC 6528). At one and the same instant an
+/// old SYN and old text behind it would open anew what has been aborted.
+const STEP: Duration = Duration::from_micros(8);
 /// Half-open records.
 const HALF_OPEN: u32 = 8;
 
@@ -71,6 +74,7 @@ pub fn play(data: &[u8]) {
         }
         play.flush();
         play.check();
+        play.now += STEP;
     }
     play.end();
 }
