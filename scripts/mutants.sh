@@ -28,7 +28,7 @@
 #   --seed N           which of them, and the order (1)
 #   --minutes N        stop after so many minutes
 #   --jobs N           so many tests at a time (1)
-#   --all-tests        see above; tests in real time, in a network namespace, or longer than ten seconds are never asked
+#   --all-tests        see above; tests in real time, in a network namespace, or longer than half a minute are never asked
 #   --list             print the changes, run nothing
 #   --report           see above
 #   --fresh            forget what is known

@@ -172,7 +172,7 @@ fn mutants(problems: &mut Vec<String>) -> String {
 of a match, a statement, a whole function) and runs the tests that cite one of the function's ids. **Caught**: one of them
 fails. **Elsewhere**: they all pass, but another test fails. **Survived**: nothing fails; the table below lists each with its
 ids and the reason why it stands; one that begins with \"open\" awaits a test. All changes were tried that the compiler takes;
-tests in real time, in a network namespace, or longer than ten seconds were not asked.\n",
+tests in real time, in a network namespace, or longer than half a minute were not asked.\n",
     );
     if totals.is_empty() {
         return text + "\nNot run yet.\n";

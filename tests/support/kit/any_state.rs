@@ -163,7 +163,7 @@ impl Play {
             // Marks that were made and marks that are told: the peer counts as well, or says that it does.
             let told = bytes.byte();
             codepoint = told & 3;
-            header.flags = header.flags | ace_flags(u32::from(told >> 2 & 7));
+            header.flags |= ace_flags(u32::from(told >> 2 & 7));
             if told & 0x20 != 0 && area.len() + 12 <= 40 {
                 area.extend([if told & 0x40 == 0 { 172 } else { 174 }, 11]);
                 area.extend((0..9).map(|_| if told & 0x80 == 0 { 0 } else { bytes.byte() }));
