@@ -52,6 +52,16 @@ pub enum EcnMode {
 }
 
 impl EcnMode {
+    /// All of them.
+    pub const ALL: [EcnMode; 6] = [
+        EcnMode::Off,
+        EcnMode::Accept,
+        EcnMode::Request,
+        EcnMode::AcceptAccurate,
+        EcnMode::AcceptAccurateRequestClassic,
+        EcnMode::RequestAccurate,
+    ];
+
     /// The most that a listener agrees to.
     pub const fn accepted(self) -> Feedback {
         match self {

@@ -15,16 +15,6 @@ use glasstcp::time::Instant;
 /// The port of the listeners.
 pub const SERVER: u16 = 80;
 
-/// What a host may do about ECN.
-const MODES: [EcnMode; 6] = [
-    EcnMode::Off,
-    EcnMode::Accept,
-    EcnMode::Request,
-    EcnMode::AcceptAccurate,
-    EcnMode::AcceptAccurateRequestClassic,
-    EcnMode::RequestAccurate,
-];
-
 /// Who opens a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opener {
@@ -248,7 +238,7 @@ impl Scenario {
         let mut how = Dice(KeyedRng::from_seed(seed ^ 0xacec));
         if how.one_in(2) {
             for config in &mut configs {
-                config.tcp.ecn = how.pick(&MODES);
+                config.tcp.ecn = how.pick(&EcnMode::ALL);
             }
         }
         let mut scenario =

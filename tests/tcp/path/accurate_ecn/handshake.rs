@@ -13,7 +13,7 @@ use crate::flow::*;
 /// 9768-3.1.1-1, 9768-3.1.2: what our SYN asks for, and what each answer makes of it (RFC 9768 table 2).
 #[test]
 fn our_syn_asks_with_three_bits_and_each_answer_means_what_the_table_says() {
-    for ours in MODES {
+    for ours in EcnMode::ALL {
         for answer in 0..8 {
             let mut script = Script::with(mode(ours));
             let (handle, syn) = script.connect();
@@ -48,7 +48,7 @@ fn our_syn_asks_with_three_bits_and_each_answer_means_what_the_table_says() {
 /// 9768-3.1.1-1, 9768-3.1.3: what a listener makes of each SYN, and how its answer tells how that has arrived.
 #[test]
 fn a_listener_reflects_how_the_syn_has_arrived() {
-    for ours in MODES {
+    for ours in EcnMode::ALL {
         for asking in 0..8 {
             for (codepoint, code) in CODES {
                 let mut script = Script::with(mode(ours));

@@ -13,14 +13,6 @@ use glasstcp::wire::tcp::{Flags, TcpHeader};
 use crate::flow::*;
 
 pub const SEGMENT: u32 = MSS as u32;
-pub const MODES: [EcnMode; 6] = [
-    EcnMode::Off,
-    EcnMode::Accept,
-    EcnMode::Request,
-    EcnMode::AcceptAccurate,
-    EcnMode::AcceptAccurateRequestClassic,
-    EcnMode::RequestAccurate,
-];
 /// Codepoints, and the code by which an answer tells them.
 pub const CODES: [(u8, u32); 4] = [(NOT_ECT, 0b010), (ECT_1, 0b011), (ECT_0, 0b100), (CE, 0b110)];
 
