@@ -58,6 +58,21 @@ fn a_syn_ack_that_answers_nothing_is_not_told() {
     assert_eq!((sent.len(), number(&sent[0]), state(&script, handle).received.packets), (1, 0b110, 6));
 }
 
+/// 9768-3.2.2: where there are SACK blocks, the counter; the code is told by the next ACK that has none.
+#[test]
+fn the_code_waits_for_an_ack_without_blocks() {
+    let mut script = Script::with(mode(EcnMode::RequestAccurate));
+    script.connect();
+    let header = TcpHeader { options: plain(SACK), ..script.header(SYN | ACK | ace_flags(0b010)) };
+    assert_eq!(number(&script.inject(&header, &[])[0]), 0b010);
+    script.seq = script.seq.wrapping_add(1);
+    assert_eq!(peer_sends_at(&mut script, 100, &text(100))[0].header.options.sack.len(), 1);
+    let sent = again(&mut script, SYN | ACK | ace_flags(0b010), ECT_0);
+    assert_eq!((sent.len(), number(&sent[0]), sent[0].header.options.sack.len()), (1, 5, 1));
+    let sent = from_peer(&mut script, 5, None, NOT_ECT, &text(100));
+    assert_eq!((sent.len(), number(&sent[0]), sent[0].header.options.sack.len()), (1, 0b100, 0));
+}
+
 /// A listener that does Fast Open, and the cookie of the script's peer.
 fn fast_listener(script: &mut Script) -> (ListenerHandle, Cookie) {
     let options = ListenOptions { fast_open: Some(ListenFastOpen::new(4)), ..ListenOptions::default() };
@@ -106,6 +121,53 @@ fn a_syn_ack_of_fast_open_that_is_lost_falls_back() {
     }
 }
 
+/// 9768-3.1.5: also on a connection that Fast Open has opened, two SYNs that contradict each other end it.
+#[test]
+fn a_contradicting_syn_behind_fast_open_ends_it() {
+    for (second, ends) in [(0b111, false), (0, false), (0b011, true)] {
+        let mut script = with_fast_open();
+        let (listener, cookie) = fast_listener(&mut script);
+        let options = TcpOptions { mss: Some(1_460), fast_open: Some(cookie), ..TcpOptions::default() };
+        let header = TcpHeader { options, ..script.header(SYN | ace_flags(0b111)) };
+        script.inject(&header, b"text");
+        let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+        let sent = script.inject(&TcpHeader { flags: SYN | ace_flags(second), options: plain(SACK), ..header }, &[]);
+        assert_eq!((sent.len(), sent[0].flags().contains(Flags::RST)), (1, ends), "{second:03b}");
+        assert_eq!(script.stack.tcp_error(handle), ends.then_some(SocketError::Reset));
+    }
+}
+
+/// 9768-3.2.2: an ACK with SACK blocks counts, also where it opens the connection.
+#[test]
+fn an_ack_with_blocks_has_no_code() {
+    for (blocks, told) in [(false, 5), (true, 7)] {
+        let mut script = Script::with(mode(EcnMode::AcceptAccurate));
+        syn(&mut script, 0b111, NOT_ECT, plain(SACK));
+        script.seq = script.seq.wrapping_add(1);
+        let mut header = script.header(ACK | ace_flags(7));
+        if blocks {
+            header.options.sack.push(script.ack.wrapping_add(100), script.ack.wrapping_add(200));
+        }
+        script.inject(&header, &[]);
+        let listener = script.stack.listener_at(script.local).unwrap();
+        let (handle, _) = script.stack.tcp_accept(listener).unwrap();
+        assert_eq!(state(&script, handle).told.packets, told);
+    }
+}
+
+/// 9768-3.2.3: a SYN that comes again is answered without the option, and then no segment has it.
+#[test]
+fn a_repeated_syn_takes_the_option_away() {
+    let mut script = Script::with(mode(EcnMode::AcceptAccurate));
+    for has in [true, false, false] {
+        let sent = syn(&mut script, 0b111, NOT_ECT, plain(SACK));
+        assert_eq!((number(&sent[0]), sent[0].header.options.accurate_ecn.is_some()), (0b010, has));
+    }
+    open(&mut script, 0b010, untouched());
+    let sent = from_peer(&mut script, 5, None, CE, &text(MSS));
+    assert_eq!((number(&sent[0]), sent[0].header.options.accurate_ecn), (6, None));
+}
+
 /// 9768-3.2.3: beside a cookie the SYN,ACK has as much of the option as there is room for.
 #[test]
 fn a_cookie_leaves_room_for_a_part_of_the_option() {
@@ -141,6 +203,8 @@ fn the_ack_of_a_syn_ack_where_syns_have_crossed() {
         assert_eq!(script.stack.counters().ecn_reductions, u64::from(bits == 6), "{bits}");
         let capable = ![0, 0b011, 0b100, 0b110].contains(&bits);
         assert_eq!(script.send(handle, b"text")[0].ecn(), if capable { ECT_0 } else { NOT_ECT }, "{bits}");
+        let sent = from_peer(&mut script, 5, None, CE, &text(MSS));
+        assert_eq!(sent[0].header.options.accurate_ecn, option(First::Ect0, 2, 0, SEGMENT, 0));
     }
 }
 

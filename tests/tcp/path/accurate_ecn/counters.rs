@@ -125,6 +125,22 @@ fn what_comes_twice_behind_acks_is_reported() {
     assert_eq!((number(&sent[0]), blocks), (0, vec![(first, first.wrapping_add(SEGMENT))]));
 }
 
+/// 9768-3.2.2: text that comes behind such ACKs, before theirs has left, has its SACK block.
+#[test]
+fn text_behind_acks_has_its_block() {
+    let (mut script, _) = accepted_with(SACK);
+    script.ecn = CE;
+    for _ in 0..3 {
+        let header = script.header(Flags::ACK | ace_flags(5));
+        script.deliver(&header, &[]);
+    }
+    script.ecn = NOT_ECT;
+    let header = header_at(&script, 1_000);
+    script.deliver(&header, b"x");
+    let sent = script.sent();
+    assert_eq!((sent.len(), number(&sent[0]), sent[0].header.options.sack.len()), (1, 0, 1));
+}
+
 /// 9768-3.1.5: a sender that has slowed down says nothing of it, and what it is told changes nothing but its window.
 #[test]
 fn cwr_is_a_bit_of_a_number_and_nothing_else() {
@@ -199,7 +215,8 @@ fn lost_acks_do_not_hide_marks() {
         for _ in 0..20 {
             ack(&mut script, usual, 5, None);
         }
-        let option = octets.and_then(|octets| option(First::Ect0, 2, 0, octets, 0));
+        // Where no octet with a mark was ever told, none has come.
+        let option = octets.and_then(|octets| option(First::Ect0, 1 + usize::from(octets > 0), 0, octets, 0));
         ack(&mut script, leap, bits, option);
         assert_eq!(state(&script, handle).told.packets, 5 + told, "{usual} {leap} {bits} {octets:?}");
         assert_eq!(script.stack.counters().ecn_reductions, u64::from(told > 0));
@@ -224,6 +241,33 @@ fn what_was_overtaken_tells_nothing() {
         (script.ack, script.timestamp) = (at(ack), Some(clock));
         from_peer(&mut script, bits, None, NOT_ECT, &[]);
         assert_eq!(state(&script, handle).told.packets, told, "{ack} {clock} {bits}");
+    }
+}
+
+/// 9768-3.2.2: an ACK whose blocks are the first to tell of something counts, though its number is known; one with known blocks
+/// does not.
+#[test]
+fn blocks_tell_something_new() {
+    let (mut script, handle) = accepted_with(SACK);
+    script.send(handle, &text(10 * MSS));
+    let at = |segments: u32| script.ack.wrapping_add(segments * SEGMENT);
+    let told = [
+        (at(0), Some((at(2), at(3))), 6, 6),
+        (at(0), Some((at(2), at(3))), 7, 6),
+        (at(0), Some((at(2), at(4))), 7, 7),
+        // Overtaken, but with news; and what is older than an ACK before that.
+        (at(4), None, 0, 8),
+        (at(1), Some((at(6), at(7))), 1, 9),
+        (at(3), None, 2, 9),
+    ];
+    for (ack, block, bits, told) in told {
+        let mut header = script.header(Flags::ACK | ace_flags(bits));
+        header.ack = ack;
+        if let Some((left, right)) = block {
+            header.options.sack.push(left, right);
+        }
+        script.inject(&header, &[]);
+        assert_eq!(state(&script, handle).told.packets, told);
     }
 }
 
@@ -253,6 +297,13 @@ fn counters_that_contradict_each_other_end_ect() {
         script.ack = start.wrapping_add(2 * SEGMENT);
         from_peer(&mut script, bits, option(First::Ect0, 2, 0, octets, 0), NOT_ECT, &[]);
         assert_eq!(script.send(handle, b"more")[0].ecn(), if capable { ECT_0 } else { NOT_ECT }, "{bits} {octets}");
+        // What was told with a packet once explains no more.
+        script.ack = script.ack.wrapping_add(4);
+        from_peer(&mut script, bits, option(First::Ect0, 2, 0, octets + 4, 0), NOT_ECT, &[]);
+        let short = script.send(handle, &text(2 * MSS));
+        script.ack = end(&short);
+        from_peer(&mut script, bits, option(First::Ect0, 2, 0, octets + 4 + SEGMENT, 0), NOT_ECT, &[]);
+        assert!(!is_capable(&script, handle), "{bits} {octets}");
     }
 }
 
@@ -262,23 +313,26 @@ fn a_short_segment_of_long_ago_explains_nothing() {
     let mut accurate = AccurateEcn::server(NOT_ECT, SeqNumber(0));
     accurate.first_option(untouched().as_ref());
     accurate.sent(Flags::ACK, Some(SentText { end: SeqNumber(100), new: true, full: false }), false);
-    let mut una = SeqNumber(100);
+    let mut una = SeqNumber(0);
     let mut told = |octets, option: Option<EcnOption>| {
         una += octets;
         let ack = Acknowledged { una, octets, payload: SEGMENT, timestamp: None };
         accurate.told(ace_flags(5), option.as_ref(), &ack)
     };
+    let marked = |octets| option(First::Ect0, 2, 0, octets, 0);
+    assert!(!told(100, marked(100)).mangled, "there may have been many more");
     for _ in 0..3 {
-        told(1 << 30, untouched());
+        told(1 << 30, marked(100));
     }
-    let marked = option(First::Ect0, 2, 0, SEGMENT, 0);
-    assert!(told(SEGMENT, marked).mangled, "a mark on a full segment, and no packet with one");
+    assert!(told(SEGMENT, marked(100 + SEGMENT)).mangled, "a mark on a full segment, and no packet with one");
 }
 
 /// 9768-3.2.3: an option may come with a later ACK than the number: it tells nothing new then, and contradicts nothing.
 #[test]
 fn octets_may_be_told_after_packets() {
-    for (packets, leap, told) in [(1, 1, 1), (2, 1, 2), (1, 8, 1), (0, 8, 8)] {
+    for (first, packets, leap, told) in
+        [(3, 1, 1, 1), (3, 2, 1, 2), (3, 1, 8, 1), (3, 0, 8, 8), (8, 0, 1, 0), (7, 7, 8, 7)]
+    {
         let (mut script, handle) = accepted_plain();
         let start = script.ack;
         script.send(handle, &text(200 * MSS));
@@ -286,7 +340,7 @@ fn octets_may_be_told_after_packets() {
         for (segments, bits, option) in [
             (8, 5, None),
             (8, 5, untouched()),
-            (3, 5 + packets, None),
+            (first, 5 + packets, None),
             (leap, 5 + packets, option(First::Ect0, 2, 0, packets.max(1) * SEGMENT, 0)),
         ] {
             script.now += ms(50);
@@ -294,9 +348,10 @@ fn octets_may_be_told_after_packets() {
             script.ack = start.wrapping_add(acked * SEGMENT);
             from_peer(&mut script, bits, option, NOT_ECT, &[]);
         }
-        let case = format!("{packets} and then octets behind {leap}");
+        let case = format!("{packets} of {first}, and then octets behind {leap}");
         assert_eq!(state(&script, handle).told.packets, 5 + told, "{case}");
-        assert_eq!((script.stack.counters().ecn_reductions, is_capable(&script, handle)), (1, true), "{case}");
+        let reduced = script.stack.counters().ecn_reductions;
+        assert_eq!((reduced, is_capable(&script, handle)), (u64::from(told > 0), true), "{case}");
     }
 }
 

@@ -3,5 +3,6 @@
 mod again;
 mod counters;
 mod handshake;
+mod odd;
 mod option;
 mod support;

@@ -114,6 +114,20 @@ fn the_first_text_shows_whether_options_get_through() {
     }
 }
 
+/// 9768-3.2.3: once the first text has arrived, what is sent again says nothing of options.
+#[test]
+fn what_is_lost_later_takes_no_options_away() {
+    let (mut script, handle) = connected();
+    let sent = script.send(handle, &text(2 * MSS));
+    script.ack = sent[1].header.seq;
+    from_peer(&mut script, 5, None, NOT_ECT, &[]);
+    let again = script.pass(secs(3));
+    assert!(again.iter().any(|again| again.header.seq == sent[1].header.seq));
+    script.ack = end(&sent);
+    let sent = from_peer(&mut script, 5, None, CE, &text(MSS));
+    assert_eq!(sent[0].header.options.accurate_ecn, option(First::Ect0, 2, 0, MSS as u32, 0));
+}
+
 /// 9768-3.2.3: who gets no options sends them all the same; one that comes late shows that they get through; zeros that cannot be
 /// make all of them count for nothing.
 #[test]
