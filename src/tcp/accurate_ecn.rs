@@ -154,7 +154,7 @@ pub struct AccurateEcn {
     /// No options are sent: what has carried one seems to be dropped on the way.
     pub silent: bool,
     /// The next option shows whether options arrive, with all counters.
-    probes: bool,
+    pub probes: bool,
     /// The first text shows whether options arrive, and has not left.
     first_text: bool,
     /// The end of that text, while it is not acknowledged.

@@ -306,6 +306,7 @@ impl Ecn {
     pub fn syn_ack_sent(&mut self, flags: Flags, again: bool) {
         if let How::Accurate(accurate) = &mut self.how {
             accurate.silent |= again;
+            accurate.probes = false;
             self.capable &= accurate_ecn::ace(flags) != 0;
         }
     }

@@ -172,8 +172,9 @@ pub(super) fn synchronize(connection: &mut Connection, segment: &Segment<'_>, as
             Some(Ecn::new(How::Accurate(accurate), unchanged))
         }
         Feedback::Accurate => {
+            // 9768-3.2.3: our SYN,ACK, which is still to leave, is that of a listener.
             let mut accurate = AccurateEcn::server(segment.ecn, iss);
-            accurate.silent = habits.acks.no_ecn_options;
+            (accurate.silent, accurate.probes) = (habits.acks.no_ecn_options, true);
             Some(Ecn::new(How::Accurate(accurate), !asked.bare_syn))
         }
     };

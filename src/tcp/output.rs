@@ -130,9 +130,11 @@ fn options_of_syn(connection: &Connection, plan: &Plan, cx: &Context<'_>) -> Tcp
     };
     if plan.reason == Reason::Syn {
         options.fast_open = connection.fast_open.as_ref().and_then(|fast_open| fast_open.option);
-        if connection.ecn.as_deref().and_then(Ecn::accurate).is_some_and(|accurate| !accurate.silent) {
-            options.accurate_ecn = AccurateEcn::option_of_syn_ack(MAX_LEN - len_of_others(&options));
-        }
+    }
+    // 9768-3.2.3: the first SYN,ACK; where SYNs have crossed it leaves in place of our SYN.
+    let tells = |accurate: &AccurateEcn| !accurate.silent && (plan.reason == Reason::Syn || accurate.probes);
+    if connection.ecn.as_deref().and_then(Ecn::accurate).is_some_and(tells) {
+        options.accurate_ecn = AccurateEcn::option_of_syn_ack(MAX_LEN - len_of_others(&options));
     }
     options
 }

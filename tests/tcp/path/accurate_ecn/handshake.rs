@@ -338,6 +338,14 @@ fn syns_that_cross() {
         script.ecn = CE;
         let sent = script.inject(&header, &[]);
         assert_eq!((sent.len(), sent[0].flags()), (1, Flags::SYN | Flags::ACK | ace_flags(code)));
+        // 9768-3.2.3: with the option, once.
+        let accurate = expected == Feedback::Accurate;
+        assert_eq!(sent[0].header.options.accurate_ecn, accurate.then(untouched).flatten());
+        let sent = script.pass(secs(1));
+        assert_eq!(
+            (sent[0].flags(), sent[0].header.options.accurate_ecn),
+            (Flags::SYN | Flags::ACK | ace_flags(code), None)
+        );
         script.ecn = NOT_ECT;
         syn_ack(&mut script, code, None, NOT_ECT);
         assert_eq!(script.stack.tcp_state(handle), Some(State::Established));
