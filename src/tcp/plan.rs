@@ -1,7 +1,8 @@
 //! What leaves next: the one place where sending is decided.
 //!
-//! [`next`] is pure: it reads the connection and the time, and says what to send, if there is anything. Window, congestion window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet
-//! here; [`super::output`] builds what is decided, and only its success changes the connection.
+//! [`next`] is pure: it reads the connection and the time, and says what to send, if there is anything. Window, congestion
+//! window, Nagle, silly-window avoidance, zero-window probes, delayed ACKs and FIN all meet here; [`super::output`] builds what
+//! is decided, and only its success changes the connection.
 
 use super::connection::Connection;
 use super::due::Due;
