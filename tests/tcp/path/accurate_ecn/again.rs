@@ -5,7 +5,7 @@ use glasstcp::sim::{Script, Sent};
 use glasstcp::stack::{ListenOptions, ListenerHandle};
 use glasstcp::tcp::FourTuple;
 use glasstcp::tcp::accurate_ecn::ace_flags;
-use glasstcp::tcp::ecn::{CE, ECT_0, EcnMode, Feedback, NOT_ECT};
+use glasstcp::tcp::ecn::{BITS, CE, ECT_0, EcnMode, Feedback, NOT_ECT};
 use glasstcp::tcp::fast_open::{Key, Keys, ListenFastOpen};
 use glasstcp::tcp::state::State;
 use glasstcp::wire::accurate_ecn::First;
@@ -278,5 +278,27 @@ fn options_go_on_where_nothing_shows_that_they_are_dropped() {
         );
         let sent = from_peer(&mut script, 5, None, CE, &text(MSS));
         assert_eq!(sent[0].header.options.accurate_ecn, option(First::Ect0, 2, 0, SEGMENT, 0), "{by_cookie}");
+    }
+}
+
+/// 9768-3.2.3: the very SYN once more draws the SYN,ACK, without the option then; another SYN, and what has its number, draw an
+/// ACK, and show nothing.
+#[test]
+fn only_the_same_syn_draws_the_syn_ack_again() {
+    for (flags, behind, again) in [
+        (Flags::SYN | BITS, 0, true),
+        (Flags::SYN | BITS, 5_000, false),
+        (Flags::SYN | Flags::ACK, 0, false),
+        (Flags::ACK, 0, false),
+    ] {
+        let mut script = Script::with(mode(EcnMode::AcceptAccurate));
+        syn(&mut script, 0b111, NOT_ECT, TcpOptions { mss: Some(1_460), ..TcpOptions::default() });
+        let header = TcpHeader { seq: script.seq.wrapping_sub(behind), ..script.header(flags) };
+        let sent = script.inject(&header, &[]);
+        assert_eq!((sent.len(), sent[0].flags().contains(Flags::SYN)), (1, again), "{flags:?} {behind}");
+        assert_eq!(sent[0].header.options.accurate_ecn, None, "{flags:?} {behind}");
+        open(&mut script, 0b010, untouched());
+        let sent = from_peer(&mut script, 5, None, CE, &text(MSS));
+        assert_eq!(sent[0].header.options.accurate_ecn.is_none(), again, "{flags:?} {behind}");
     }
 }

@@ -398,3 +398,35 @@ fn a_merged_segment_is_counted_as_its_packets() {
     let sent = script.sent();
     assert_eq!((number(&sent[0]), sent[0].header.options.accurate_ecn), (2, option(First::Ect0, 2, 0, octets, 0)));
 }
+
+/// 9768-3.2.2: whether an ACK of eight segments may hide eight marks is a matter of how much the ACKs before have acknowledged.
+#[test]
+fn large_acks_are_large_on_average() {
+    let mut accurate = AccurateEcn::server(NOT_ECT, SeqNumber(0));
+    let mut una = SeqNumber(0);
+    let mut told = |segments: u32| {
+        una += segments * SEGMENT;
+        let ack = Acknowledged { una, octets: segments * SEGMENT, payload: SEGMENT, timestamp: None };
+        accurate.told(ace_flags(5), None, &ack).packets
+    };
+    assert_eq!(told(8), 0, "this peer acknowledges much at once");
+    for _ in 0..40 {
+        assert_eq!(told(1), 0);
+    }
+    assert_eq!(told(8), 8, "it does not: ACKs are lost");
+    let marks: Vec<u32> = (0..10).map(|_| told(8)).collect();
+    assert_eq!((marks[0], marks[9]), (8, 0), "it does again: {marks:?}");
+}
+
+/// 9768-3.2.3: what the first option tells is known, and no growth with the next.
+#[test]
+fn the_first_option_tells_what_is_known() {
+    let mut accurate = AccurateEcn::server(NOT_ECT, SeqNumber(0));
+    accurate.first_option(option(First::Ect0, 2, 0, 1_000, 0).as_ref());
+    for (segments, octets, mangled) in [(1, 1_000, false), (2, 1_000 + SEGMENT, true)] {
+        let una = SeqNumber(segments * SEGMENT);
+        let ack = Acknowledged { una, octets: SEGMENT, payload: SEGMENT, timestamp: None };
+        let told = accurate.told(ace_flags(5), option(First::Ect0, 2, 0, octets, 0).as_ref(), &ack);
+        assert_eq!((told.packets, told.mangled), (0, mangled), "{octets}");
+    }
+}
