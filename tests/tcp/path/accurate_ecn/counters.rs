@@ -430,3 +430,13 @@ fn the_first_option_tells_what_is_known() {
         assert_eq!((told.packets, told.mangled), (0, mangled), "{octets}");
     }
 }
+
+/// 9768-3.2.2: a counter of zero is one, once the handshake has shown that the bits get through.
+#[test]
+fn a_zero_behind_a_good_handshake_counts() {
+    let (mut script, handle) = accepted_plain();
+    let sent = script.send(handle, &text(3 * MSS));
+    script.ack = end(&sent);
+    from_peer(&mut script, 0, None, NOT_ECT, &[]);
+    assert_eq!((state(&script, handle).told.packets, state(&script, handle).deaf), (8, false));
+}
