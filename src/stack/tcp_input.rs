@@ -8,6 +8,7 @@ use super::siblings::Inquiry;
 use super::slab::SlabKey;
 use super::{ConnectionEntry, SocketHandle, Stack, TimeWaitEntry};
 use crate::counters::DropReason;
+use crate::tcp::FourTuple;
 use crate::tcp::connection::Donor;
 use crate::tcp::half_open;
 use crate::tcp::input::{Rejected, segment_arrives};
@@ -60,39 +61,53 @@ impl Stack {
     }
 
     fn connection_input(&mut self, key: SlabKey, segment: &Segment<'_>) -> Result<(), DropReason> {
-        let result = self.with_connection(key, segment.arrived, |connection, cx| {
-            let asked = connection.asks_to_count();
-            let result = segment_arrives(connection, segment, cx);
-            let abort = match result {
-                Err(Rejected::Abort(reason)) => connection.abort_for(reason, cx),
-                _ => None,
-            };
-            // Whether the SYN that asks has got through, once one is answered.
-            let passed = (asked && connection.state().is_synchronized()).then(|| connection.was_asked_to_count());
-            (result, abort, passed)
-        });
-        let Some((result, abort, passed)) = result else { return Err(DropReason::TcpNobody) };
-        if let Some(passed) = passed {
-            self.ecn_failures.learn(&segment.tuple, passed, self.now);
+        let asked = segment.syn() && self.connections.get(key).is_some_and(|entry| entry.connection.asks_to_count());
+        let result =
+            self.with_connection(key, segment.arrived, |connection, cx| segment_arrives(connection, segment, cx));
+        let Some(result) = result else { return Err(DropReason::TcpNobody) };
+        if asked {
+            self.learn_of_ecn(key, &segment.tuple);
         }
         if matches!(self.donor, Donor::Taken { .. }) {
             self.donated_to = Some(key);
         }
-        match abort {
-            Some(_) if self.config.tcp.habits.resets.as_closed => self.answer_with_reset(segment, Why::RstAfterClose),
-            Some(reply) => self.push_reply(reply),
-            None => {}
-        }
-        let outcome = match result {
-            Ok(()) => Ok(()),
-            Err(Rejected::Drop(reason) | Rejected::Abort(reason)) => Err(reason),
-            Err(Rejected::Reset(reason)) => {
-                self.answer_with_reset(segment, Why::RstAckRange);
-                Err(reason)
-            }
-        };
+        let outcome = result.map_err(|rejected| self.rejected(key, segment, rejected));
         self.touch(key);
         outcome
+    }
+
+    /// What a segment draws that a connection has rejected.
+    #[cold]
+    fn rejected(&mut self, key: SlabKey, segment: &Segment<'_>, rejected: Rejected) -> DropReason {
+        match rejected {
+            Rejected::Drop(reason) => reason,
+            Rejected::Reset(reason) => {
+                self.answer_with_reset(segment, Why::RstAckRange);
+                reason
+            }
+            Rejected::Abort(reason) => {
+                let abort =
+                    self.with_connection(key, segment.arrived, |connection, cx| connection.abort_for(reason, cx));
+                match abort.flatten() {
+                    Some(_) if self.config.tcp.habits.resets.as_closed => {
+                        self.answer_with_reset(segment, Why::RstAfterClose);
+                    }
+                    Some(reply) => self.push_reply(reply),
+                    None => {}
+                }
+                reason
+            }
+        }
+    }
+
+    /// A SYN that asks for counters is answered, or not yet: whether it has got through.
+    #[cold]
+    fn learn_of_ecn(&mut self, key: SlabKey, tuple: &FourTuple) {
+        if let Some(connection) = self.connections.get(key).map(|entry| &entry.connection)
+            && connection.state().is_synchronized()
+        {
+            self.ecn_failures.learn(tuple, connection.was_asked_to_count(), self.now);
+        }
     }
 
     /// After anything that may have changed a connection: it gets its turn to send, its application is told, and a
