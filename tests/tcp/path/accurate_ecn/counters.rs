@@ -440,3 +440,18 @@ fn a_zero_behind_a_good_handshake_counts() {
     from_peer(&mut script, 0, None, NOT_ECT, &[]);
     assert_eq!((state(&script, handle).told.packets, state(&script, handle).deaf), (8, false));
 }
+
+/// 9768-3.2.2: two marks are told at once where there is text to acknowledge: that of the second packet, or text that waits.
+#[test]
+fn two_marks_with_text_are_told_at_once() {
+    let mut accurate = AccurateEcn::server(NOT_ECT, SeqNumber(0));
+    assert!(!accurate.arrived(CE, 1, 0, false), "one mark without text");
+    assert!(accurate.arrived(CE, 1, SEGMENT, false), "two, and text");
+    accurate.sent(accurate.flags(), None, false);
+    assert!(!accurate.arrived(CE, 1, 0, true), "one, while text waits");
+    assert!(accurate.arrived(CE, 1, 0, true), "two");
+    accurate.sent(accurate.flags(), None, false);
+    for due in [false, false, true] {
+        assert_eq!(accurate.arrived(CE, 1, 0, false), due, "three where there is no text");
+    }
+}
